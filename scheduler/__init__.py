@@ -1,0 +1,1 @@
+"""Bayplan: GPU-aware scheduling beside an unmodified kube-scheduler."""
