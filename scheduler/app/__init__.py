@@ -1,0 +1,1 @@
+"""The running service: wires state, planner, effects and servers together."""

@@ -1,0 +1,1 @@
+"""Frozen records of nodes, workloads, queues, snapshots and plans; look-ups only."""

@@ -1,0 +1,65 @@
+"""Nodes and their devices."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+from scheduler.model.names import NodeName
+from scheduler.model.resources import NOTHING, Resources
+
+TaintEffect = Literal["NoSchedule", "PreferNoSchedule", "NoExecute"]
+
+
+class Taint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A taint of a node."""
+
+    key: str
+    value: str = ""
+    effect: TaintEffect = "NoSchedule"
+
+
+class Device(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One GPU of a node, by its index in the order of PCI addresses."""
+
+    index: int
+    uuid: str = ""
+    model: str = ""
+    memory_mib: int = 0
+    healthy: bool = True
+    mig_enabled: bool = False
+
+
+class Node(msgspec.Struct, frozen=True, kw_only=True):
+    """A node as the planner sees it. `allocatable.pods` is the kubelet's pod limit.
+
+    `product` is the GPU product as the node labels it (`NVIDIA-H100-80GB-HBM3`), empty on a node without GPUs.
+    `devices` is empty where no exporter reported; then only counts are known.
+    """
+
+    name: NodeName
+    uid: str = ""
+    labels: Mapping[str, str] = {}
+    taints: tuple[Taint, ...] = ()
+    unschedulable: bool = False
+    ready: bool = True
+    allocatable: Resources = NOTHING
+    product: str = ""
+    machine: str = ""
+    devices: tuple[Device, ...] = ()
+
+    @property
+    def unhealthy_devices(self) -> int:
+        """How many whole GPUs are reported unhealthy; these are not planned on."""
+        return sum(not d.healthy and not d.mig_enabled for d in self.devices)
+
+
+class TopologyLevel(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One level of the fabric: nodes with equal values of `label` stand in the same domain of this level."""
+
+    name: str
+    label: str
+
+
+NODE_LEVEL = TopologyLevel(name="node", label="kubernetes.io/hostname")
+"""The innermost level, always there: each node is its own domain."""

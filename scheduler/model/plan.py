@@ -1,0 +1,129 @@
+"""What the planner decides: placements, offers, refusals with their reason, and roll-backs."""
+
+from enum import Enum
+from typing import Literal
+
+import msgspec
+
+from scheduler.model.names import NodeName, PodUid, WorkloadKey
+from scheduler.model.workload import Problem
+
+ProofStatus = Literal["optimal", "feasible", "budget hit"]
+
+
+class Proof(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """How good a placement is known to be: its cost, and a bound that no placement can go below.
+
+    Costs are whole numbers of `scheduler.scoring` (lower is better), comparable within one workload only.
+    """
+
+    status: ProofStatus = "optimal"
+    cost: int = 0
+    bound: int = 0
+
+    @property
+    def gap(self) -> float:
+        """(cost - bound) / cost, from 0.0 (proven best) to 1.0."""
+        return 0.0 if self.cost <= self.bound else (self.cost - self.bound) / max(abs(self.cost), 1)
+
+
+class Assignment(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One pod's node and, where devices are known, the indexes of the GPUs it is expected to get."""
+
+    pod: PodUid
+    node: NodeName
+    devices: tuple[int, ...] = ()
+
+
+class DomainUse(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """How many domains of a topology level the placed members stand in, and the fewest that could hold them."""
+
+    level: str
+    used: int
+    fewest: int
+
+
+class Placement(msgspec.Struct, frozen=True, kw_only=True):
+    """Nodes for every pending member of a workload."""
+
+    assignments: tuple[Assignment, ...]
+    proof: Proof = Proof()
+    spread: tuple[DomainUse, ...] = ()
+
+
+class Reason(Enum):
+    """Why a workload waits: the machine-readable word on the pod's condition."""
+
+    INVALID_REQUEST = "InvalidRequest"
+    QUEUE_MISSING = "QueueMissing"
+    GANG_INCOMPLETE = "GangIncomplete"
+    GATED_BY_OTHERS = "GatedByOthers"
+    QUOTA_EXHAUSTED = "QuotaExhausted"
+    NO_NODE_MATCHES = "NoNodeMatches"
+    INSUFFICIENT_RESOURCES = "InsufficientResources"
+    FRAGMENTED = "Fragmented"
+    TOPOLOGY_UNSATISFIED = "TopologyUnsatisfied"
+    NODE_REFUSED = "NodeRefused"
+
+
+class Blocker(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One thing that stands in the way, in the user's terms: a quota, a node condition, another workload."""
+
+    kind: Literal["quota", "gang", "topology", "fragmentation", "resources", "selector", "health", "request"]
+    subject: str
+    """Whose it is: the queue, the level, the resource or the label."""
+    needed: int = 0
+    available: int = 0
+    unit: str = ""
+
+
+class Admit(msgspec.Struct, frozen=True, kw_only=True):
+    """The workload's pending members start on these nodes, all together."""
+
+    workload: WorkloadKey
+    placement: Placement
+
+
+class Offer(msgspec.Struct, frozen=True, kw_only=True):
+    """A pod alone whose rules only kube-scheduler can judge.
+
+    It may go to any of these nodes, best (highest score) first.
+    """
+
+    workload: WorkloadKey
+    pod: PodUid
+    nodes: tuple[tuple[NodeName, int], ...]
+
+
+class Wait(msgspec.Struct, frozen=True, kw_only=True):
+    """The workload stays pending. `message` is one constant sentence per situation.
+
+    `detail` has the figures of this moment.
+    """
+
+    workload: WorkloadKey
+    reason: Reason
+    message: str
+    detail: str = ""
+    blocking: tuple[Blocker, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    unblock: str = ""
+    """What would let it start, in one sentence."""
+
+
+class RollBack(msgspec.Struct, frozen=True, kw_only=True):
+    """Part of a gang was bound and the rest finds no room: these members are evicted, and the gang waits whole."""
+
+    workload: WorkloadKey
+    evict: tuple[PodUid, ...]
+    why: str
+
+
+Decision = Admit | Offer | Wait | RollBack
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """All decisions on one snapshot, in the order in which they were made; at most one for each workload."""
+
+    generation: int
+    decisions: tuple[Decision, ...] = ()

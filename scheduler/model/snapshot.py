@@ -1,0 +1,76 @@
+"""The cluster at one moment, as the planner gets it. A snapshot never changes."""
+
+from collections.abc import Mapping
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
+from scheduler.model.node import Node, TopologyLevel
+from scheduler.model.plan import Assignment
+from scheduler.model.queue import Queue
+from scheduler.model.workload import HostPort, Workload
+
+IntTable = npt.NDArray[np.int64]
+
+BASE_RESOURCES = ("milli_cpu", "memory_bytes", "ephemeral_bytes", "pods")
+"""The first columns of every table, in this order; extended resources by name follow."""
+
+
+class Columns(msgspec.Struct, frozen=True, kw_only=True):
+    """Per-node amounts as read-only tables: row `row_of[name]` is the node `names[row]`, rows are sorted by name.
+
+    `allocatable` and `used` have shape (nodes, resources). `used` counts bound pods until they are gone (terminating
+    ones too),
+    pods of other schedulers that are nominated to the node, and the assignments of plans in flight.
+    Unhealthy GPUs are already taken off `allocatable`.
+    `usable` (shape nodes): ready and not cordoned.
+    """
+
+    names: tuple[NodeName, ...]
+    row_of: Mapping[NodeName, int]
+    resources: tuple[str, ...]
+    allocatable: IntTable
+    used: IntTable
+    usable: npt.NDArray[np.bool_]
+
+    @property
+    def free(self) -> IntTable:
+        """`allocatable - used`; negative where a node is over-committed."""
+        return self.allocatable - self.used
+
+
+class InFlight(msgspec.Struct, frozen=True, kw_only=True):
+    """A plan that is being carried out: its assignments already count as used."""
+
+    workload: WorkloadKey
+    queue: QueueName
+    assignments: tuple[Assignment, ...]
+    milli_gpu: int
+    priority: int = 0
+    since_s: int = 0
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """Nodes, their use, workloads, queues and topology, all of the same moment.
+
+    `nodes` holds a record for each row of `columns`. `ports_used` and `devices_used` have entries only for nodes
+    where any are.
+    `devices_used` maps a node to the GPU indexes taken there (held, or expected to be held).
+    `topology` is ordered outermost first and does not name the node level, which always follows.
+    """
+
+    generation: int
+    static_generation: int
+    """Grows when labels, taints or the set of nodes change, and only then."""
+    nodes: Mapping[NodeName, Node]
+    columns: Columns
+    workloads: Mapping[WorkloadKey, Workload] = {}
+    queues: Mapping[QueueName, Queue] = {}
+    in_flight: Mapping[WorkloadKey, InFlight] = {}
+    topology: tuple[TopologyLevel, ...] = ()
+    ports_used: Mapping[NodeName, tuple[HostPort, ...]] = {}
+    devices_used: Mapping[NodeName, frozenset[int]] = {}
+    pod_nodes: Mapping[PodUid, NodeName] = {}
+    """Where the members of managed workloads stand, in-flight assignments included."""

@@ -1,0 +1,161 @@
+"""Pods, and the workloads (gangs, or single pods) that are planned whole."""
+
+from enum import Enum
+from typing import Literal
+
+import msgspec
+
+from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
+from scheduler.model.resources import NOTHING, Resources
+
+SelectorOperator = Literal["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"]
+
+
+class Requirement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One condition on a node: on the label `key`, or on its name where `on_name`."""
+
+    key: str
+    operator: SelectorOperator
+    values: tuple[str, ...] = ()
+    on_name: bool = False
+
+
+class Toleration(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A toleration; an empty `key` with `Exists` matches every taint, an empty `effect` every effect."""
+
+    key: str = ""
+    operator: Literal["Exists", "Equal", "Gt", "Lt"] = "Equal"
+    value: str = ""
+    effect: str = ""
+
+
+class HostPort(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A port of the node that the pod takes for itself."""
+
+    protocol: str = "TCP"
+    address: str = "0.0.0.0"  # noqa: S104  the API's own word for every address
+    port: int
+
+
+class Linked(Enum):
+    """Whether the GPUs of one pod are to be connected by NVLink."""
+
+    ANY = "any"
+    PREFERRED = "preferred"
+    REQUIRED = "required"
+
+
+class PodShape(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything about a pod that decides which nodes suit it; equal shapes are interchangeable for the planner.
+
+    `requests` is totalled as kube-scheduler does it and counts the pod itself (`pods=1`).
+    `affinity` holds alternatives: one of its terms must hold whole; an empty tuple asks for nothing.
+    `models` are the accepted GPU models; empty accepts any.
+    `scheduler_rules` names rules that only kube-scheduler can judge ("inter-pod affinity", "topology spread",
+    "volumes", "resource claims").
+    """
+
+    requests: Resources = NOTHING
+    node_selector: tuple[tuple[str, str], ...] = ()
+    affinity: tuple[tuple[Requirement, ...], ...] = ()
+    tolerations: tuple[Toleration, ...] = ()
+    host_ports: tuple[HostPort, ...] = ()
+    models: tuple[str, ...] = ()
+    linked: Linked = Linked.ANY
+    scheduler_rules: tuple[str, ...] = ()
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A value that could not be read: where it stands, what it is, what is allowed there."""
+
+    where: str
+    value: str
+    allowed: str
+
+    def __str__(self) -> str:
+        """One sentence for people."""
+        return f"{self.where} is {self.value!r}; allowed: {self.allowed}"
+
+
+class GangClaim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a pod, or the Job above it, says of its gang; `size` is None where only the other may know it."""
+
+    name: str
+    size: int | None = None
+
+
+class Pod(msgspec.Struct, frozen=True, kw_only=True):
+    """A pod that counts: bound to a node, or waiting for one. Times are whole seconds since 1970.
+
+    `managed`: its schedulerName is ours and it asks for devices or claims a gang.
+    `gated`: it carries our scheduling gate. `foreign_gates`: it carries gates of others, so it cannot be planned yet.
+    `unschedulable`: kube-scheduler's last word on it was PodScheduled=False with reason Unschedulable.
+    `told`: reason and message of the condition that was last written on it, to write only changes.
+    `index`: its rank, where its controller gives one. `devices`: indexes of the GPUs it is known to hold.
+    """
+
+    uid: PodUid
+    namespace: str
+    name: str
+    shape: PodShape = PodShape()
+    managed: bool = False
+    priority: int = 0
+    created_s: int = 0
+    node: NodeName | None = None
+    bound_s: int | None = None
+    nominated_node: NodeName | None = None
+    gated: bool = False
+    foreign_gates: bool = False
+    deleting: bool = False
+    unschedulable: bool = False
+    gang: GangClaim | None = None
+    owner_uid: str | None = None
+    owner_name: str = ""
+    index: int | None = None
+    queue: QueueName | None = None
+    topology_required: str | None = None
+    topology_preferred: str | None = None
+    duration_s: int | None = None
+    preemptible: bool = True
+    devices: tuple[int, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    told: tuple[str, str] | None = None
+
+
+class Workload(msgspec.Struct, frozen=True, kw_only=True):
+    """What is planned as one: a gang, or a pod alone. `members` are sorted by (index, name).
+
+    `size`: how many pods it shall have. `min_member`: how many must stand together.
+    `avoid`: nodes that refused a planned member since they last changed.
+    `queue` is None where none could be found; `problems` says why.
+    """
+
+    key: WorkloadKey
+    is_gang: bool
+    queue: QueueName | None
+    size: int
+    min_member: int
+    priority: int
+    created_s: int
+    members: tuple[Pod, ...]
+    topology_required: str | None = None
+    topology_preferred: str | None = None
+    duration_s: int | None = None
+    preemptible: bool = True
+    avoid: frozenset[NodeName] = frozenset()
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def pending(self) -> tuple[Pod, ...]:
+        """Members without a node that may get one."""
+        return tuple(p for p in self.members if p.node is None and not p.deleting)
+
+    @property
+    def placed(self) -> tuple[Pod, ...]:
+        """Members on a node, leaving ones not counted."""
+        return tuple(p for p in self.members if p.node is not None and not p.deleting)
+
+    @property
+    def milli_gpu(self) -> int:
+        """Quota charge of all members present."""
+        return sum(p.shape.requests.milli_gpu for p in self.members if not p.deleting)

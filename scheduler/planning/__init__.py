@@ -1,0 +1,1 @@
+"""Snapshot in, plan out: admission order, placement, explanation."""

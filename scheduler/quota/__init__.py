@@ -1,0 +1,1 @@
+"""Queue arithmetic: what a queue may still use."""

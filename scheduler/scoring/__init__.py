@@ -1,0 +1,1 @@
+"""Filters, scores and packing: which nodes and devices suit a workload."""

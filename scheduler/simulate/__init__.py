@@ -1,0 +1,1 @@
+"""Scenarios on a virtual clock, planned by the same core."""

@@ -1,0 +1,1 @@
+"""Events in, snapshots out: what is believed of the cluster, and its audit."""

@@ -1,0 +1,159 @@
+"""What can happen to the cluster, as far as planning is concerned.
+
+Each event is applied once, in the order of its watch.
+"""
+
+import msgspec
+
+from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
+from scheduler.model.node import Device, Node, TopologyLevel
+from scheduler.model.plan import Assignment
+from scheduler.model.queue import Queue
+from scheduler.model.workload import GangClaim, Pod
+
+
+class NodeSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """A node as it is now. Its `devices` are empty; `DevicesSeen` brings these."""
+
+    node: Node
+
+
+class NodeGone(msgspec.Struct, frozen=True, kw_only=True):
+    """A node was deleted."""
+
+    name: NodeName
+
+
+class DevicesSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """What the exporter on a node reported of its GPUs.
+
+    `held` maps a pod's `namespace/name` to the device indexes it holds.
+    """
+
+    node: NodeName
+    machine: str
+    devices: tuple[Device, ...]
+    held: tuple[tuple[str, tuple[int, ...]], ...] = ()
+
+
+class DevicesGone(msgspec.Struct, frozen=True, kw_only=True):
+    """The report of a node was deleted."""
+
+    node: NodeName
+
+
+class PodSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """A pod as it is now; terminal pods (Succeeded, Failed) are `PodGone`."""
+
+    pod: Pod
+
+
+class PodGone(msgspec.Struct, frozen=True, kw_only=True):
+    """A pod was deleted or reached a terminal phase: it holds nothing any more."""
+
+    uid: PodUid
+
+
+class JobSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """A Job that may say something of its pods' gang.
+
+    `completions` is set for Indexed Jobs with completions = parallelism > 1 only: there the gang's size may be left
+    out.
+    `gang` and `queue` are what stands on the Job itself.
+    """
+
+    uid: str
+    namespace: str
+    name: str
+    completions: int | None = None
+    gang: GangClaim | None = None
+    queue: QueueName | None = None
+
+
+class JobGone(msgspec.Struct, frozen=True, kw_only=True):
+    """A Job was deleted."""
+
+    uid: str
+
+
+class QueueSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """A queue as it is now."""
+
+    queue: Queue
+
+
+class QueueGone(msgspec.Struct, frozen=True, kw_only=True):
+    """A queue was deleted."""
+
+    name: QueueName
+
+
+class TopologySeen(msgspec.Struct, frozen=True, kw_only=True):
+    """The levels of the Topology object `name`, outermost first. Of several, the first by name is used."""
+
+    name: str
+    levels: tuple[TopologyLevel, ...]
+
+
+class TopologyGone(msgspec.Struct, frozen=True, kw_only=True):
+    """A Topology was deleted."""
+
+    name: str
+
+
+class Reserved(msgspec.Struct, frozen=True, kw_only=True):
+    """A plan is about to be carried out: its assignments count as used from here on.
+
+    Each assignment ends by itself when its pod is seen bound (the pod's own use takes over) or is gone.
+    """
+
+    workload: WorkloadKey
+    queue: QueueName
+    assignments: tuple[Assignment, ...]
+    milli_gpu: int
+    priority: int
+    now_s: int
+
+
+class Released(msgspec.Struct, frozen=True, kw_only=True):
+    """A plan was given up: what is left of its reservation is free again."""
+
+    workload: WorkloadKey
+
+
+class NodeRefused(msgspec.Struct, frozen=True, kw_only=True):
+    """kube-scheduler would not take `node` for a member of `workload`.
+
+    The node is avoided for that workload until the node's record changes, a pod leaves the node, or `until_s` has
+    passed.
+    """
+
+    workload: WorkloadKey
+    node: NodeName
+    until_s: int
+
+
+class Ticked(msgspec.Struct, frozen=True, kw_only=True):
+    """Time passed: what was to be remembered until `now_s` is forgotten."""
+
+    now_s: int
+
+
+Event = (
+    NodeSeen
+    | NodeGone
+    | DevicesSeen
+    | DevicesGone
+    | PodSeen
+    | PodGone
+    | JobSeen
+    | JobGone
+    | QueueSeen
+    | QueueGone
+    | TopologySeen
+    | TopologyGone
+    | Reserved
+    | Released
+    | NodeRefused
+    | Ticked
+)
