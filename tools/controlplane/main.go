@@ -89,6 +89,8 @@ func runCobra(build func() *cobra.Command) func(args []string) int {
 // runKwok reads the configuration files before the command is built, because the command's defaults come from them.
 func runKwok(args []string) int {
 	os.Args = args
+	// The components linked beside it declare a --version here that is not the boolean cobra wants.
+	pflag.CommandLine = pflag.NewFlagSet(args[0], pflag.ExitOnError)
 	flags := pflag.NewFlagSet("global", pflag.ContinueOnError)
 	flags.ParseErrorsAllowlist.UnknownFlags = true
 	flags.Usage = func() {}
