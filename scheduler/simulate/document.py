@@ -1,0 +1,165 @@
+"""A scenario as its file holds it: one record for each mapping of the format, names and units as people write them."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+MOST = 100_000
+"""Nodes, or pods, that one scenario may describe: well above the largest cluster Bayplan is measured on."""
+
+Text = Annotated[str, Meta(min_length=1)]
+Count = Annotated[int, Meta(ge=1, le=MOST)]
+Amount = Annotated[float, Meta(ge=0, le=1e6)]
+WholeAmount = Annotated[int, Meta(ge=0, le=10**6)]
+Linked = Literal["required", "preferred"]
+Index = Annotated[int, Meta(ge=0)]
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """The settings that all mappings of the format share: camelCase keys, unknown ones refused."""
+
+
+class LevelDoc(Section, frozen=True, kw_only=True):
+    """A topology level: nodes with equal values of `label` are in one domain."""
+
+    name: Text
+    label: Text
+
+
+class MigSliceDoc(Section, frozen=True, kw_only=True):
+    """A MIG instance on a device of a node."""
+
+    device: Index
+    profile: Text
+    start: Index
+
+
+class NodeDoc(Section, frozen=True, kw_only=True):
+    """A node, or `count` equal ones; `cpu` in cores, `memoryGiB` in GiB, absent: no limit."""
+
+    name: Text
+    count: Count = 1
+    gpus: Annotated[int, Meta(ge=0, le=64)] = 0
+    model: str = ""
+    gpu_memory_mib: WholeAmount = msgspec.field(default=0, name="gpuMemoryMiB")
+    cpu: Amount | None = None
+    memory_gib: Amount | None = msgspec.field(default=None, name="memoryGiB")
+    labels: dict[Text, str] = {}
+    machine: str | None = None
+    mig: bool | list[MigSliceDoc] | None = None
+    unhealthy: list[Index] = []
+
+
+class FlavorDoc(Section, frozen=True, kw_only=True):
+    """A queue's quota of one GPU model or MIG profile, in GPUs."""
+
+    nominal: WholeAmount = 0
+    borrowing_limit: WholeAmount | None = None
+    lending_limit: WholeAmount | None = None
+
+
+class QueueDoc(Section, frozen=True, kw_only=True):
+    """A queue; amounts are whole GPUs, `minRuntime` is in seconds."""
+
+    name: Text
+    parent: Text | None = None
+    nominal: WholeAmount | None = None
+    borrowing_limit: WholeAmount | None = None
+    lending_limit: WholeAmount | None = None
+    weight: Annotated[int, Meta(ge=0)] = 1
+    priority: int = 0
+    min_runtime: Annotated[int, Meta(ge=0)] = 0
+    flavors: dict[Text, FlavorDoc] = {}
+
+
+class PodsDoc(Section, frozen=True, kw_only=True):
+    """`count` equal pods; `nodes` says where each runs now (null, or the list absent: it is pending)."""
+
+    count: Count = 1
+    gpus: Annotated[int, Meta(ge=0, le=64)] = 0
+    model: str | list[Text] | None = None
+    cpu: Amount = 0
+    memory_gib: Amount = msgspec.field(default=0, name="memoryGiB")
+    share: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    mig: str | None = None
+    role: str | None = None
+    nodes: list[Text | None] | None = None
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The accepted GPU models; empty accepts any."""
+        if not self.model:
+            return ()
+        return (self.model,) if isinstance(self.model, str) else tuple(self.model)
+
+
+class TopologyWishDoc(Section, frozen=True, kw_only=True):
+    """The level whose one domain must, or had better, hold all pods."""
+
+    required: Text | None = None
+    preferred: Text | None = None
+
+
+class WorkloadDoc(Section, frozen=True, kw_only=True):
+    """A workload; `submitted` and `started` are seconds relative to the scenario's now, `duration` is in seconds."""
+
+    name: Text
+    queue: Text | None = None
+    priority: int = 0
+    preemptible: bool = True
+    gang: bool = False
+    min_member: Count | None = None
+    submitted: int | None = None
+    started: int | None = None
+    duration: Annotated[int, Meta(ge=0)] | None = None
+    topology: TopologyWishDoc = TopologyWishDoc()
+    linked: Linked | None = None
+    pods: Annotated[list[PodsDoc], Meta(min_length=1)]
+
+    @property
+    def total(self) -> int:
+        """How many pods it has."""
+        return sum(group.count for group in self.pods)
+
+    @property
+    def least(self) -> int:
+        """How many pods must stand together."""
+        if self.min_member is not None:
+            return self.min_member
+        return self.total if self.gang else 1
+
+    @property
+    def is_gang(self) -> bool:
+        """Whether its pods are planned as one; pods that may start one by one are planned one by one."""
+        return self.gang or self.least > 1
+
+
+class ExpectDoc(Section, frozen=True, kw_only=True):
+    """What the author expects; checkers read it, the planner never sees it."""
+
+    running: list[Text] = []
+    pending: list[Text] = []
+    evicted: list[Text] | None = None
+    stable: bool | None = None
+    same_domain: dict[Text, Text] = {}
+    on_nodes: dict[Text, list[Text]] = {}
+    pods_running: dict[Text, WholeAmount] = {}
+
+
+class ScenarioDoc(Section, frozen=True, kw_only=True):
+    """A cluster at the second `now`, and what waits."""
+
+    name: str = ""
+    now: int = 0
+    rounds: Annotated[int, Meta(ge=1, le=1000)] = 10
+    topology: list[LevelDoc] = []
+    nodes: list[NodeDoc]
+    queues: list[QueueDoc] = []
+    workloads: list[WorkloadDoc] = []
+    expect: ExpectDoc = ExpectDoc()
+
+
+def node_names(node: NodeDoc) -> list[str]:
+    """`n`, or `n-0`, `n-1` … where it stands for several."""
+    return [node.name] if node.count == 1 else [f"{node.name}-{i}" for i in range(node.count)]

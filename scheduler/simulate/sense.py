@@ -1,0 +1,105 @@
+"""Whether the parts of a scenario agree with each other: names that exist, running pods that have room."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from scheduler.model.node import NODE_LEVEL
+from scheduler.simulate.document import MOST, NodeDoc, ScenarioDoc, node_names
+from scheduler.simulate.refusal import Refused
+
+
+def contradiction(doc: ScenarioDoc) -> Refused | None:
+    """The first thing in `doc` that cannot be, or None."""
+    return next(_contradictions(doc), None)
+
+
+def _contradictions(doc: ScenarioDoc) -> Iterator[Refused]:
+    """All of them; each step may rely on what the steps before it found to be right."""
+    yield from _sizes(doc)
+    yield from _names(doc)
+    yield from _nodes(doc)
+    yield from _queues(doc)
+    yield from _workloads(doc)
+    yield from _room_for_running(doc)
+
+
+def _sizes(doc: ScenarioDoc) -> Iterator[Refused]:
+    for where, total in (
+        ("nodes", sum(n.count for n in doc.nodes)),
+        ("workloads", sum(w.total for w in doc.workloads)),
+    ):
+        if total > MOST:
+            yield Refused(where=where, why=f"{total} nodes or pods; at most {MOST} are simulated")
+
+
+def _names(doc: ScenarioDoc) -> Iterator[Refused]:
+    levels = [level.name for level in doc.topology]
+    yield from _twice("topology", [*levels, NODE_LEVEL.name])
+    yield from _twice("queues", [q.name for q in doc.queues])
+    yield from _twice("workloads", [w.name for w in doc.workloads])
+    yield from _twice("nodes", [name for n in doc.nodes for name in node_names(n)])
+
+
+def _twice(where: str, names: Iterable[str]) -> Iterator[Refused]:
+    for name, times in Counter(names).items():
+        if times > 1:
+            yield Refused(where=where, why=f"the name {name!r} is given {times} times")
+
+
+def _nodes(doc: ScenarioDoc) -> Iterator[Refused]:
+    for at, node in enumerate(doc.nodes):
+        for index in node.unhealthy:
+            if index >= node.gpus:
+                why = f"device {index} of a node with {node.gpus} GPUs; the first is 0"
+                yield Refused(where=f"nodes[{at}].unhealthy", why=why)
+
+
+def _queues(doc: ScenarioDoc) -> Iterator[Refused]:
+    names = {q.name for q in doc.queues}
+    for at, queue in enumerate(doc.queues):
+        if queue.parent is not None and queue.parent not in names:
+            yield Refused(where=f"queues[{at}].parent", why=f"there is no queue {queue.parent!r}")
+
+
+def _workloads(doc: ScenarioDoc) -> Iterator[Refused]:
+    levels = [*(level.name for level in doc.topology), NODE_LEVEL.name]
+    known = {name for n in doc.nodes for name in node_names(n)}
+    for at, workload in enumerate(doc.workloads):
+        here = f"workloads[{at}]"
+        for wish in ("required", "preferred"):
+            level = getattr(workload.topology, wish)
+            if level is not None and level not in levels:
+                yield Refused(where=f"{here}.topology.{wish}", why=f"{level!r}; allowed: {', '.join(levels)}")
+        for index, group in enumerate(workload.pods):
+            there = f"{here}.pods[{index}].nodes"
+            if group.nodes is not None and len(group.nodes) != group.count:
+                why = f"{len(group.nodes)} nodes for {group.count} pods; give one for each, null where it is pending"
+                yield Refused(where=there, why=why)
+            for name in group.nodes or ():
+                if name is not None and name not in known:
+                    yield Refused(where=there, why=f"there is no node {name!r}")
+        if workload.started is not None and not any(any(group.nodes or ()) for group in workload.pods):
+            yield Refused(where=f"{here}.started", why="none of its pods has a node")
+
+
+def _room_for_running(doc: ScenarioDoc) -> Iterator[Refused]:
+    """Running pods may not hold more than their node has, nor a GPU of another model than they accept."""
+    spec: dict[str, NodeDoc] = {name: n for n in doc.nodes for name in node_names(n)}
+    held: dict[tuple[str, str], float] = {}
+    for at, workload in enumerate(doc.workloads):
+        for index, group in enumerate(workload.pods):
+            where = f"workloads[{at}].pods[{index}].nodes"
+            amounts = {"GPUs": group.gpus, "cores": group.cpu, "GiB of memory": group.memory_gib}
+            for name in group.nodes or ():
+                if name is None:
+                    continue
+                node = spec[name]
+                has = {"GPUs": node.gpus, "cores": node.cpu, "GiB of memory": node.memory_gib}
+                for unit, amount in amounts.items():
+                    held[name, unit] = held.get((name, unit), 0) + amount
+                    limit = has[unit]
+                    if limit is not None and held[name, unit] > limit:
+                        yield Refused(where=where, why=f"more than the {limit:g} {unit} of {name}")
+                if group.gpus and group.models and node.model not in group.models:
+                    why = f"{name} has {node.model or 'no model'}, not {' or '.join(group.models)}"
+                    yield Refused(where=where, why=why)

@@ -1,0 +1,63 @@
+"""Which parts of the scenario format this version honours; the rest is refused by name, never passed over."""
+
+from collections.abc import Iterator
+
+from scheduler.simulate.document import NodeDoc, PodsDoc, QueueDoc, ScenarioDoc, WorkloadDoc
+from scheduler.simulate.refusal import Refused
+
+
+def unsupported(doc: ScenarioDoc) -> Refused | None:
+    """The first key of `doc` that belongs to the format and is not honoured, or None."""
+    return next(_unsupported(doc), None)
+
+
+def _unsupported(doc: ScenarioDoc) -> Iterator[Refused]:
+    for at, node in enumerate(doc.nodes):
+        yield from _of_node(f"nodes[{at}]", node)
+    for at, queue in enumerate(doc.queues):
+        yield from _of_queue(f"queues[{at}]", queue)
+    for at, workload in enumerate(doc.workloads):
+        here = f"workloads[{at}]"
+        yield from _of_workload(here, workload)
+        for index, group in enumerate(workload.pods):
+            yield from _of_pods(f"{here}.pods[{index}]", group)
+
+
+def _of_node(here: str, node: NodeDoc) -> Iterator[Refused]:
+    if node.mig not in (None, False, []):
+        yield Refused(where=f"{here}.mig", why="making MIG instances on demand is not supported")
+    if node.machine is not None:
+        yield Refused(where=f"{here}.machine", why="links between the GPUs of a node are not supported")
+
+
+def _of_queue(here: str, queue: QueueDoc) -> Iterator[Refused]:
+    if queue.parent is not None:
+        yield Refused(where=f"{here}.parent", why="trees of queues, which lend and take back, are not supported")
+    if queue.flavors:
+        yield Refused(where=f"{here}.flavors", why="quotas for one GPU model or MIG profile are not supported")
+    if queue.lending_limit is not None:
+        yield Refused(where=f"{here}.lendingLimit", why="lending between queues is not supported")
+    if queue.weight != 1:
+        yield Refused(where=f"{here}.weight", why="fair shares by weight are not supported")
+    if queue.priority != 0:
+        yield Refused(where=f"{here}.priority", why="priorities of queues are not supported")
+
+
+def _of_workload(here: str, workload: WorkloadDoc) -> Iterator[Refused]:
+    if workload.is_gang and workload.least < workload.total:
+        why = f"a gang that starts with {workload.least} of its {workload.total} pods is not supported"
+        yield Refused(where=f"{here}.minMember", why=why)
+    if workload.linked is not None:
+        yield Refused(where=f"{here}.linked", why="choosing GPUs by their NVLink connections is not supported")
+    if not workload.is_gang and workload.total > 1:
+        for wish in ("required", "preferred"):
+            if getattr(workload.topology, wish) is not None:
+                why = "a domain for several pods that start one by one is not supported; make it a gang"
+                yield Refused(where=f"{here}.topology.{wish}", why=why)
+
+
+def _of_pods(here: str, group: PodsDoc) -> Iterator[Refused]:
+    if group.share != 1.0:
+        yield Refused(where=f"{here}.share", why=f"{group.share:g}; parts of a GPU are not supported")
+    if group.mig is not None:
+        yield Refused(where=f"{here}.mig", why="making MIG instances on demand is not supported")

@@ -1,0 +1,66 @@
+"""Keys of the format that are not honoured are refused by name with the reason; harmless values of them are not."""
+
+import pytest
+
+from scheduler.simulate.document import ScenarioDoc
+from scheduler.simulate.reader import read_scenario
+from scheduler.simulate.refusal import Refused
+
+FRAME = """
+nodes: [{name: n, gpus: 8, NODE}]
+queues: [{name: org}, {name: a, QUEUE}]
+workloads: [{name: w, queue: a, WORKLOAD, pods: [{count: 2, gpus: 1, PODS}]}]
+"""
+HARMLESS = {"NODE": "cpu: 8", "QUEUE": "nominal: 8", "WORKLOAD": "gang: true", "PODS": "cpu: 1"}
+
+
+def fill(where: str, text: str) -> str:
+    filled = FRAME
+    for place, harmless in HARMLESS.items():
+        filled = filled.replace(place, text if place == where else harmless)
+    return filled
+
+
+@pytest.mark.parametrize(
+    ("where", "text", "key"),
+    [
+        ("NODE", "mig: true", "nodes[0].mig"),
+        ("NODE", "mig: [{device: 0, profile: 1g.10gb, start: 0}]", "nodes[0].mig"),
+        ("NODE", "machine: dgx_a100", "nodes[0].machine"),
+        ("QUEUE", "parent: org", "queues[1].parent"),
+        ("QUEUE", "flavors: {H100: {nominal: 8}}", "queues[1].flavors"),
+        ("QUEUE", "lendingLimit: 0", "queues[1].lendingLimit"),
+        ("QUEUE", "weight: 2", "queues[1].weight"),
+        ("QUEUE", "priority: 1", "queues[1].priority"),
+        ("WORKLOAD", "gang: true, minMember: 1", "workloads[0].minMember"),
+        ("WORKLOAD", "linked: required", "workloads[0].linked"),
+        ("WORKLOAD", "linked: preferred", "workloads[0].linked"),
+        ("WORKLOAD", "topology: {required: node}", "workloads[0].topology.required"),
+        ("WORKLOAD", "topology: {preferred: node}", "workloads[0].topology.preferred"),
+        ("PODS", "share: 0.5", "workloads[0].pods[0].share"),
+        ("PODS", "mig: 1g.10gb", "workloads[0].pods[0].mig"),
+    ],
+)
+def test_what_is_not_supported_is_refused_by_name(where: str, text: str, key: str) -> None:
+    read = read_scenario(fill(where, text))
+    assert isinstance(read, Refused), read
+    assert read.where == key
+    assert "not supported" in read.why
+
+
+@pytest.mark.parametrize(
+    ("where", "text"),
+    [
+        ("NODE", "mig: false"),
+        ("NODE", "mig: []"),
+        ("QUEUE", "weight: 1, priority: 0, flavors: {}, minRuntime: 60, borrowingLimit: 0"),
+        ("WORKLOAD", "minMember: 1"),
+        ("WORKLOAD", "minMember: 2"),
+        ("WORKLOAD", "minMember: 3"),
+        ("WORKLOAD", "gang: true, topology: {required: node}"),
+        ("WORKLOAD", "preemptible: true, duration: 60, priority: -5"),
+        ("PODS", "share: 1, mig: null, role: worker, model: [H100, H200]"),
+    ],
+)
+def test_what_changes_nothing_is_accepted(where: str, text: str) -> None:
+    assert isinstance(read_scenario(fill(where, text)), ScenarioDoc)
