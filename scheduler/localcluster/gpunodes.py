@@ -1,0 +1,95 @@
+"""GPUNode objects of a fleet, as the exporter would report them: devices, links, slices."""
+
+import itertools
+import uuid
+from collections.abc import Iterator, Sequence
+
+from scheduler.localcluster.api import Json
+from scheduler.localcluster.fleet import Fleet
+from scheduler.localcluster.machines import Machine, profiles
+from scheduler.localcluster.nodes import names
+from scheduler.localcluster.slices import Slice, free_starts
+
+API_VERSION = "bayplan.dev/v1alpha1"
+_SPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "bayplan.dev")
+_DRIVER = "580.95.05"
+_FIRST_BUS, _BUS_STEP = 0x18, 0x11
+"""PCI buses in even steps, as on many eight-GPU machines."""
+
+
+def gpu_nodes(fleet: Fleet, *, now: str) -> Iterator[Json]:
+    """One GPUNode for each node that has GPUs, looked at `now` (RFC 3339)."""
+    for group in fleet.groups:
+        machine = group.machine_type()
+        if machine is None:
+            continue
+        slices = group.slices()
+        for name in names(group):
+            yield {
+                "apiVersion": API_VERSION,
+                "kind": "GPUNode",
+                "metadata": {"name": name},
+                "status": {
+                    "deviceCount": machine.gpus,
+                    "healthyDeviceCount": machine.gpus,
+                    "devices": [_device(name, machine, slices, index) for index in range(machine.gpus)],
+                    "links": list(_links(machine)),
+                    "nvswitch": machine.nvlink is not None and machine.nvlink.switched,
+                    "driverVersion": _DRIVER,
+                    "observedTime": now,
+                    "generation": 1,
+                },
+            }
+
+
+def _uuid(kind: str, *parts: object) -> str:
+    """A UUID that is the same each time for the same place in the fleet."""
+    return f"{kind}-{uuid.uuid5(_SPACE, '/'.join(map(str, parts)))}"
+
+
+def _device(node: str, machine: Machine, slices: Sequence[Slice], index: int) -> Json:
+    device: Json = {
+        "index": index,
+        "uuid": _uuid("GPU", node, index),
+        "model": machine.product,
+        "memoryMiB": machine.memory_mib,
+        "pciBusId": f"0000:{_FIRST_BUS + _BUS_STEP * index:02x}:00.0",
+        "numaNode": machine.numa[index],
+        "health": {"state": "Healthy"},
+        "migMode": "Disabled" if machine.mig else "NotSupported",
+    }
+    own = [s for s in slices if s.gpu == index]
+    if not own:
+        return device
+    known = profiles(machine)
+    device["migMode"] = "Enabled"
+    device["migInstances"] = [
+        {
+            "profile": s.profile,
+            "profileId": known[s.profile].id,
+            "start": s.start,
+            "size": s.size,
+            "uuid": _uuid("MIG", node, index, s.profile, s.start),
+        }
+        for s in own
+    ]
+    device["freePlacements"] = [
+        {"profile": name, "profileId": profile.id, "start": start, "size": profile.size}
+        for name, profile in known.items()
+        for start in free_starts(profile, own)
+    ]
+    return device
+
+
+def _links(machine: Machine) -> Iterator[Json]:
+    for a, b in itertools.combinations(range(machine.gpus), 2):
+        if machine.nvlink is not None and machine.nvlink.connects(a, b):
+            yield {
+                "a": a,
+                "b": b,
+                "type": "NVLink",
+                "count": machine.nvlink.links,
+                "gigabytesPerSecond": machine.nvlink.links * machine.nvlink.megabytes_per_second // 1000,
+            }
+        level = machine.pcie.level(a, b, same_numa=machine.numa[a] == machine.numa[b])
+        yield {"a": a, "b": b, "type": "PCIe", "pcieLevel": level}

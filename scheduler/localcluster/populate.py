@@ -1,0 +1,63 @@
+"""Creating the nodes of a fleet, many at a time."""
+
+import datetime as dt
+import functools
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+from scheduler.localcluster import gpunodes, nodes
+from scheduler.localcluster.api import Api, Json
+from scheduler.localcluster.fleet import Fleet
+from scheduler.localcluster.gpunodes import API_VERSION
+from scheduler.localcluster.waiting import until
+
+_NODES = "/api/v1/nodes"
+_GPU_NODES = f"/apis/{API_VERSION}/gpunodes"
+_AT_A_TIME = 8
+"""Requests under way at once; more gains nothing on a machine that also runs the server."""
+
+_READY_S = 120.0
+_NOT_READY = "node.kubernetes.io/not-ready"
+
+
+def create(api: Api, fleet: Fleet, *, with_reports: bool) -> list[str]:
+    """Create all nodes of `fleet`, and their GPUNodes if `with_reports`; return the nodes' names.
+
+    Raises:
+        ApiError: the server refused one.
+    """
+    now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    with ThreadPoolExecutor(_AT_A_TIME, thread_name_prefix="fleet") as pool:
+        made = list(pool.map(functools.partial(api.create, _NODES), nodes.nodes(fleet, now=now)))
+        uids = {node["metadata"]["name"]: node["metadata"]["uid"] for node in made}
+        if with_reports:
+            list(pool.map(functools.partial(_report, api, uids), gpunodes.gpu_nodes(fleet, now=now)))
+    return list(uids)
+
+
+def _report(api: Api, uids: dict[str, str], body: Json) -> None:
+    """Create a GPUNode that goes with its node, and then its status, which the first write leaves out."""
+    name: str = body["metadata"]["name"]
+    owner = {"apiVersion": "v1", "kind": "Node", "name": name, "uid": uids[name]}
+    api.create(_GPU_NODES, {**body, "metadata": {"name": name, "ownerReferences": [owner]}})
+    api.merge(f"{_GPU_NODES}/{name}/status", {"status": body["status"]})
+
+
+def wait_ready(api: Api, names: Iterable[str], hopeless: Callable[[], None] | None = None) -> None:
+    """Wait until all of these nodes are there without the taint that keeps pods off new nodes.
+
+    Raises:
+        LocalClusterError: it took longer than two minutes.
+    """
+    wanted = set(names)
+    until(
+        lambda: wanted <= _ready(api),
+        timeout_s=_READY_S,
+        what=f"{len(wanted)} nodes getting ready",
+        hopeless=hopeless,
+    )
+
+
+def _ready(api: Api) -> set[str]:
+    listed: list[Json] = api.get(_NODES)["items"]
+    return {n["metadata"]["name"] for n in listed if all(t["key"] != _NOT_READY for t in n["spec"].get("taints", ()))}

@@ -1,0 +1,23 @@
+"""Waiting for a condition of the world, with a limit and a say for whoever knows that it is hopeless."""
+
+import time
+from collections.abc import Callable
+
+from scheduler.localcluster.errors import LocalClusterError
+
+_POLL_S = 0.05
+
+
+def until(done: Callable[[], bool], *, timeout_s: float, what: str, hopeless: Callable[[], None] | None = None) -> None:
+    """Ask `done` until it says yes. `hopeless` raises where waiting on makes no sense.
+
+    Raises:
+        LocalClusterError: it took longer than `timeout_s` seconds.
+    """
+    deadline_s = time.monotonic() + timeout_s
+    while not done():
+        if hopeless is not None:
+            hopeless()
+        if time.monotonic() > deadline_s:
+            raise LocalClusterError(f"{what} took longer than {timeout_s:g} s")
+        time.sleep(_POLL_S)
