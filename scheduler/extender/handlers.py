@@ -28,6 +28,9 @@ LOG = logging.getLogger("bayplan.extender")
 INTERNAL = "Bayplan failed on this call; its log says how"
 NO_CACHE = "set nodeCacheCapable: true for this extender in the kube-scheduler configuration: it sent no NodeNames"
 
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding raises: the last one for JSON nested too deeply."""
+
 _encode = msgspec.json.Encoder().encode
 _args = msgspec.json.Decoder(ExtenderArgs).decode
 _head = msgspec.json.Decoder(PodHead).decode
@@ -93,7 +96,7 @@ class Handlers:
         except Exception as err:  # noqa: BLE001  kube-scheduler gets an answer whatever broke
             return failed_bind(self._failure("bind", err))
         self._tell("bind", "bound" if why_not is None else "not_bound")
-        return failed_bind(why_not) if why_not is not None else BOUND
+        return BOUND if why_not is None else failed_bind(why_not or "not bound")
 
     def _filter(self, body: bytes) -> bytes:
         args = _args(body)
@@ -119,7 +122,7 @@ class Handlers:
 
     def _failure(self, verb: str, err: Exception) -> str:
         """What to tell kube-scheduler. A body that cannot be read is its matter; everything else is ours and logged."""
-        if isinstance(err, msgspec.MsgspecError | UnicodeDecodeError):
+        if isinstance(err, _UNREADABLE):
             self._tell(verb, "malformed")
             return f"the body of this {verb} call is not extender v1 JSON: {err}"
         self._tell(verb, "failed")
