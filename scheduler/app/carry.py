@@ -1,0 +1,201 @@
+"""Carrying one plan out: nominate all, ungate all, hold at the barrier, bind all; or withdraw before the barrier opens.
+
+Until the barrier opens nothing has happened that cannot be left as it is: gates are gone and nominations stand, but
+no pod has a node. After it opened, binding is finished whatever else happens; what a crash leaves behind is completed
+from the API.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+import msgspec
+
+from scheduler.app.barrier import Barrier, Passage
+from scheduler.app.binding import NOT_LEADING, bind_for_good, insist
+from scheduler.kube.effects import Effects, PodRef
+from scheduler.model.names import NodeName, PodUid, WorkloadKey
+
+WATCH_PERIOD_S = 1.0
+"""How often a plan that waits for arrivals looks whether kube-scheduler is alive."""
+
+
+class Bound(msgspec.Struct, frozen=True):
+    """Every member was bound."""
+
+
+class Withdrawn(msgspec.Struct, frozen=True, kw_only=True):
+    """Given up before the barrier opened. `refused` are nodes that would not take their member."""
+
+    why: str
+    refused: tuple[NodeName, ...] = ()
+
+
+class BrokenUp(msgspec.Struct, frozen=True, kw_only=True):
+    """The barrier had opened, but some binds failed for good."""
+
+    failed: tuple[PodUid, ...]
+    why: str
+
+
+CarryResult = Bound | Withdrawn | BrokenUp
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """One pod of a plan and what it needs to get going."""
+
+    ref: PodRef
+    node: NodeName
+    gated: bool
+    nominated: NodeName | None
+
+
+class CarryLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """How a plan is carried out."""
+
+    nominate: bool
+    arrival_timeout_s: float
+
+
+class Carry:
+    """One plan on its way. Lives on the service's event loop.
+
+    `scheduler_seen_s` tells when kube-scheduler last asked anything, on the loop's clock: as long as it is silent, a
+    plan that nobody arrived for is left standing.
+    """
+
+    def __init__(
+        self,
+        workload: WorkloadKey,
+        members: tuple[Member, ...],
+        *,
+        effects: Effects,
+        limits: CarryLimits,
+        plan_name: str,
+        scheduler_seen_s: Callable[[], float],
+    ) -> None:
+        self.workload = workload
+        self.members: Mapping[PodUid, Member] = {m.ref.uid: m for m in members}
+        self.barrier = Barrier({m.ref.uid: m.node for m in members})
+        self.first_arrival_s: float | None = None
+        self._effects = effects
+        self._limits = limits
+        self._plan_name = plan_name
+        self._scheduler_seen_s = scheduler_seen_s
+        self._loop = asyncio.get_running_loop()
+        self._withdrawn: asyncio.Future[Withdrawn] = self._loop.create_future()
+        self._opened = asyncio.Event()
+        self._answers: dict[PodUid, asyncio.Future[str | None]] = {}
+        self._results: dict[PodUid, str | None] = {}
+
+    async def run(self) -> CarryResult:
+        """Carry the plan out; returns how it ended."""
+        work = asyncio.ensure_future(self._start_and_gather())
+        opened = asyncio.ensure_future(self._opened.wait())
+        try:
+            await asyncio.wait({work, opened, self._withdrawn}, return_when=asyncio.FIRST_COMPLETED)
+            if self.barrier.opened:
+                return await self._bind_all()
+            if not self._withdrawn.done():
+                work.result()
+            return self._withdrawn.result()
+        finally:
+            work.cancel()
+            opened.cancel()
+            why = self._withdrawn.result().why if self._withdrawn.done() else NOT_LEADING
+            self._answer_rest(f"the plan of {self.workload} was withdrawn: {why}")
+
+    def withdraw(self, why: str, *refused: NodeName) -> None:
+        """Give the plan up; has no effect once the barrier has opened."""
+        if not self.barrier.opened and not self._withdrawn.done():
+            self._withdrawn.set_result(Withdrawn(why=why, refused=refused))
+
+    async def arrive(self, pod: PodUid, node: NodeName) -> str | None:
+        """kube-scheduler wants the pod bound; holds until all are there. None: bound; otherwise why not."""
+        if self._withdrawn.done():
+            return f"the plan of {self.workload} was withdrawn: {self._withdrawn.result().why}"
+        passage = self.barrier.arrive(pod, node)
+        if passage is Passage.REFUSED:
+            return f"{pod} is not planned on {node}"
+        if pod in self._results:
+            return self._results[pod]
+        if (older := self._answers.get(pod)) is not None and not older.done():
+            older.set_result("asked again")
+        answer: asyncio.Future[str | None] = self._loop.create_future()
+        self._answers[pod] = answer
+        if self.first_arrival_s is None:
+            self.first_arrival_s = self._loop.time()
+        if passage is Passage.OPENS:
+            self._opened.set()
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            if self._answers.get(pod) is answer:
+                self.barrier.leave(pod)
+                if not self.barrier.arrived:
+                    self.first_arrival_s = None
+            raise
+
+    async def _start_and_gather(self) -> None:
+        if self._limits.nominate:
+            await self._each(self._nominate)
+        await self._each(self._let_go)
+        await self._gather()
+
+    async def _each(self, step: Callable[[Member], Coroutine[Any, Any, None]]) -> None:
+        async with asyncio.TaskGroup() as group:
+            for member in self.members.values():
+                group.create_task(step(member))
+
+    async def _nominate(self, member: Member) -> None:
+        if member.nominated != member.node or not member.gated:
+            # A nomination only makes things faster, so a refusal is left at that.
+            await insist(lambda: self._effects.nominate(member.ref, member.node))
+
+    async def _let_go(self, member: Member) -> None:
+        if not member.gated:
+            await insist(lambda: self._effects.wake(member.ref, self._plan_name))
+        elif (why := await insist(lambda: self._effects.ungate(member.ref))) is not None:
+            self.withdraw(why)
+
+    async def _gather(self) -> None:
+        let_go_s = self._loop.time()
+        while not self._opened.is_set():
+            since_s = self.first_arrival_s
+            if since_s is None and self._scheduler_seen_s() > let_go_s:
+                since_s = let_go_s
+            left_s = WATCH_PERIOD_S
+            if since_s is not None:
+                left_s = since_s + self._limits.arrival_timeout_s - self._loop.time()
+            if left_s <= 0:
+                self._give_up_waiting()
+                return
+            try:
+                async with asyncio.timeout(min(left_s, WATCH_PERIOD_S)):
+                    await self._opened.wait()
+            except TimeoutError:
+                continue
+
+    def _give_up_waiting(self) -> None:
+        missing = self.barrier.missing
+        refused = sorted({self.members[uid].node for uid in missing}) if self.barrier.arrived else ()
+        self.withdraw(f"{len(missing)} of {len(self.members)} members did not arrive to be bound", *refused)
+
+    async def _bind_all(self) -> CarryResult:
+        await self._each(self._bind)
+        failed = tuple(sorted(uid for uid, why in self._results.items() if why is not None))
+        if failed:
+            return BrokenUp(failed=failed, why=self._results[failed[0]] or "")
+        return Bound()
+
+    async def _bind(self, member: Member) -> None:
+        uid = member.ref.uid
+        why = await bind_for_good(self._effects, member.ref, member.node)
+        self._results[uid] = why
+        if (answer := self._answers.get(uid)) is not None and not answer.done():
+            answer.set_result(why)
+
+    def _answer_rest(self, why: str) -> None:
+        for answer in self._answers.values():
+            if not answer.done():
+                answer.set_result(why)

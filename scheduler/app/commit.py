@@ -1,0 +1,227 @@
+"""All plans on their way: starts them, tells them what happens to their pods and nodes, and settles how they end."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, NamedTuple, assert_never
+
+import msgspec
+
+from scheduler.app.binding import NOT_LEADING, bind_for_good
+from scheduler.app.board import Board
+from scheduler.app.carry import Bound, BrokenUp, Carry, CarryLimits, CarryResult, Member, Withdrawn
+from scheduler.extender.guard import BindRequest, Offered, Planned
+from scheduler.kube.effects import Effects, PodRef, ref
+from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
+from scheduler.model.plan import Admit, Assignment, Offer
+from scheduler.model.workload import Pod, Workload
+from scheduler.state.events import Event, NodeRefused, Released, Reserved
+
+NO_QUEUE = QueueName("")
+
+
+class CommitLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """Time limits of plans on their way, in seconds."""
+
+    arrival_timeout_s: float
+    refusal_memory_s: float
+    offer_timeout_s: float
+
+
+class Clocks(NamedTuple):
+    """Times that plans go by: whole seconds since 1970, and when kube-scheduler last asked, on the loop's clock."""
+
+    now_s: Callable[[], int]
+    scheduler_seen_s: Callable[[], float]
+
+
+class _Offering(msgspec.Struct, frozen=True, kw_only=True):
+    workload: WorkloadKey
+    pod: PodRef
+    nodes: Mapping[NodeName, int]
+    expiry: asyncio.TimerHandle
+
+
+class Committer:
+    """The plans on their way. Lives on the service's event loop; `apply` is the one way to change the state."""
+
+    def __init__(
+        self,
+        *,
+        effects: Effects,
+        board: Board,
+        limits: CommitLimits,
+        apply: Callable[[Event], None],
+        pod_now: Callable[[PodUid], Pod | None],
+        clocks: Clocks,
+        ended: Callable[[WorkloadKey, CarryResult], None] = lambda _key, _result: None,
+    ) -> None:
+        self._effects = effects
+        self._board = board
+        self._limits = limits
+        self._apply = apply
+        self._pod_now = pod_now
+        self._clocks = clocks
+        self._ended = ended
+        self._carries: dict[PodUid, Carry] = {}
+        self._offers: dict[PodUid, _Offering] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def under_way(self) -> int:
+        """How many plans and offers are on their way."""
+        return len(self._tasks) + len(self._offers)
+
+    def admit(self, decision: Admit, workload: Workload, *, nominate: bool, plan_name: str) -> None:
+        """Start to carry an admission out."""
+        nodes = {a.pod: a.node for a in decision.placement.assignments}
+        pods = {p.uid: self._pod_now(p.uid) or p for p in workload.pending}
+        members = tuple(
+            Member(ref=ref(pods[uid]), node=node, gated=pods[uid].gated, nominated=pods[uid].nominated_node)
+            for uid, node in sorted(nodes.items())
+        )
+        reservation = self._reserve(workload, decision.placement.assignments)
+        carry = Carry(
+            workload.key,
+            members,
+            effects=self._effects,
+            limits=CarryLimits(nominate=nominate, arrival_timeout_s=self._limits.arrival_timeout_s),
+            plan_name=plan_name,
+            scheduler_seen_s=self._clocks.scheduler_seen_s,
+        )
+        for uid, node in nodes.items():
+            self._carries[uid] = carry
+            self._board.put(uid, Planned(node=node, workload=workload.key))
+        self._spawn(self._carry_out(carry, reservation))
+
+    def offer(self, decision: Offer, workload: Workload, *, plan_name: str) -> None:
+        """Let kube-scheduler choose among the offered nodes; quota is charged meanwhile."""
+        pod = next(p for p in workload.pending if p.uid == decision.pod)
+        self._reserve(workload, ())
+        nodes = dict(decision.nodes)
+        loop = asyncio.get_running_loop()
+        expiry = loop.call_later(self._limits.offer_timeout_s, self._withdraw_offer, pod.uid)
+        self._offers[pod.uid] = _Offering(workload=workload.key, pod=ref(pod), nodes=nodes, expiry=expiry)
+        self._board.put(pod.uid, Offered(scores=nodes, workload=workload.key))
+        self._spawn(self._let_go(pod, plan_name))
+
+    async def bind(self, request: BindRequest) -> str | None:
+        """kube-scheduler wants a pod bound. None: it is; otherwise why not."""
+        uid, node = request.pod, request.node
+        if (carry := self._carries.get(uid)) is not None:
+            return await carry.arrive(uid, node)
+        pod = PodRef(uid=uid, namespace=request.namespace, name=request.name)
+        if (offering := self._offers.get(uid)) is not None:
+            if node not in offering.nodes:
+                return f"{node} was not offered to {pod.namespace}/{pod.name}"
+            return await bind_for_good(self._effects, pod, node)
+        match self._board.get(uid):
+            case None:
+                return await bind_for_good(self._effects, pod, node)
+            case _:
+                return f"{pod.namespace}/{pod.name} has no plan"
+
+    def node_refused(self, uid: PodUid, node: NodeName) -> None:
+        """kube-scheduler would not take the planned node of a pod."""
+        carry = self._carries.get(uid)
+        if carry is not None and carry.members[uid].node == node:
+            carry.withdraw(f"kube-scheduler refused {node}", node)
+
+    def pod_seen(self, pod: Pod) -> None:
+        """A pod as it is now: a member that is leaving, or that kube-scheduler could not place, ends its plan."""
+        if pod.node is not None:
+            self._forget(pod.uid)
+            return
+        if (carry := self._carries.get(pod.uid)) is not None and pod.deleting:
+            carry.withdraw(f"member {pod.name} is being deleted")
+
+    def pod_gone(self, uid: PodUid) -> None:
+        """A pod is no more."""
+        if (carry := self._carries.get(uid)) is not None:
+            carry.withdraw(f"member {carry.members[uid].ref.name} was deleted")
+        self._forget(uid)
+
+    def node_unusable(self, node: NodeName, why: str) -> None:
+        """A node is gone, cordoned or not ready: plans that use it end, unless they are being bound."""
+        for carry in {id(c): c for c in self._carries.values()}.values():
+            if any(m.node == node for m in carry.members.values()):
+                carry.withdraw(f"{node} {why}")
+
+    async def stop(self) -> None:
+        """End everything without another write; what was under way is planned anew by whoever leads."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        # A task cancelled before its first step has settled nothing.
+        for workload in {c.workload for c in self._carries.values()}:
+            self._apply(Released(workload=workload))
+        self._carries.clear()
+        for uid in list(self._offers):
+            self._withdraw_offer(uid)
+        self._board.close()
+
+    def _reserve(self, workload: Workload, assignments: tuple[Assignment, ...]) -> Reserved:
+        reservation = Reserved(
+            workload=workload.key,
+            queue=workload.queue or NO_QUEUE,
+            assignments=assignments,
+            milli_gpu=sum(p.shape.requests.milli_gpu for p in workload.pending),
+            priority=workload.priority,
+            now_s=self._clocks.now_s(),
+        )
+        self._apply(reservation)
+        return reservation
+
+    async def _carry_out(self, carry: Carry, reservation: Reserved) -> None:
+        result: CarryResult = Withdrawn(why=NOT_LEADING)
+        try:
+            result = await carry.run()
+        finally:
+            self._settle(carry, result, reservation)
+
+    def _settle(self, carry: Carry, result: CarryResult, reservation: Reserved) -> None:
+        for uid in carry.members:
+            if self._carries.get(uid) is carry:
+                del self._carries[uid]
+        match result:
+            case Bound():
+                pass
+            case Withdrawn(refused=refused):
+                self._board.withdraw(carry.members, carry.workload)
+                self._apply(Released(workload=carry.workload))
+                until_s = self._clocks.now_s() + round(self._limits.refusal_memory_s)
+                for node in refused:
+                    self._apply(NodeRefused(workload=carry.workload, node=node, until_s=until_s))
+            case BrokenUp(failed=failed):
+                self._board.withdraw(failed, carry.workload)
+                self._apply(Released(workload=carry.workload))
+                # The bound ones stay reserved until they are seen on their nodes.
+                kept = tuple(a for a in reservation.assignments if a.pod not in failed)
+                if kept:
+                    self._apply(msgspec.structs.replace(reservation, assignments=kept))
+            case other:
+                assert_never(other)
+        self._ended(carry.workload, result)
+
+    async def _let_go(self, pod: Pod, plan_name: str) -> None:
+        if pod.gated:
+            await self._effects.ungate(ref(pod))
+        else:
+            await self._effects.wake(ref(pod), plan_name)
+
+    def _withdraw_offer(self, uid: PodUid) -> None:
+        if (offering := self._offers.pop(uid, None)) is not None:
+            offering.expiry.cancel()
+            self._board.withdraw((uid,), offering.workload)
+            self._apply(Released(workload=offering.workload))
+
+    def _forget(self, uid: PodUid) -> None:
+        if (offering := self._offers.pop(uid, None)) is not None:
+            offering.expiry.cancel()
+            self._apply(Released(workload=offering.workload))
+        self._board.drop(uid)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,110 @@
+"""The planning loop: snapshot, plan (on a thread of its own), decisions handed on; only while this replica leads."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol, assert_never
+
+from scheduler.app.commit import Committer
+from scheduler.model.names import PodUid, WorkloadKey
+from scheduler.model.plan import Admit, Offer, Plan, RollBack, Wait
+from scheduler.model.snapshot import Snapshot
+from scheduler.model.workload import Workload
+from scheduler.planning.cycle import PlanCache, plan
+from scheduler.planning.settings import PlanSettings
+from scheduler.state.cluster import ClusterState
+
+
+class Listener(Protocol):
+    """Who is told what was decided."""
+
+    def planned(self, snapshot: Snapshot, decided: Plan, took_s: float) -> None:
+        """A cycle ended; called on the service's loop after its decisions were handed on."""
+        ...
+
+    def roll_back(self, decision: RollBack, workload: Workload) -> None:
+        """Part of a gang has to leave its nodes."""
+        ...
+
+
+class PlannerLoop:
+    """Plans whenever the state changed, one cycle at a time, the starts at least `pause_s` apart."""
+
+    def __init__(
+        self,
+        state: ClusterState,
+        committer: Committer,
+        listener: Listener,
+        *,
+        settings: PlanSettings,
+        pause_s: float,
+        nominate: Callable[[Snapshot], bool],
+        now_s: Callable[[], int],
+    ) -> None:
+        self._state = state
+        self._committer = committer
+        self._listener = listener
+        self._settings = settings
+        self._pause_s = pause_s
+        self._nominate = nominate
+        self._now_s = now_s
+        self._changed = asyncio.Event()
+        self._cache = PlanCache()
+
+    def wake(self) -> None:
+        """Something changed that planning should see."""
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Plan until cancelled."""
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="planner") as thread:
+            while True:
+                await self._changed.wait()
+                began_s = loop.time()
+                self._changed.clear()
+                snapshot = self._state.snapshot()
+                decided = await loop.run_in_executor(thread, self._plan, snapshot)
+                self._hand_on(snapshot, decided)
+                took_s = loop.time() - began_s
+                self._listener.planned(snapshot, decided, took_s)
+                await asyncio.sleep(max(self._pause_s - took_s, 0.0))
+
+    def _plan(self, snapshot: Snapshot) -> Plan:
+        return plan(snapshot, now_s=self._now_s(), settings=self._settings, cache=self._cache)
+
+    def _hand_on(self, snapshot: Snapshot, decided: Plan) -> None:
+        nominate = self._nominate(snapshot)
+        for decision in decided.decisions:
+            workload = snapshot.workloads[decision.workload]
+            match decision:
+                case Wait():
+                    pass
+                case RollBack():
+                    self._listener.roll_back(decision, workload)
+                case Admit():
+                    if self._still_stands(a.pod for a in decision.placement.assignments):
+                        self._committer.admit(decision, workload, nominate=nominate, plan_name=_name(snapshot))
+                case Offer():
+                    if self._still_stands((decision.pod,)):
+                        self._committer.offer(decision, workload, plan_name=_name(snapshot))
+                case other:
+                    assert_never(other)
+
+    def _still_stands(self, pods: Iterable[PodUid]) -> bool:
+        """Whether the pods still wait for a node; if not, the next cycle sees to it."""
+        for uid in pods:
+            pod = self._state.pod(uid)
+            if pod is None or pod.node is not None or pod.deleting:
+                self._changed.set()
+                return False
+        return True
+
+
+def waits(decided: Plan) -> Mapping[WorkloadKey, Wait]:
+    """The workloads that wait after this plan, and why."""
+    return {d.workload: d for d in decided.decisions if isinstance(d, Wait)}
+
+
+def _name(snapshot: Snapshot) -> str:
+    return str(snapshot.generation)

@@ -1,0 +1,88 @@
+"""The service's settings: one typed tree, read once, unknown keys refused."""
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import yaml
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """Everything that can be set in the file of `bayplan serve --config`, in camelCase there. Times are in seconds."""
+
+    scheduler_name: str = "bayplan"
+    """Pods with this `spec.schedulerName` are ours."""
+
+    namespace: str = "bayplan-system"
+    """Where the leader's Lease stands."""
+
+    lease_name: str = "bayplan"
+    lease_duration_s: float = 10.0
+    """A standby takes over this long after the leader's last renewal."""
+
+    renew_deadline_s: float = 7.0
+    """A leader that could not renew for this long writes nothing more."""
+
+    renew_period_s: float = 2.0
+
+    nominate: Literal["auto", "always", "never"] = "auto"
+    """Whether planned pods get `status.nominatedNodeName` before they are ungated; `auto`: where it pays."""
+
+    nominate_from_nodes: int = 1000
+    """With `auto`: nominate in clusters of at least this many nodes, where evaluating all of them costs more than a
+    write."""
+
+    arrival_timeout_s: float = 20.0
+    """How long the members of a gang may take, from the first to the last, to arrive at the barrier; keep it below the
+    extender's `httpTimeout`."""
+
+    refusal_memory_s: float = 60.0
+    """How long a node that refused a planned pod is avoided for that workload, unless the node changes before."""
+
+    offer_timeout_s: float = 30.0
+    """How long quota stays charged for a pod that kube-scheduler has to place by its own rules."""
+
+    write_concurrency: int = 32
+    """API writes under way at once."""
+
+    planning_pause_s: float = 0.02
+    """Least time between the starts of two planning cycles; arrivals within it are planned together."""
+
+    settle_s: float = 1.0
+    """A reason to wait must hold this long before it is written on the pod."""
+
+    solver_budget_ms: int = 200
+    """Wall time that CP-SAT may take for one workload."""
+
+    audit_period_s: float = 300.0
+    """How often the believed state is compared with a fresh list; 0: never."""
+
+
+class SettingsError(ValueError):
+    """The settings file cannot be used; the text is one sentence that says why."""
+
+
+def load_settings(path: Path | None) -> Settings:
+    """The settings in the YAML file `path`, or the defaults where it is None.
+
+    Raises:
+        SettingsError: the file cannot be read, is no YAML mapping, or holds an unknown key or a value of the wrong
+        kind.
+    """
+    if path is None:
+        return Settings()
+    try:
+        document: object = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        settings = msgspec.convert(document, Settings)
+    except OSError as err:
+        raise SettingsError(f"cannot read the settings file {str(path)!r}: {err.strerror}") from err
+    except yaml.YAMLError as err:
+        raise SettingsError(f"the settings file {str(path)!r} is no YAML: {' '.join(str(err).split())}") from err
+    except msgspec.ValidationError as err:
+        raise SettingsError(f"the settings file {str(path)!r} is refused: {err}") from err
+    if not settings.renew_period_s < settings.renew_deadline_s < settings.lease_duration_s:
+        raise SettingsError(
+            f"the settings file {str(path)!r} is refused: renewPeriodS {settings.renew_period_s} must be less than "
+            f"renewDeadlineS {settings.renew_deadline_s}, and that less than leaseDurationS {settings.lease_duration_s}"
+        )
+    return settings

@@ -1,0 +1,223 @@
+"""The only writer to the cluster: nominate, ungate, bind, evict, and what pods and queues are told.
+
+Every write asks the fence first, carries the pod's uid so that a namesake is never touched, and may be repeated
+without harm. A write ends in one of a closed set of outcomes; retrying is the caller's business.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Protocol
+
+import msgspec
+
+from scheduler.kube.api import ApiRefusedError, ApiUnreachableError, Response
+from scheduler.kube.http import Method
+from scheduler.kube.keys import CONDITION_TYPE, PLAN_ANNOTATION, PLAN_GATE
+from scheduler.model.names import NodeName, PodUid
+from scheduler.model.workload import Pod
+
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_PATCH = "application/strategic-merge-patch+json"
+EVENT_TEXT_LIMIT = 1024
+"""The longest `note` that events.k8s.io/v1 accepts (KEP-383)."""
+
+
+class Done(msgspec.Struct, frozen=True):
+    """The write took place, or had taken place before."""
+
+
+class Gone(msgspec.Struct, frozen=True):
+    """The object is no more, or another of the same name stands in its place."""
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True):
+    """The API server will not have it.
+
+    `passing`: trying again may help (a conflict, throttling, a failure of its own).
+    """
+
+    status: int
+    message: str
+    passing: bool
+
+
+class Unreachable(msgspec.Struct, frozen=True, kw_only=True):
+    """No answer: it may or may not have taken place."""
+
+    message: str
+
+
+class Fenced(msgspec.Struct, frozen=True):
+    """Not sent: this replica does not lead."""
+
+
+Outcome = Done | Gone | Refused | Unreachable | Fenced
+
+
+class PodRef(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Which pod a write is for."""
+
+    uid: PodUid
+    namespace: str
+    name: str
+
+    @property
+    def path(self) -> str:
+        """The pod's path in the API."""
+        return f"/api/v1/namespaces/{self.namespace}/pods/{self.name}"
+
+
+def ref(pod: Pod) -> PodRef:
+    """The reference of a pod."""
+    return PodRef(uid=pod.uid, namespace=pod.namespace, name=pod.name)
+
+
+class Requests(Protocol):
+    """The one thing that writes need of an API client."""
+
+    async def request(
+        self, method: Method, path: str, *, body: bytes | None = None, content_type: str = "application/json"
+    ) -> Response:
+        """One request; raises ApiUnreachableError or ApiRefusedError."""
+        ...
+
+
+class _BoundMeta(msgspec.Struct):
+    uid: str
+
+
+class _BoundSpec(msgspec.Struct):
+    nodeName: str = ""  # noqa: N815  the API's spelling
+
+
+class _BoundPod(msgspec.Struct):
+    metadata: _BoundMeta
+    spec: _BoundSpec
+
+
+class Effects:
+    """Writes, at most `concurrency` under way at once. `observe` is told each write's kind and outcome."""
+
+    def __init__(
+        self,
+        api: Requests,
+        *,
+        may_write: Callable[[], bool],
+        concurrency: int,
+        instance: str,
+        observe: Callable[[str, str], None] = lambda _kind, _outcome: None,
+    ) -> None:
+        self._api = api
+        self._may_write = may_write
+        self._slots = asyncio.Semaphore(concurrency)
+        self._instance = instance
+        self._observe = observe
+
+    async def nominate(self, pod: PodRef, node: NodeName | None) -> Outcome:
+        """Set `status.nominatedNodeName`; None clears it."""
+        patch = {"metadata": {"uid": pod.uid}, "status": {"nominatedNodeName": node}}
+        return await self._send("nominate", "PATCH", f"{pod.path}/status", patch, MERGE_PATCH)
+
+    async def ungate(self, pod: PodRef) -> Outcome:
+        """Remove our scheduling gate and leave those of others."""
+        gates = [{"$patch": "delete", "name": PLAN_GATE}]
+        patch = {"metadata": {"uid": pod.uid}, "spec": {"schedulingGates": gates}}
+        return await self._send("ungate", "PATCH", pod.path, patch, STRATEGIC_PATCH)
+
+    async def wake(self, pod: PodRef, plan: str) -> Outcome:
+        """Touch a pod without gate, so that kube-scheduler tries it again at once."""
+        patch = {"metadata": {"uid": pod.uid, "annotations": {PLAN_ANNOTATION: plan}}}
+        return await self._send("wake", "PATCH", pod.path, patch, MERGE_PATCH)
+
+    async def bind(self, pod: PodRef, node: NodeName) -> Outcome:
+        """Bind the pod to `node`; a pod that is bound already answers Refused with status 409."""
+        body = {
+            "apiVersion": "v1",
+            "kind": "Binding",
+            "metadata": {"name": pod.name, "namespace": pod.namespace, "uid": pod.uid},
+            "target": {"apiVersion": "v1", "kind": "Node", "name": node},
+        }
+        return await self._send("bind", "POST", f"{pod.path}/binding", body)
+
+    async def bound_node(self, pod: PodRef) -> NodeName | None:
+        """Where the pod stands by the API server's own word; None where it has no node, is gone, or no answer came."""
+        try:
+            response = await self._api.request("GET", pod.path)
+        except (ApiUnreachableError, ApiRefusedError):
+            return None
+        read = msgspec.json.decode(response.body, type=_BoundPod)
+        return NodeName(read.spec.nodeName) if read.metadata.uid == pod.uid and read.spec.nodeName else None
+
+    async def evict(self, pod: PodRef) -> Outcome:
+        """Evict through the Eviction API, so that disruption budgets hold and a namesake is spared."""
+        body = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": pod.name, "namespace": pod.namespace},
+            "deleteOptions": {"preconditions": {"uid": pod.uid}},
+        }
+        return await self._send("evict", "POST", f"{pod.path}/eviction", body)
+
+    async def tell(self, pod: PodRef, *, planned: bool, reason: str, message: str) -> Outcome:
+        """Write our condition on the pod: what it waits for, or that its plan stands."""
+        condition = {
+            "type": CONDITION_TYPE,
+            "status": "True" if planned else "False",
+            "reason": reason,
+            "message": message,
+            "lastTransitionTime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+        patch = {"metadata": {"uid": pod.uid}, "status": {"conditions": [condition]}}
+        return await self._send("tell", "PATCH", f"{pod.path}/status", patch, STRATEGIC_PATCH)
+
+    async def event(self, pod: PodRef, *, reason: str, note: str, warning: bool = False) -> Outcome:
+        """Record an Event about the pod."""
+        now = datetime.now(UTC)
+        body = {
+            "apiVersion": "events.k8s.io/v1",
+            "kind": "Event",
+            "metadata": {"name": f"{pod.name[:200]}.{int(now.timestamp() * 1e9):x}", "namespace": pod.namespace},
+            "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "reportingController": "bayplan.dev/planner",
+            "reportingInstance": self._instance[:128],
+            "action": "Planning",
+            "reason": reason,
+            "note": note[:EVENT_TEXT_LIMIT],
+            "type": "Warning" if warning else "Normal",
+            "regarding": {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "namespace": pod.namespace,
+                "name": pod.name,
+                "uid": pod.uid,
+            },
+        }
+        return await self._send("event", "POST", f"/apis/events.k8s.io/v1/namespaces/{pod.namespace}/events", body)
+
+    async def queue_status(self, name: str, status: Mapping[str, object]) -> Outcome:
+        """Write a Queue's status."""
+        path = f"/apis/bayplan.dev/v1alpha1/queues/{name}/status"
+        return await self._send("queue", "PATCH", path, {"status": dict(status)}, MERGE_PATCH)
+
+    async def _send(
+        self, kind: str, method: Method, path: str, body: Mapping[str, object], content_type: str = "application/json"
+    ) -> Outcome:
+        async with self._slots:
+            outcome = await self._send_once(method, path, msgspec.json.encode(body), content_type)
+        self._observe(kind, type(outcome).__name__.lower())
+        return outcome
+
+    async def _send_once(self, method: Method, path: str, body: bytes, content_type: str) -> Outcome:
+        if not self._may_write():
+            return Fenced()
+        try:
+            await self._api.request(method, path, body=body, content_type=content_type)
+        except ApiUnreachableError as err:
+            return Unreachable(message=str(err))
+        except ApiRefusedError as err:
+            if err.status == 404 or (err.status == 409 and "uid" in err.message.lower()):
+                return Gone()
+            passing = err.status in (409, 429) or err.status >= 500
+            return Refused(status=err.status, message=err.message, passing=passing)
+        return Done()
