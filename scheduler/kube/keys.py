@@ -1,0 +1,40 @@
+"""Names that Bayplan reads and writes on API objects, and the ones of Kubernetes and NVIDIA that it reads."""
+
+GROUP_VERSION = "bayplan.dev/v1alpha1"
+
+QUEUE_LABEL = "bayplan.dev/queue"
+"""On a pod or a Job: the Queue it belongs to."""
+
+GANG_LABEL = "bayplan.dev/gang"
+"""On a pod or a Job: the name of its gang, unique in the namespace."""
+
+GANG_SIZE_ANNOTATION = "bayplan.dev/gang-size"
+"""Beside `GANG_LABEL`: how many pods the gang has. Indexed Jobs with completions = parallelism may leave it out."""
+
+TOPOLOGY_REQUIRED_ANNOTATION = "bayplan.dev/topology-required"
+TOPOLOGY_PREFERRED_ANNOTATION = "bayplan.dev/topology-preferred"
+"""Name of a topology level, or the node label key of one: all members in one domain of it."""
+
+LINKED_ANNOTATION = "bayplan.dev/linked"
+"""`required` or `preferred`: the pod's GPUs connected by NVLink."""
+
+GPU_MODEL_ANNOTATION = "bayplan.dev/gpu-model"
+"""Accepted GPU models, separated by commas."""
+
+DURATION_ANNOTATION = "bayplan.dev/duration"
+"""How long the pod is expected to run."""
+
+PLAN_GATE = "bayplan.dev/plan"
+"""Scheduling gate that keeps a pod from kube-scheduler until it has a plan."""
+
+PLAN_ANNOTATION = "bayplan.dev/plan"
+"""Written on an ungated pod to wake it: any change of a pod that an extender refused makes kube-scheduler try again."""
+
+CONDITION_TYPE = "bayplan.dev/Planned"
+"""Pod condition: whether a plan stands, or what the pod waits for."""
+
+JOB_INDEX_KEY = "batch.kubernetes.io/job-completion-index"
+"""Label (since 1.28) and annotation with a pod's index in an Indexed Job."""
+
+GPU_PRODUCT_LABEL = "nvidia.com/gpu.product"
+"""Node label of GPU feature discovery: the GPU's model."""
