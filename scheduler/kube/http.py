@@ -1,7 +1,7 @@
 """HTTP/1.1 over kept-alive connections, no more of it than the API server needs.
 
 A gang of n pods is 3n small writes through one event loop, so the cost of a call counts: measured on one core over TLS,
-27 µs here against 200 µs of aiohttp's client.
+about 40 µs here against 200 µs of aiohttp's client.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import AsyncGenerator
-from typing import Literal
+from typing import Literal, cast
 
 import httptools
 import msgspec
@@ -111,9 +111,8 @@ class _Connection(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if not isinstance(transport, asyncio.Transport):
-            raise TypeError(f"a stream transport is needed, not {type(transport).__name__}")
-        self._transport = transport
+        # uvloop's transports are no subclasses of asyncio's, so this cannot be an isinstance check.
+        self._transport = cast("asyncio.Transport", transport)
         opened = transport.get_extra_info("socket")
         if opened is not None:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
