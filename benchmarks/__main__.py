@@ -1,0 +1,110 @@
+"""`python -m benchmarks [NAME...]`: run benchmarks, print the machine's facts and a table, keep JSON."""
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, cast
+
+import msgspec
+
+from benchmarks import end_to_end, table, workloads
+from scheduler.kube.login import LoginError
+from scheduler.localcluster import LocalClusterError
+
+DESCRIPTION = "Measure Bayplan against the default scheduler, side by side on this machine. Names: see --list."
+
+
+class Benchmark(NamedTuple):
+    """One that can be named on the command line."""
+
+    help: str
+    run: Callable[[argparse.Namespace], Sequence[table.Row]]
+
+
+def _end_to_end(arguments: argparse.Namespace) -> Sequence[table.Row]:
+    rival = None
+    if arguments.dialect is not None:
+        rival = workloads.read_dialect(cast("Path", arguments.dialect))
+    if arguments.scheduler_name is not None:
+        rival = msgspec.structs.replace(
+            rival or workloads.own_dialect("default"), scheduler_name=arguments.scheduler_name
+        )
+    return end_to_end.run(
+        end_to_end.Options(
+            quick=arguments.quick,
+            kubeconfig=arguments.kubeconfig,
+            rival=rival,
+            cases=arguments.case,
+            repetitions=arguments.repetitions,
+            service_arguments=[f"--config={arguments.config.absolute()}"] if arguments.config else [],
+        )
+    )
+
+
+BENCHMARKS: Mapping[str, Benchmark] = {
+    end_to_end.NAME: Benchmark(
+        "gangs and single pods, from create to bound, beside the default scheduler", _end_to_end
+    ),
+}
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=DESCRIPTION)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="which benchmarks to run (default: all)")
+    parser.add_argument("--list", action="store_true", help="list the names and leave")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE as JSON too")
+    parser.add_argument("--quick", action="store_true", help="small sizes once: does it work")
+    other = parser.add_argument_group("end_to_end")
+    other.add_argument("--case", action="append", default=[], metavar="CASE", help="only this case of cases.yaml")
+    other.add_argument(
+        "--repetitions", type=int, default=0, help="runs of each scheduler (default: as cases.yaml says)"
+    )
+    other.add_argument("--config", type=Path, metavar="FILE", help="the settings file of Bayplan's service")
+    other.add_argument(
+        "--kubeconfig",
+        type=Path,
+        metavar="FILE",
+        help="measure on this cluster, nodes and all, instead of one of our own",
+    )
+    other.add_argument(
+        "--scheduler-name", metavar="NAME", help="measure this scheduler instead of Bayplan (needs --kubeconfig)"
+    )
+    other.add_argument(
+        "--dialect", type=Path, metavar="FILE", help="how that scheduler is told of gangs (dialect-*.yaml)"
+    )
+    arguments = parser.parse_args(argv)
+    unknown = sorted(set(arguments.names) - set(BENCHMARKS))
+    if unknown:
+        parser.error(f'there is no benchmark "{unknown[0]}"; known: {", ".join(BENCHMARKS)}')
+    if (arguments.scheduler_name or arguments.dialect) and not arguments.kubeconfig:
+        parser.error("another scheduler is measured where it runs: give the cluster's --kubeconfig too")
+    return arguments
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run what was named. 0: all budgets hold (with --quick: all ran); 1: one does not; 2: bad input."""
+    arguments = parse(argv)
+    if arguments.list:
+        print("\n".join(f"{name}: {b.help}" for name, b in BENCHMARKS.items()))
+        return 0
+    facts = table.machine()
+    rows: list[table.Row] = []
+    try:
+        for name in arguments.names or BENCHMARKS:
+            rows += BENCHMARKS[name].run(arguments)
+    except (ValueError, LoginError) as err:
+        print(f"python -m benchmarks: {err}", file=sys.stderr)
+        return 2
+    except LocalClusterError as err:
+        print(f"python -m benchmarks: {err}", file=sys.stderr)
+        return 1
+    print(table.text(facts, rows))
+    if arguments.json is not None:
+        cast("Path", arguments.json).write_bytes(table.document(facts, rows))
+    return int(any(row.verdict == "over" or row.value is None for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,216 @@
+"""From creating pods to all of them bound, on a real control plane: the default scheduler and others on the same nodes.
+
+Every scheduler has the same pods, one scheduler at a time, in alternating order; between two runs all pods are deleted
+and the machine has settled. Medians are compared.
+"""
+
+import asyncio
+import contextlib
+import statistics
+import sys
+from collections import Counter
+from collections.abc import Callable, Generator, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from benchmarks.end_to_end_client import Load, Timeline
+from benchmarks.end_to_end_machine import cpu_s, settle, writes
+from benchmarks.table import Limit, Row, ratio
+from benchmarks.workloads import NAMESPACE, Case, Dialect, batch, own_dialect, read_cases, setup_objects
+from scheduler.localcluster import ClusterOptions, Console, LocalCluster
+from scheduler.localcluster import fleet as fleets
+
+NAME = "end_to_end"
+BASELINE = "default-scheduler"
+_TIMEOUT_S = 300.0
+_WARM_PODS = 32
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What to measure and where.
+
+    Attributes:
+        quick: small cases once, to see that all works.
+        kubeconfig: a cluster that runs already, None for one of our own.
+        rival: the scheduler beside the default one; None for Bayplan.
+        cases: names of cases to measure, none for all.
+        state_dir: where our own cluster's files lie.
+        service_arguments: more arguments for `bayplan serve` on our own cluster.
+    """
+
+    quick: bool = False
+    kubeconfig: Path | None = None
+    rival: Dialect | None = None
+    cases: Sequence[str] = ()
+    repetitions: int = 0
+    state_dir: Path = Path("build/benchmarks/cluster")
+    service_arguments: Sequence[str] = ()
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """One run of one scheduler. `cpu_s` is by part of the cluster, `writes` by kind, from first request to last bind."""
+
+    pods: int
+    bound: int
+    created_s: float
+    all_bound_s: float
+    spread_s: float
+    rate: float
+    cpu_s: Mapping[str, float]
+    writes: Mapping[str, int]
+    busy_before: float
+
+
+def run(options: Options) -> list[Row]:
+    """Measure and compare."""
+    cases = read_cases(quick=options.quick)
+    unknown = sorted(set(options.cases) - {case.name for case in cases})
+    if unknown:
+        raise ValueError(f'there is no case "{unknown[0]}"; known: {", ".join(case.name for case in cases)}')
+    wanted = [case for case in cases if not options.cases or case.name in options.cases]
+    with _cluster(options) as (kubeconfig, cluster):
+        return asyncio.run(_measure_all(wanted, options, kubeconfig, cluster))
+
+
+@contextlib.contextmanager
+def _cluster(options: Options) -> Generator[tuple[Path, LocalCluster | None]]:
+    if options.kubeconfig is not None:
+        yield options.kubeconfig, None
+        return
+    wanted = ClusterOptions(service_arguments=options.service_arguments)
+    with LocalCluster.running(options.state_dir, wanted, Console()) as cluster:
+        yield cluster.kubeconfig(), cluster
+
+
+async def _measure_all(
+    cases: Sequence[Case], options: Options, kubeconfig: Path, cluster: LocalCluster | None
+) -> list[Row]:
+    rival = options.rival or own_dialect("bayplan")
+    dialects = (msgspec.structs.replace(own_dialect("default"), scheduler_name=BASELINE), rival)
+    rows: list[Row] = []
+    async with Load.on(kubeconfig) as load:
+        await load.ensure({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+        for wanted in (o for dialect in dialects for o in setup_objects(dialect)):
+            await load.ensure(wanted)
+        if cluster is not None:
+            await asyncio.to_thread(cluster.wait_namespace, NAMESPACE)
+        nodes = 0
+        for case in cases:
+            if cluster is not None and case.nodes > nodes:
+                say(f"creating {case.nodes - nodes} nodes")
+                await asyncio.to_thread(_grow, cluster, nodes, case.nodes)
+                nodes = case.nodes
+            found = await _measure(case, dialects, load, _pids(cluster), options.repetitions)
+            rows += compare(case, found[BASELINE], found[rival.scheduler_name], rival.scheduler_name)
+    return rows
+
+
+def _grow(cluster: LocalCluster, have: int, wanted: int) -> None:
+    cluster.add_nodes(fleets.plain(wanted - have, name=f"n{wanted}"))
+    # Bound is the end of what is measured. Playing kubelets would cost the same machine time with every scheduler.
+    if any(part.name == "kwok" and part.state == "ready" for part in cluster.status()):
+        cluster.stop_part("kwok")
+
+
+def _pids(cluster: LocalCluster | None) -> Mapping[str, int]:
+    parts = [] if cluster is None else cluster.status()
+    return {part.name: part.pid for part in parts if part.pid is not None}
+
+
+async def _measure(
+    case: Case, dialects: Sequence[Dialect], load: Load, pids: Mapping[str, int], repetitions: int
+) -> Mapping[str, Sequence[Run]]:
+    found: dict[str, list[Run]] = {dialect.scheduler_name: [] for dialect in dialects}
+    warm = msgspec.structs.replace(case, pods=min(case.pods, _WARM_PODS))
+    for dialect in dialects:
+        await _one(warm, dialect, load, pids, f"warm-{dialect.scheduler_name}")
+    for repetition in range(repetitions or case.repetitions):
+        for dialect in dialects if repetition % 2 == 0 else reversed(dialects):
+            name = f"r{repetition}-{dialect.scheduler_name}"
+            done = await _one(case, dialect, load, pids, name)
+            found[dialect.scheduler_name].append(done)
+            say(
+                f"{case.name} {name}: {done.bound} of {done.pods} bound in {done.all_bound_s:.2f} s, "
+                f"first to last {done.spread_s:.2f} s, created in {done.created_s:.2f} s"
+            )
+    return found
+
+
+async def _one(case: Case, dialect: Dialect, load: Load, pids: Mapping[str, int], name: str) -> Run:
+    work = batch(case, dialect, name)
+    busy_before = await settle()
+    counted = writes(await load.text("/metrics"))
+    used = {part: cpu_s(pid) for part, pid in pids.items()}
+    seen = await load.measure(work, timeout_s=_TIMEOUT_S)
+    used = {part: round(cpu_s(pid) - used[part], 2) for part, pid in pids.items()}
+    counted = writes(await load.text("/metrics")) - counted
+    await load.clear(work.objects)
+    return _figures(seen, used, counted, busy_before)
+
+
+def _figures(seen: Timeline, used: Mapping[str, float], counted: Counter[str], busy_before: float) -> Run:
+    some = len(seen.bound_s) > 0
+    return Run(
+        pods=seen.pods,
+        bound=len(seen.bound_s),
+        created_s=seen.created_s,
+        all_bound_s=seen.all_bound_s if some else 0.0,
+        spread_s=seen.spread_s if some else 0.0,
+        rate=seen.rate if some else 0.0,
+        cpu_s=used,
+        writes=dict(counted.most_common()),
+        busy_before=round(busy_before, 3),
+    )
+
+
+def compare(case: Case, baseline: Sequence[Run], rival: Sequence[Run], who: str) -> list[Row]:
+    """The rows of one case. A case in which a run did not bind every pod has no figure."""
+    unbound = [f"{run.bound} of {run.pods}" for run in (*baseline, *rival) if run.bound < run.pods]
+    limits = case.limits
+    runs = {BASELINE: [msgspec.to_builtins(r) for r in baseline], who: [msgspec.to_builtins(r) for r in rival]}
+
+    def row(what: str, unit: str, read: Callable[[Run], float], limit: Limit | None, **more: object) -> Row:
+        values = [[read(r) for r in side] for side in (rival, baseline)]
+        value, base = (None if unbound else statistics.median(side) for side in values)
+        note = f"only {unbound[0]} pods were bound within {_TIMEOUT_S:g} s" if unbound else _range(values[0], unit)
+        return Row(
+            benchmark=NAME,
+            what=f"{case.what}: {what}",
+            unit=unit,
+            value=value,
+            baseline=base,
+            ratio=ratio(value, base),
+            limit=limit,
+            note=note,
+            detail=more,
+        )
+
+    def at_most(most: float | None, *, of_ratio: bool) -> Limit | None:
+        return None if most is None else Limit(most=most, of_ratio=of_ratio)
+
+    if case.gang:
+        return [
+            row(
+                "create to all bound",
+                "s",
+                lambda r: r.all_bound_s,
+                at_most(limits.time_ratio_most, of_ratio=True),
+                runs=runs,
+            ),
+            row("first to last bound", "s", lambda r: r.spread_s, at_most(limits.spread_most_s, of_ratio=False)),
+        ]
+    least = limits.rate_ratio_least
+    limit = None if least is None else Limit(least=least, of_ratio=True)
+    return [row("bound a second", "pods/s", lambda r: r.rate, limit, runs=runs)]
+
+
+def _range(values: Sequence[float], unit: str) -> str:
+    if len(values) < 2:
+        return "one run"
+    return f"median of {len(values)}, {min(values):.3g} to {max(values):.3g} {unit}"
+
+
+def say(text: str) -> None:
+    """How far it has come, on standard error."""
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,62 @@
+"""What a run cost: processor time of each part, writes to the API; and when the machine has settled after one."""
+
+import asyncio
+import os
+import re
+import time
+from collections import Counter
+from pathlib import Path
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_LOOK_S = 0.5
+_IDLE_SHARE = 0.10
+_SETTLE_S = 30.0
+_WRITES = re.compile(r"^apiserver_request_total\{(.*)\} (\S+)$", re.MULTILINE)
+_LABEL = re.compile(r'(\w+)="([^"]*)"')
+_WRITE_VERBS = frozenset({"POST", "PUT", "PATCH", "APPLY", "DELETE", "DELETECOLLECTION"})
+
+
+def cpu_s(pid: int) -> float:
+    """Processor seconds that a process has used, 0 where it is gone (proc(5), fields 14 and 15)."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def resident_mib(pid: int, field: str = "VmRSS") -> float:
+    """Resident memory of a process in MiB; `VmHWM` gives the most it ever had (proc(5))."""
+    for line in Path(f"/proc/{pid}/status").read_text("utf-8").splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def _busy_ticks() -> int:
+    """Ticks that all cores together were not idle (proc(5): fields 4 and 5 of the first line are idle and iowait)."""
+    fields = [int(f) for f in Path("/proc/stat").read_text("ascii").splitlines()[0].split()[1:9]]
+    return sum(fields) - fields[3] - fields[4]
+
+
+async def settle() -> float:
+    """Wait until the machine does next to nothing, at most half a minute; return the last share of its cores in use."""
+    cores = os.cpu_count() or 1
+    deadline_s = time.monotonic() + _SETTLE_S
+    while True:
+        before, began_s = _busy_ticks(), time.monotonic()
+        await asyncio.sleep(_LOOK_S)
+        share = (_busy_ticks() - before) / _TICKS / cores / (time.monotonic() - began_s)
+        if share < _IDLE_SHARE or time.monotonic() > deadline_s:
+            return share
+
+
+def writes(metrics: str) -> Counter[str]:
+    """How often each kind of write was asked of the API server, as in "PATCH pods/status", out of its metrics."""
+    counted: Counter[str] = Counter()
+    for labels, value in _WRITES.findall(metrics):
+        found = dict(_LABEL.findall(labels))
+        if found["verb"] in _WRITE_VERBS and found["resource"] != "leases":
+            place = f"{found['resource']}/{found['subresource']}".rstrip("/")
+            counted[f"{found['verb']} {place}"] += int(float(value))
+    return counted
