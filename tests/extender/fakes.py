@@ -25,7 +25,7 @@ UNTOUCHED = Untouched()
 
 
 class FakeGuard:
-    """Knows the pods of `rulings` and judges all others `otherwise`. A bind ends when `answer` is called."""
+    """Knows the pods of `rulings` and judges all others `otherwise`. With a `gate`, binds are held until it is set."""
 
     def __init__(self, rulings: dict[str, Ruling] | None = None, otherwise: Ruling = UNTOUCHED) -> None:
         self.rulings = rulings or {}
@@ -35,6 +35,7 @@ class FakeGuard:
         self.asked: list[BindRequest] = []
         self.cancelled: list[BindRequest] = []
         self.gate: asyncio.Event | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
         self.error: Exception | None = None
         self.why_not: str | None = None
 
@@ -51,6 +52,7 @@ class FakeGuard:
         self.refusals.append((uid, node))
 
     async def bind(self, request: BindRequest) -> str | None:
+        self.loop = asyncio.get_running_loop()
         self.asked.append(request)
         if self.error:
             raise self.error
