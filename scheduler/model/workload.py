@@ -87,7 +87,8 @@ class GangClaim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Pod(msgspec.Struct, frozen=True, kw_only=True):
     """A pod that counts: bound to a node, or waiting for one. Times are whole seconds since 1970.
 
-    `managed`: its schedulerName is ours and it asks for devices or claims a gang.
+    `ours`: its schedulerName is ours, so a Job's mark may make it a member of a gang.
+    `managed`: it is ours and asks for devices, claims a gang or carries our gate. All members of workloads are managed.
     `gated`: it carries our scheduling gate. `foreign_gates`: it carries gates of others, so it cannot be planned yet.
     `unschedulable`: kube-scheduler's last word on it was PodScheduled=False with reason Unschedulable.
     `told`: reason and message of the condition that was last written on it, to write only changes.
@@ -98,6 +99,7 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True):
     namespace: str
     name: str
     shape: PodShape = PodShape()
+    ours: bool = False
     managed: bool = False
     priority: int = 0
     created_s: int = 0

@@ -9,7 +9,7 @@ from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
 from scheduler.model.node import Device, Node, TopologyLevel
 from scheduler.model.plan import Assignment
 from scheduler.model.queue import Queue
-from scheduler.model.workload import GangClaim, Pod
+from scheduler.model.workload import GangClaim, Pod, Problem
 
 
 class NodeSeen(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +59,7 @@ class JobSeen(msgspec.Struct, frozen=True, kw_only=True):
 
     `completions` is set for Indexed Jobs with completions = parallelism > 1 only: there the gang's size may be left
     out.
-    `gang` and `queue` are what stands on the Job itself.
+    `gang` and `queue` are what stands on the Job itself, `problems` what could not be read there.
     """
 
     uid: str
@@ -68,6 +68,7 @@ class JobSeen(msgspec.Struct, frozen=True, kw_only=True):
     completions: int | None = None
     gang: GangClaim | None = None
     queue: QueueName | None = None
+    problems: tuple[Problem, ...] = ()
 
 
 class JobGone(msgspec.Struct, frozen=True, kw_only=True):

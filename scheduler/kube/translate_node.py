@@ -1,0 +1,86 @@
+"""Nodes, and reports on their devices, as events."""
+
+import sys
+
+import msgspec
+
+from scheduler.kube import keys
+from scheduler.kube.requests import read_quantities, resources_of
+from scheduler.kube.wire import Holding, Meta, NameMeta, WireDevice, WireGPUNode, WireNode
+from scheduler.model.names import NodeName
+from scheduler.model.node import Device, Node, Taint
+from scheduler.state.events import DevicesSeen, NodeSeen
+
+USABLE_HEALTH = frozenset({"Healthy", "Suspect"})
+
+_node_decoder = msgspec.json.Decoder(WireNode)
+_report_decoder = msgspec.json.Decoder(WireGPUNode)
+
+
+def read_node(raw: bytes | msgspec.Raw) -> tuple[Meta, NodeSeen]:
+    """A node's metadata, and the node.
+
+    Raises:
+        ValueError: the text is no node, or a quantity in it cannot be read.
+    """
+    wire = _node_decoder.decode(raw)
+    meta = wire.metadata
+    labels = {sys.intern(k): sys.intern(v) for k, v in meta.labels.items()}
+    taints: list[Taint] = []
+    for t in wire.spec.taints:
+        if t.effect in ("NoSchedule", "PreferNoSchedule", "NoExecute"):
+            taints.append(Taint(key=t.key, value=t.value, effect=t.effect))
+        else:
+            raise ValueError(
+                f"effect of the taint {t.key!r} is {t.effect!r}; allowed: NoSchedule, PreferNoSchedule, NoExecute"
+            )
+    return meta, NodeSeen(
+        node=Node(
+            name=NodeName(sys.intern(meta.name)),
+            uid=meta.uid,
+            labels=labels,
+            taints=tuple(taints),
+            unschedulable=wire.spec.unschedulable,
+            ready=any(c.type == "Ready" and c.status == "True" for c in wire.status.conditions),
+            allocatable=resources_of(read_quantities(wire.status.allocatable)),
+            product=labels.get(keys.GPU_PRODUCT_LABEL, ""),
+        )
+    )
+
+
+def read_report(raw: bytes | msgspec.Raw) -> tuple[NameMeta, DevicesSeen]:
+    """A GPUNode's metadata, and its report. Devices of unknown health count as unhealthy.
+
+    Raises:
+        ValueError: the text is no GPUNode.
+    """
+    wire = _report_decoder.decode(raw)
+    status = wire.status
+    devices = sorted((_device(d) for d in status.devices), key=lambda d: d.index)
+    return wire.metadata, DevicesSeen(
+        node=NodeName(sys.intern(wire.metadata.name)),
+        machine=status.machine,
+        devices=tuple(devices),
+        held=_held(status.holdings, {d.uuid: d.index for d in devices}),
+    )
+
+
+def _device(wire: WireDevice) -> Device:
+    return Device(
+        index=wire.index,
+        uuid=wire.uuid,
+        model=sys.intern(wire.model),
+        memory_mib=wire.memory_mib,
+        healthy=wire.health.state in USABLE_HEALTH,
+        mig_enabled=wire.mig_mode == "Enabled",
+    )
+
+
+def _held(holdings: list[Holding], index_of: dict[str, int]) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """Which pod holds which whole GPUs; slices have no index. A shared GPU is listed as `<uuid>::<replica>`."""
+    held: dict[str, set[int]] = {}
+    for holding in holdings:
+        indexes = {index_of[u] for text in holding.device_uuids if (u := text.partition("::")[0]) in index_of}
+        if indexes:
+            held.setdefault(f"{holding.pod_namespace}/{holding.pod_name}", set()).update(indexes)
+    return tuple((pod, tuple(sorted(indexes))) for pod, indexes in sorted(held.items()))

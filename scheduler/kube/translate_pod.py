@@ -1,0 +1,150 @@
+"""Pods as events."""
+
+import sys
+from collections.abc import Iterable
+
+import msgspec
+
+from scheduler.kube import keys, translate_values
+from scheduler.kube.requests import pod_requests
+from scheduler.kube.selectors import host_ports, node_affinity, scheduler_rules, tolerations
+from scheduler.kube.wire import Condition, Meta, OwnerReference, WirePod
+from scheduler.model.names import NodeName, PodUid, QueueName
+from scheduler.model.workload import Pod, PodShape, Problem
+from scheduler.state.events import PodGone, PodSeen
+
+SHAPES_KEPT = 4096
+NO_SHAPE = PodShape()
+
+
+class PodReader:
+    """Reads pods; equal shapes of different pods become the same record, so that 40,000 pods cost little memory."""
+
+    def __init__(self, scheduler_name: str) -> None:
+        self._scheduler_name = scheduler_name
+        self._decoder = msgspec.json.Decoder(WirePod)
+        self._shapes: dict[PodShape, PodShape] = {}
+
+    def read(self, raw: bytes | msgspec.Raw) -> tuple[Meta, PodSeen | PodGone]:
+        """The pod's metadata, and what was seen of it.
+
+        Raises:
+            ValueError: the text is no pod, or a quantity in it cannot be read.
+        """
+        wire = self._decoder.decode(raw)
+        meta = wire.metadata
+        uid = PodUid(meta.uid)
+        if wire.status.phase in ("Succeeded", "Failed"):
+            return meta, PodGone(uid=uid)
+        if wire.spec.scheduler_name == self._scheduler_name:
+            return meta, PodSeen(pod=self._ours(wire, uid))
+        return meta, PodSeen(pod=self._foreign(wire, uid))
+
+    def _foreign(self, wire: WirePod, uid: PodUid) -> Pod:
+        """A pod of another scheduler: where it stands and what it takes there is all that matters."""
+        node, nominated = _node(wire.spec.node_name), _node(wire.status.nominated_node_name)
+        shape = NO_SHAPE
+        if node is not None or nominated is not None:
+            shape = self._interned(PodShape(requests=pod_requests(wire), host_ports=host_ports(wire.spec)))
+        meta = wire.metadata
+        return Pod(
+            uid=uid,
+            namespace=sys.intern(meta.namespace),
+            name=meta.name,
+            shape=shape,
+            priority=wire.spec.priority,
+            created_s=_created_s(meta),
+            node=node,
+            bound_s=_bound_s(_condition(wire.status.conditions, "PodScheduled")) if node is not None else None,
+            nominated_node=nominated,
+            deleting=meta.deletion_timestamp is not None,
+        )
+
+    def _ours(self, wire: WirePod, uid: PodUid) -> Pod:
+        meta, spec = wire.metadata, wire.spec
+        labels, annotations = meta.labels, meta.annotations
+        problems: list[Problem] = []
+        gang = translate_values.gang_claim(labels, annotations, problems)
+        shape = self._interned(
+            PodShape(
+                requests=pod_requests(wire),
+                node_selector=tuple(sorted(spec.node_selector.items())),
+                affinity=node_affinity(spec),
+                tolerations=tolerations(spec),
+                host_ports=host_ports(spec),
+                models=translate_values.gpu_models(annotations, problems),
+                linked=translate_values.linked(annotations, problems),
+                scheduler_rules=scheduler_rules(spec),
+            )
+        )
+        gates = {g.name for g in spec.scheduling_gates}
+        owner = _controller(meta.owner_references)
+        scheduled = _condition(wire.status.conditions, "PodScheduled")
+        told = _condition(wire.status.conditions, keys.CONDITION_TYPE)
+        queue = labels.get(keys.QUEUE_LABEL)
+        return Pod(
+            uid=uid,
+            namespace=sys.intern(meta.namespace),
+            name=meta.name,
+            shape=shape,
+            ours=True,
+            managed=shape.requests.wants_devices or keys.GANG_LABEL in labels or keys.PLAN_GATE in gates,
+            priority=spec.priority,
+            created_s=_created_s(meta),
+            node=_node(spec.node_name),
+            bound_s=_bound_s(scheduled),
+            nominated_node=_node(wire.status.nominated_node_name),
+            gated=keys.PLAN_GATE in gates,
+            foreign_gates=bool(gates - {keys.PLAN_GATE}),
+            deleting=meta.deletion_timestamp is not None,
+            unschedulable=_is(scheduled, "False", "Unschedulable"),
+            gang=gang,
+            owner_uid=owner.uid if owner is not None else None,
+            owner_name=owner.name if owner is not None else "",
+            index=translate_values.index(labels, annotations),
+            queue=QueueName(sys.intern(queue)) if queue is not None else None,
+            topology_required=translate_values.level(annotations, keys.TOPOLOGY_REQUIRED_ANNOTATION, problems),
+            topology_preferred=translate_values.level(annotations, keys.TOPOLOGY_PREFERRED_ANNOTATION, problems),
+            duration_s=translate_values.duration_s(annotations, problems),
+            problems=tuple(problems),
+            told=(told.reason, told.message) if told is not None else None,
+        )
+
+    def _interned(self, shape: PodShape) -> PodShape:
+        known = self._shapes.get(shape)
+        if known is not None:
+            return known
+        if len(self._shapes) >= SHAPES_KEPT:
+            self._shapes.clear()
+        self._shapes[shape] = shape
+        return shape
+
+
+def _node(name: str) -> NodeName | None:
+    return NodeName(sys.intern(name)) if name else None
+
+
+def _created_s(meta: Meta) -> int:
+    return int(meta.creation_timestamp.timestamp()) if meta.creation_timestamp is not None else 0
+
+
+def _condition(conditions: Iterable[Condition], kind: str) -> Condition | None:
+    for condition in conditions:
+        if condition.type == kind:
+            return condition
+    return None
+
+
+def _is(condition: Condition | None, status: str, reason: str) -> bool:
+    return condition is not None and condition.status == status and condition.reason == reason
+
+
+def _bound_s(scheduled: Condition | None) -> int | None:
+    """When the pod got its node: PodScheduled turned True as it was bound."""
+    if scheduled is None or scheduled.status != "True" or scheduled.last_transition_time is None:
+        return None
+    return int(scheduled.last_transition_time.timestamp())
+
+
+def _controller(owners: Iterable[OwnerReference]) -> OwnerReference | None:
+    return next((o for o in owners if o.controller), None)

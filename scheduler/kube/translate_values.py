@@ -1,0 +1,110 @@
+"""Labels and annotations of people as values, or as refusals that quote them. Nothing is guessed."""
+
+import re
+from collections.abc import Mapping
+from typing import assert_never
+
+from scheduler.kube import keys
+from scheduler.model.workload import GangClaim, Linked, Problem
+
+LARGEST_GANG = 150_000
+"""Kubernetes is built for at most 150,000 pods in a cluster (kubernetes.io, "Considerations for large clusters")."""
+
+LONGEST_DURATION_S = 10 * 365 * 86_400
+
+GANG_SIZE_ALLOWED = f"a whole number from 1 to {LARGEST_GANG}"
+
+_DURATION = re.compile(r"(?:([0-9]{1,6})d)?(?:([0-9]{1,6})h)?(?:([0-9]{1,8})m)?(?:([0-9]{1,10})s)?\Z", re.ASCII)
+_NUMBER = re.compile(r"[0-9]{1,9}\Z", re.ASCII)
+
+Texts = Mapping[str, str]
+
+
+def gang_claim(labels: Texts, annotations: Texts, problems: list[Problem]) -> GangClaim | None:
+    """The gang that an object claims with its label, its size by the annotation; refusals go to `problems`."""
+    name = labels.get(keys.GANG_LABEL)
+    size_text = annotations.get(keys.GANG_SIZE_ANNOTATION)
+    if name is None:
+        if size_text is not None:
+            allowed = f"only beside the label {keys.GANG_LABEL} with the gang's name"
+            problems.append(_problem(keys.GANG_SIZE_ANNOTATION, size_text, allowed))
+        return None
+    if not name:
+        problems.append(Problem(where=f"label {keys.GANG_LABEL}", value=name, allowed="the gang's name"))
+        return None
+    return GangClaim(name=name, size=_gang_size(size_text, problems))
+
+
+def _gang_size(text: str | None, problems: list[Problem]) -> int | None:
+    if text is None:
+        return None
+    size = int(text) if _NUMBER.match(text) else 0
+    if not 1 <= size <= LARGEST_GANG:
+        problems.append(_problem(keys.GANG_SIZE_ANNOTATION, text, GANG_SIZE_ALLOWED))
+        return None
+    return size
+
+
+def linked(annotations: Texts, problems: list[Problem]) -> Linked:
+    """Whether the pod's GPUs are to be connected."""
+    text = annotations.get(keys.LINKED_ANNOTATION)
+    match text:
+        case None:
+            return Linked.ANY
+        case "required":
+            return Linked.REQUIRED
+        case "preferred":
+            return Linked.PREFERRED
+        case str():
+            problems.append(_problem(keys.LINKED_ANNOTATION, text, "required or preferred"))
+            return Linked.ANY
+        case _:
+            assert_never(text)
+
+
+def gpu_models(annotations: Texts, problems: list[Problem]) -> tuple[str, ...]:
+    """The accepted GPU models, sorted; empty where any is."""
+    text = annotations.get(keys.GPU_MODEL_ANNOTATION)
+    if text is None:
+        return ()
+    models = [m.strip() for m in text.split(",")]
+    if not all(models):
+        allowed = "GPU models separated by commas, as the node label nvidia.com/gpu.product gives them"
+        problems.append(_problem(keys.GPU_MODEL_ANNOTATION, text, allowed))
+        return ()
+    return tuple(sorted(set(models)))
+
+
+def duration_s(annotations: Texts, problems: list[Problem]) -> int | None:
+    """How long the pod is expected to run, in seconds."""
+    text = annotations.get(keys.DURATION_ANNOTATION)
+    if text is None:
+        return None
+    read = _DURATION.match(text)
+    days, hours, minutes, seconds = (int(n or 0) for n in read.groups()) if read is not None else (0, 0, 0, 0)
+    total = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+    if not 0 < total <= LONGEST_DURATION_S:
+        problems.append(
+            _problem(keys.DURATION_ANNOTATION, text, "a time above 0 as in 45s, 90m, 2h30m or 3d, at most 3650d")
+        )
+        return None
+    return total
+
+
+def level(annotations: Texts, key: str, problems: list[Problem]) -> str | None:
+    """The topology level, or node label key, that the annotation `key` names; whether it is known is judged later."""
+    text = annotations.get(key)
+    if text is not None and not text.strip():
+        problems.append(_problem(key, text, "the name of a topology level, or a node label key"))
+        return None
+    return text.strip() if text is not None else None
+
+
+def index(labels: Texts, annotations: Texts) -> int | None:
+    """The rank that an Indexed Job gave the pod."""
+    text = labels.get(keys.JOB_INDEX_KEY) or annotations.get(keys.JOB_INDEX_KEY) or ""
+    return int(text) if _NUMBER.match(text) else None
+
+
+def _problem(annotation: str, value: str, allowed: str) -> Problem:
+    return Problem(where=f"annotation {annotation}", value=value[:200], allowed=allowed)

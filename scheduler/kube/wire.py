@@ -1,0 +1,382 @@
+"""API objects as they come over the wire: the fields that are used. Everything else is skipped unread."""
+
+from datetime import datetime
+from typing import Generic, TypeVar
+
+import msgspec
+
+
+class Wire(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=False):
+    """Base of all wire records: camelCase on the wire, unknown fields skipped."""
+
+
+Quantities = dict[str, str]
+
+
+class OwnerReference(Wire, frozen=True, kw_only=True):
+    """metadata.ownerReferences[]."""
+
+    kind: str = ""
+    name: str = ""
+    uid: str = ""
+    controller: bool = False
+
+
+class Meta(Wire, frozen=True, kw_only=True):
+    """metadata."""
+
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    creation_timestamp: datetime | None = None
+    deletion_timestamp: datetime | None = None
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    owner_references: list[OwnerReference] = []
+
+
+class NameMeta(Wire, frozen=True, kw_only=True):
+    """metadata of an object of which only its identity matters, and which version of its spec this is."""
+
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    generation: int = 0
+
+
+class Identified(Wire, frozen=True, kw_only=True):
+    """Any object, read for its identity alone."""
+
+    metadata: NameMeta = NameMeta()
+
+
+class Condition(Wire, frozen=True, kw_only=True):
+    """status.conditions[]."""
+
+    type: str = ""
+    status: str = ""
+    reason: str = ""
+    message: str = ""
+    last_transition_time: datetime | None = None
+
+
+class Amounts(Wire, frozen=True, kw_only=True):
+    """resources of a container, a pod or a status. The API server fills requests from limits, so these are not read."""
+
+    requests: Quantities = {}
+
+
+class Port(Wire, frozen=True, kw_only=True):
+    """containers[].ports[]."""
+
+    host_port: int = 0
+    container_port: int = 0
+    host_ip: str = msgspec.field(default="", name="hostIP")
+    protocol: str = "TCP"
+
+
+class Container(Wire, frozen=True, kw_only=True):
+    """spec.containers[] and spec.initContainers[]."""
+
+    name: str = ""
+    resources: Amounts = Amounts()
+    ports: list[Port] = []
+    restart_policy: str = ""
+
+
+class ContainerStatus(Wire, frozen=True, kw_only=True):
+    """status.containerStatuses[]: what the kubelet gave (`resources`) and promised (`allocated_resources`)."""
+
+    name: str = ""
+    resources: Amounts | None = None
+    allocated_resources: Quantities = {}
+
+
+class Gate(Wire, frozen=True, kw_only=True):
+    """spec.schedulingGates[]."""
+
+    name: str = ""
+
+
+class Expression(Wire, frozen=True, kw_only=True):
+    """One requirement of a node selector term."""
+
+    key: str = ""
+    operator: str = ""
+    values: list[str] = []
+
+
+class SelectorTerm(Wire, frozen=True, kw_only=True):
+    """One alternative of a required node affinity."""
+
+    match_expressions: list[Expression] = []
+    match_fields: list[Expression] = []
+
+
+class NodeSelector(Wire, frozen=True, kw_only=True):
+    """A required node affinity."""
+
+    node_selector_terms: list[SelectorTerm] = []
+
+
+class NodeAffinity(Wire, frozen=True, kw_only=True):
+    """spec.affinity.nodeAffinity."""
+
+    required: NodeSelector | None = msgspec.field(default=None, name="requiredDuringSchedulingIgnoredDuringExecution")
+
+
+class PodTerms(Wire, frozen=True, kw_only=True):
+    """spec.affinity.podAffinity and podAntiAffinity; whether any term is required is all that matters."""
+
+    required: list[msgspec.Raw] = msgspec.field(
+        default_factory=list[msgspec.Raw], name="requiredDuringSchedulingIgnoredDuringExecution"
+    )
+
+
+class Affinity(Wire, frozen=True, kw_only=True):
+    """spec.affinity."""
+
+    node_affinity: NodeAffinity | None = None
+    pod_affinity: PodTerms | None = None
+    pod_anti_affinity: PodTerms | None = None
+
+
+class WireToleration(Wire, frozen=True, kw_only=True):
+    """spec.tolerations[]."""
+
+    key: str = ""
+    operator: str = ""
+    value: str = ""
+    effect: str = ""
+
+
+class SpreadConstraint(Wire, frozen=True, kw_only=True):
+    """spec.topologySpreadConstraints[]."""
+
+    when_unsatisfiable: str = ""
+
+
+class Volume(Wire, frozen=True, kw_only=True):
+    """spec.volumes[]: the sources that a scheduler has to judge."""
+
+    persistent_volume_claim: msgspec.Raw | None = None
+    ephemeral: msgspec.Raw | None = None
+    gce_persistent_disk: msgspec.Raw | None = None
+    aws_elastic_block_store: msgspec.Raw | None = None
+    azure_disk: msgspec.Raw | None = None
+    azure_file: msgspec.Raw | None = None
+    cinder: msgspec.Raw | None = None
+    iscsi: msgspec.Raw | None = None
+    portworx_volume: msgspec.Raw | None = None
+    rbd: msgspec.Raw | None = None
+    vsphere_volume: msgspec.Raw | None = None
+
+
+class PodSpec(Wire, frozen=True, kw_only=True):
+    """spec of a pod."""
+
+    node_name: str = ""
+    scheduler_name: str = ""
+    priority: int = 0
+    host_network: bool = False
+    scheduling_gates: list[Gate] = []
+    containers: list[Container] = []
+    init_containers: list[Container] = []
+    overhead: Quantities = {}
+    resources: Amounts | None = None
+    node_selector: dict[str, str] = {}
+    affinity: Affinity | None = None
+    tolerations: list[WireToleration] = []
+    topology_spread_constraints: list[SpreadConstraint] = []
+    volumes: list[Volume] = []
+    resource_claims: list[msgspec.Raw] = []
+
+
+class PodStatus(Wire, frozen=True, kw_only=True):
+    """status of a pod."""
+
+    phase: str = ""
+    nominated_node_name: str = ""
+    conditions: list[Condition] = []
+    container_statuses: list[ContainerStatus] = []
+    init_container_statuses: list[ContainerStatus] = []
+    resources: Amounts | None = None
+    allocated_resources: Quantities = {}
+
+
+class WirePod(Wire, frozen=True, kw_only=True):
+    """v1 Pod."""
+
+    metadata: Meta
+    spec: PodSpec = PodSpec()
+    status: PodStatus = PodStatus()
+
+
+class WireTaint(Wire, frozen=True, kw_only=True):
+    """spec.taints[] of a node."""
+
+    key: str = ""
+    value: str = ""
+    effect: str = ""
+
+
+class NodeSpec(Wire, frozen=True, kw_only=True):
+    """spec of a node."""
+
+    unschedulable: bool = False
+    taints: list[WireTaint] = []
+
+
+class NodeStatus(Wire, frozen=True, kw_only=True):
+    """status of a node."""
+
+    allocatable: Quantities = {}
+    conditions: list[Condition] = []
+
+
+class WireNode(Wire, frozen=True, kw_only=True):
+    """v1 Node."""
+
+    metadata: Meta
+    spec: NodeSpec = NodeSpec()
+    status: NodeStatus = NodeStatus()
+
+
+class JobSpec(Wire, frozen=True, kw_only=True):
+    """spec of a Job."""
+
+    completions: int | None = None
+    parallelism: int | None = None
+    completion_mode: str = "NonIndexed"
+
+
+class WireJob(Wire, frozen=True, kw_only=True):
+    """batch/v1 Job."""
+
+    metadata: Meta
+    spec: JobSpec = JobSpec()
+
+
+class WireFlavor(Wire, frozen=True, kw_only=True):
+    """spec.flavors[] of a Queue; whole GPUs."""
+
+    name: str
+    nominal: int = 0
+    borrowing_limit: int | None = None
+    lending_limit: int | None = None
+
+
+class QueueSpec(Wire, frozen=True, kw_only=True):
+    """spec of a Queue; whole GPUs, seconds."""
+
+    parent: str | None = None
+    namespaces: list[str] = []
+    nominal: int = 0
+    borrowing_limit: int | None = None
+    lending_limit: int | None = None
+    flavors: list[WireFlavor] = []
+    weight: int = 1
+    priority: int = 0
+    min_runtime_seconds: int = 0
+    order: str = "Fair"
+
+
+class WireQueue(Wire, frozen=True, kw_only=True):
+    """bayplan.dev/v1alpha1 Queue."""
+
+    metadata: NameMeta
+    spec: QueueSpec = QueueSpec()
+
+
+class WireLevel(Wire, frozen=True, kw_only=True):
+    """spec.levels[] of a Topology."""
+
+    name: str
+    node_label: str
+
+
+class TopologySpec(Wire, frozen=True, kw_only=True):
+    """spec of a Topology."""
+
+    levels: list[WireLevel] = []
+
+
+class WireTopology(Wire, frozen=True, kw_only=True):
+    """bayplan.dev/v1alpha1 Topology."""
+
+    metadata: NameMeta
+    spec: TopologySpec = TopologySpec()
+
+
+class Health(Wire, frozen=True, kw_only=True):
+    """Health of a device."""
+
+    state: str = "Unknown"
+
+
+class WireDevice(Wire, frozen=True, kw_only=True):
+    """status.devices[] of a GPUNode."""
+
+    index: int
+    uuid: str = ""
+    model: str = ""
+    memory_mib: int = msgspec.field(default=0, name="memoryMiB")
+    mig_mode: str = "NotSupported"
+    health: Health = Health()
+
+
+class Holding(Wire, frozen=True, kw_only=True):
+    """status.holdings[] of a GPUNode."""
+
+    pod_namespace: str
+    pod_name: str
+    device_uuids: list[str] = []
+
+
+class GPUNodeStatus(Wire, frozen=True, kw_only=True):
+    """status of a GPUNode."""
+
+    machine: str = ""
+    devices: list[WireDevice] = []
+    holdings: list[Holding] = []
+
+
+class WireGPUNode(Wire, frozen=True, kw_only=True):
+    """bayplan.dev/v1alpha1 GPUNode."""
+
+    metadata: NameMeta
+    status: GPUNodeStatus = GPUNodeStatus()
+
+
+Item = TypeVar("Item")
+
+
+class ListMeta(Wire, frozen=True, kw_only=True):
+    """metadata of a list: the version it shows, and where its next page starts."""
+
+    resource_version: str = ""
+    continue_: str = msgspec.field(default="", name="continue")
+
+
+class WireList(Wire, Generic[Item], frozen=True, kw_only=True):
+    """One page of a list."""
+
+    metadata: ListMeta = ListMeta()
+    items: list[Item]
+
+
+class WatchEvent(Wire, frozen=True, kw_only=True):
+    """One line of a watch; `type` is ADDED, MODIFIED, DELETED, BOOKMARK or ERROR."""
+
+    type: str
+    object: msgspec.Raw
+
+
+class Status(Wire, frozen=True, kw_only=True):
+    """The object of an ERROR event."""
+
+    code: int = 0
+    reason: str = ""
+    message: str = ""
