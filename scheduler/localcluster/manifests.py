@@ -119,5 +119,5 @@ def apply(api: Api, objects: Sequence[Json]) -> None:
 
 
 def _established(definition: Json) -> bool:
-    conditions: list[Json] = definition.get("status", {}).get("conditions", [])
+    conditions: list[Json] = definition.get("status", {}).get("conditions") or []
     return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)

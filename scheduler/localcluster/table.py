@@ -152,5 +152,6 @@ class PartTable:
         """
         running = {name: part.process for name, part in self.state.parts.items() if part.process is not None}
         processes.end([p for name, p in running.items() if name not in _STORE], _GRACE_S)
-        processes.end([p for name, p in running.items() if name in _STORE], _STORE_GRACE_S)
+        for name in _STORE:
+            processes.end([running[name]] if name in running else [], _STORE_GRACE_S)
         processes.end(processes.marked(self.state.token), _STORE_GRACE_S)
