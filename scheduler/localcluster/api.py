@@ -21,6 +21,13 @@ _TIMEOUT_S = 60.0
 _NO_ANSWER = (OSError, http.client.HTTPException)
 
 
+class _Connection(http.client.HTTPSConnection):
+    """A connection that goes with its owner, so that an `Api` may simply be dropped."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
 class Api:
     """What a kubeconfig of this package opens. Safe to use from several threads."""
 
@@ -43,7 +50,7 @@ class Api:
     def _connection(self) -> http.client.HTTPSConnection:
         kept = cast("http.client.HTTPSConnection | None", getattr(self._kept, "connection", None))
         if kept is None:
-            kept = http.client.HTTPSConnection(self._host, self._port, context=self._tls, timeout=_TIMEOUT_S)
+            kept = _Connection(self._host, self._port, context=self._tls, timeout=_TIMEOUT_S)
             self._kept.connection = kept
         return kept
 
