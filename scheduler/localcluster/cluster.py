@@ -77,7 +77,7 @@ class LocalCluster:
             if self._table is not None and self._table.alive():
                 raise InputError(f"a cluster runs in {self._layout.root} already; stop it first")
             binaries = build.binaries(told)
-            self._begin(wanted, binaries)
+            self._begin()
             try:
                 self._start_parts(wanted, binaries, told)
             except BaseException:
@@ -94,7 +94,7 @@ class LocalCluster:
                 raise LocalClusterError(f"somebody else starts or stops the cluster in {self._layout.root} just now")
             yield
 
-    def _begin(self, options: ClusterOptions, binaries: build.Binaries) -> None:
+    def _begin(self) -> None:
         """Clear away an earlier cluster, and write down all that the new one's parts are given."""
         for leftover in ("pki", "kubeconfigs", "config", "etcd", "logs"):
             shutil.rmtree(self._layout.root / leftover, ignore_errors=True)
@@ -106,7 +106,6 @@ class LocalCluster:
         secrets.create(self._layout, state.ports)
         record.save(self._layout.root, state)
         self._guard = Guard(state.token)
-        del options, binaries
 
     def _start_parts(self, options: ClusterOptions, binaries: build.Binaries, progress: Progress) -> None:
         table, ports = self.table, self.table.state.ports
@@ -213,6 +212,11 @@ class LocalCluster:
         self.table.wait_ready(name, timeout_s)
 
     # Ways in
+
+    @property
+    def state_dir(self) -> Path:
+        """The state folder, as an absolute path."""
+        return self._layout.root
 
     @property
     def server(self) -> str:

@@ -7,7 +7,7 @@ from scheduler.localcluster.errors import LocalClusterError
 
 _POLL_S = 0.05
 _POLL_SHARE = 4.0
-"""A question that took long is asked again only after this many times as long, so that asking is not what takes long."""
+"""A question that took long is asked again only after this many times as long: asking must not be the load."""
 
 
 def until(done: Callable[[], bool], *, timeout_s: float, what: str, hopeless: Callable[[], None] | None = None) -> None:
