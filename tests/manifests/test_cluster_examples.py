@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from _pytest.mark.structures import ParameterSet
 
 from scheduler.localcluster.api import Api, Json
 from tests.manifests.files import MANIFESTS, documents
@@ -26,18 +25,14 @@ COLLECTIONS = {
 }
 
 
-def each(found: list[tuple[str, Json]]) -> list[ParameterSet]:
-    return [pytest.param(d, id=f"{name} {d['kind']}") for name, d in found]
-
-
 @pytest.mark.usefixtures("team")
-@pytest.mark.parametrize("example", each(FOUND))
+@pytest.mark.parametrize("example", [d for _, d in FOUND], ids=[f"{name} {d['kind']}" for name, d in FOUND])
 def test_an_example_is_taken_word_for_word(admin: Api, example: Json) -> None:
     made = admin.create(f"{COLLECTIONS[example['kind']]}?dryRun=All&fieldValidation=Strict", example)
     assert made["metadata"]["name"] == example["metadata"]["name"]
 
 
-@pytest.mark.parametrize("example", each(WITH_PODS))
+@pytest.mark.parametrize("example", [d for _, d in WITH_PODS], ids=[f"{name} {d['kind']}" for name, d in WITH_PODS])
 def test_every_pod_of_an_example_is_planned(admin: Api, team: str, example: Json) -> None:
     template = example["spec"]["template"]
     body = {
