@@ -82,6 +82,7 @@ class PodReader:
         scheduled = _condition(wire.status.conditions, "PodScheduled")
         told = _condition(wire.status.conditions, keys.CONDITION_TYPE)
         queue = labels.get(keys.QUEUE_LABEL)
+        unschedulable = _is(scheduled, "False", "Unschedulable")
         return Pod(
             uid=uid,
             namespace=sys.intern(meta.namespace),
@@ -97,7 +98,8 @@ class PodReader:
             gated=keys.PLAN_GATE in gates,
             foreign_gates=bool(gates - {keys.PLAN_GATE}),
             deleting=meta.deletion_timestamp is not None,
-            unschedulable=_is(scheduled, "False", "Unschedulable"),
+            unschedulable=unschedulable,
+            scheduler_message=scheduled.message if unschedulable and scheduled is not None else "",
             gang=gang,
             owner_uid=owner.uid if owner is not None else None,
             owner_name=owner.name if owner is not None else "",

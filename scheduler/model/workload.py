@@ -90,7 +90,8 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True):
     `ours`: its schedulerName is ours, so a Job's mark may make it a member of a gang.
     `managed`: it is ours and asks for devices, claims a gang or carries our gate. All members of workloads are managed.
     `gated`: it carries our scheduling gate. `foreign_gates`: it carries gates of others, so it cannot be planned yet.
-    `unschedulable`: kube-scheduler's last word on it was PodScheduled=False with reason Unschedulable.
+    `unschedulable`: kube-scheduler's last word on it was PodScheduled=False with reason Unschedulable, and
+    `scheduler_message` what it said.
     `told`: reason and message of the condition that was last written on it, to write only changes.
     `index`: its rank, where its controller gives one. `devices`: indexes of the GPUs it is known to hold.
     """
@@ -110,6 +111,7 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True):
     foreign_gates: bool = False
     deleting: bool = False
     unschedulable: bool = False
+    scheduler_message: str = ""
     gang: GangClaim | None = None
     owner_uid: str | None = None
     owner_name: str = ""
