@@ -73,18 +73,18 @@ def is_alive(process: ProcessRecord) -> bool:
     stat = _stat(process.pid)
     if stat is None or stat[1] != process.started_ticks:
         return False
-    if stat[0] in "ZX":
-        _bury(process.pid)
-        return False
-    return True
+    return stat[0] not in "ZX" or not _bury(process.pid)
 
 
-def _bury(pid: int) -> None:
+def _bury(pid: int) -> bool:
+    """Whether nothing of a zombie is left. While some of its threads still run, its first one is a zombie already."""
     try:
-        _, status = os.waitpid(pid, os.WNOHANG)
+        gone, status = os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:
-        return
-    _EXITS[pid] = os.waitstatus_to_exitcode(status)
+        return True
+    if gone:
+        _EXITS[pid] = os.waitstatus_to_exitcode(status)
+    return bool(gone)
 
 
 _EXITS: dict[int, int] = {}

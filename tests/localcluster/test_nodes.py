@@ -1,0 +1,132 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scheduler.localcluster import fleet as fleets
+from scheduler.localcluster.fleet import Fleet, Group, NodeTaint
+from scheduler.localcluster.gpunodes import gpu_nodes
+from scheduler.localcluster.machines import machines
+from scheduler.localcluster.nodes import nodes
+
+NOW = "2026-01-01T00:00:00Z"
+FACTS = Path(__file__).parents[3] / "shared" / "fixtures" / "topologies.json"
+
+
+def only(group: Group) -> dict[str, Any]:
+    (node,) = nodes(Fleet(groups=[group]), now=NOW)
+    return node
+
+
+def reported(group: Group) -> dict[str, Any]:
+    (report,) = gpu_nodes(Fleet(groups=[group]), now=NOW)
+    return report["status"]
+
+
+def test_a_node_offers_what_its_machine_has() -> None:
+    node = only(Group(name="h", count=1, machine="hgx_h100", rack="r1", block="b1", zone="z1"))
+    assert node["metadata"]["name"] == "h-0"
+    assert node["status"]["allocatable"] == {
+        "cpu": "192",
+        "memory": f"{2048 * 1024 - 1024}Mi",
+        "ephemeral-storage": "1024Gi",
+        "pods": "110",
+        "nvidia.com/gpu": "8",
+    }
+    labels = node["metadata"]["labels"]
+    assert labels["nvidia.com/gpu.product"] == "NVIDIA-H100-80GB-HBM3"
+    assert (labels["nvidia.com/gpu.count"], labels["nvidia.com/gpu.memory"]) == ("8", "81559")
+    assert labels["fabric.topograph.run/tier-0"] == "r1"
+    assert labels["fabric.topograph.run/tier-1"] == "b1"
+    assert labels["topology.kubernetes.io/zone"] == "z1"
+    assert labels["nvidia.com/mig.strategy"] == "single"
+
+
+def test_slices_are_offered_instead_of_the_gpus_that_were_divided() -> None:
+    node = only(Group(name="a", count=1, machine="dgx_a100", mig={"1g.10gb": 14, "7g.80gb": 1}))
+    allocatable = node["status"]["allocatable"]
+    assert allocatable["nvidia.com/gpu"] == "5"
+    assert allocatable["nvidia.com/mig-1g.10gb"] == "14"
+    assert allocatable["nvidia.com/mig-7g.80gb"] == "1"
+    labels = node["metadata"]["labels"]
+    assert labels["nvidia.com/mig.strategy"] == "mixed"
+    assert labels["nvidia.com/mig-1g.10gb.product"] == "NVIDIA-A100-SXM4-80GB-MIG-1g.10gb"
+
+
+def test_own_sizes_labels_and_taints_win() -> None:
+    node = only(
+        Group(
+            name="a",
+            count=1,
+            machine="dgx_a100",
+            cpu=8,
+            memory_gib=16,
+            labels={"nvidia.com/gpu.product": "X"},
+            taints=[NodeTaint(key="gpu", value="yes")],
+        )
+    )
+    assert node["status"]["capacity"]["cpu"] == "8"
+    assert node["status"]["capacity"]["memory"] == "16384Mi"
+    assert node["metadata"]["labels"]["nvidia.com/gpu.product"] == "X"
+    assert node["spec"]["taints"] == [{"key": "gpu", "value": "yes", "effect": "NoSchedule"}]
+
+
+def test_nodes_without_a_machine_have_no_gpus_and_no_report() -> None:
+    group = Group(name="cpu", count=2, cpu=4, memory_gib=8)
+    assert not any(
+        key.startswith("nvidia.com/")
+        for key in only(Group(name="c", count=1, cpu=4, memory_gib=8))["metadata"]["labels"]
+    )
+    assert list(gpu_nodes(Fleet(groups=[group]), now=NOW)) == []
+
+
+def test_a_report_tells_devices_and_links() -> None:
+    status = reported(Group(name="h", count=1, machine="hgx_h100"))
+    assert status["deviceCount"] == status["healthyDeviceCount"] == len(status["devices"]) == 8
+    assert len({device["uuid"] for device in status["devices"]}) == 8
+    assert {device["migMode"] for device in status["devices"]} == {"Disabled"}
+    nvlinks = [link for link in status["links"] if link["type"] == "NVLink"]
+    assert len(nvlinks) == 28
+    assert {link["count"] for link in nvlinks} == {18}
+    assert {link["gigabytesPerSecond"] for link in nvlinks} == {478}
+    assert status["nvswitch"] is True
+
+
+def test_a_report_tells_slices_and_where_more_could_be_made() -> None:
+    status = reported(Group(name="a", count=1, machine="dgx_a100", mig={"3g.40gb": 1}))
+    whole, divided = status["devices"][0], status["devices"][7]
+    assert (whole["migMode"], divided["migMode"]) == ("Disabled", "Enabled")
+    assert "migInstances" not in whole
+    assert [(i["profile"], i["start"], i["size"]) for i in divided["migInstances"]] == [("3g.40gb", 0, 4)]
+    free = {(p["profile"], p["start"]) for p in divided["freePlacements"]}
+    assert free == {
+        *(("1g.10gb", start) for start in (4, 5, 6)),
+        ("1g.20gb", 4),
+        ("1g.20gb", 6),
+        ("2g.20gb", 4),
+        ("3g.40gb", 4),
+    }
+
+
+def test_the_same_fleet_has_the_same_uuids_and_other_nodes_have_others() -> None:
+    fleet = fleets.default()
+    first, second = (json.dumps(list(gpu_nodes(fleet, now=NOW))) for _ in range(2))
+    assert first == second
+    uuids = [device["uuid"] for report in json.loads(first) for device in report["status"]["devices"]]
+    assert len(uuids) == len(set(uuids)) == 160
+
+
+@pytest.mark.parametrize("name", sorted(set(machines()) - {"l40s_x4"}))
+def test_links_agree_with_the_collected_facts(name: str) -> None:
+    if not FACTS.is_file():
+        pytest.skip("the collected facts on machines are not on this machine")
+    facts = json.loads(FACTS.read_text(encoding="utf-8"))[name]
+    machine = machines()[name]
+    assert list(machine.numa) == facts["cpu_numa"]
+    links = reported(Group(name="x", count=1, machine=name))["links"]
+    pcie = {(link["a"], link["b"]): link["pcieLevel"] for link in links if link["type"] == "PCIe"}
+    nvlink = {(link["a"], link["b"]): link["count"] for link in links if link["type"] == "NVLink"}
+    pairs = [(a, b) for a in range(machine.gpus) for b in range(a + 1, machine.gpus)]
+    assert pcie == {(a, b): facts["pcie"][a][b] for a, b in pairs}
+    assert nvlink == {(a, b): facts["nvlink_links"][a][b] for a, b in pairs if facts["nvlink_links"][a][b]}
