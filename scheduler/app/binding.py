@@ -19,7 +19,8 @@ async def insist(write: Callable[[], Awaitable[Outcome]]) -> str | None:
     """Repeat a write until it took place; None then, otherwise one sentence on why it never will."""
     pause_s = FIRST_PAUSE_S
     while True:
-        match await write():
+        outcome = await write()
+        match outcome:
             case Done():
                 return None
             case Gone():
@@ -31,8 +32,8 @@ async def insist(write: Callable[[], Awaitable[Outcome]]) -> str | None:
             case Refused() | Unreachable():
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-            case other:
-                assert_never(other)
+            case _:
+                assert_never(outcome)
 
 
 async def bind_for_good(effects: Effects, pod: PodRef, node: NodeName) -> str | None:
@@ -68,5 +69,5 @@ def _final(outcome: Gone | Fenced | Refused | Unreachable, pod: PodRef) -> str |
             return message
         case Refused() | Unreachable():
             return None
-        case other:
-            assert_never(other)
+        case _:
+            assert_never(outcome)

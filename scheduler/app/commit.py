@@ -14,6 +14,7 @@ from scheduler.kube.effects import Effects, PodRef, ref
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
 from scheduler.model.plan import Admit, Assignment, Offer
 from scheduler.model.workload import Pod, Workload
+from scheduler.state.cluster import ClusterState
 from scheduler.state.events import Event, NodeRefused, Released, Reserved
 
 NO_QUEUE = QueueName("")
@@ -51,7 +52,7 @@ class Committer:
         board: Board,
         limits: CommitLimits,
         apply: Callable[[Event], None],
-        pod_now: Callable[[PodUid], Pod | None],
+        state: ClusterState,
         clocks: Clocks,
         ended: Callable[[WorkloadKey, CarryResult], None] = lambda _key, _result: None,
     ) -> None:
@@ -59,7 +60,7 @@ class Committer:
         self._board = board
         self._limits = limits
         self._apply = apply
-        self._pod_now = pod_now
+        self._state = state
         self._clocks = clocks
         self._ended = ended
         self._carries: dict[PodUid, Carry] = {}
@@ -74,7 +75,7 @@ class Committer:
     def admit(self, decision: Admit, workload: Workload, *, nominate: bool, plan_name: str) -> None:
         """Start to carry an admission out."""
         nodes = {a.pod: a.node for a in decision.placement.assignments}
-        pods = {p.uid: self._pod_now(p.uid) or p for p in workload.pending}
+        pods = {p.uid: self._state.pod(p.uid) or p for p in workload.pending}
         members = tuple(
             Member(ref=ref(pods[uid]), node=node, gated=pods[uid].gated, nominated=pods[uid].nominated_node)
             for uid, node in sorted(nodes.items())
@@ -114,17 +115,20 @@ class Committer:
             if node not in offering.nodes:
                 return f"{node} was not offered to {pod.namespace}/{pod.name}"
             return await bind_for_good(self._effects, pod, node)
-        match self._board.get(uid):
-            case None:
-                return await bind_for_good(self._effects, pod, node)
-            case _:
-                return f"{pod.namespace}/{pod.name} has no plan"
+        if self._board.get(uid) is not None or self._state.workload_of(uid) is not None:
+            return f"{pod.namespace}/{pod.name} has no plan"
+        return await bind_for_good(self._effects, pod, node)
 
     def node_refused(self, uid: PodUid, node: NodeName) -> None:
         """kube-scheduler would not take the planned node of a pod."""
         carry = self._carries.get(uid)
         if carry is not None and carry.members[uid].node == node:
             carry.withdraw(f"kube-scheduler refused {node}", node)
+
+    def pod_refused(self, uid: PodUid) -> None:
+        """kube-scheduler says that it finds no node for the pod: its planned one was among those refused."""
+        if (carry := self._carries.get(uid)) is not None:
+            self.node_refused(uid, carry.members[uid].node)
 
     def pod_seen(self, pod: Pod) -> None:
         """A pod as it is now: a member that is leaving, or that kube-scheduler could not place, ends its plan."""
@@ -199,8 +203,8 @@ class Committer:
                 kept = tuple(a for a in reservation.assignments if a.pod not in failed)
                 if kept:
                     self._apply(msgspec.structs.replace(reservation, assignments=kept))
-            case other:
-                assert_never(other)
+            case _:
+                assert_never(result)
         self._ended(carry.workload, result)
 
     async def _let_go(self, pod: Pod, plan_name: str) -> None:

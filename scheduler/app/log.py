@@ -2,8 +2,10 @@
 
 import logging
 import sys
-from collections.abc import Mapping
-from typing import TextIO, cast
+from typing import TYPE_CHECKING, TextIO, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 LOGGER = logging.getLogger("bayplan")
 

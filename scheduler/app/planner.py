@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, assert_never
 
+from scheduler.app import log
 from scheduler.app.commit import Committer
 from scheduler.model.names import PodUid, WorkloadKey
 from scheduler.model.plan import Admit, Offer, Plan, RollBack, Wait
@@ -13,6 +14,8 @@ from scheduler.model.workload import Workload
 from scheduler.planning.cycle import PlanCache, plan
 from scheduler.planning.settings import PlanSettings
 from scheduler.state.cluster import ClusterState
+
+FAILURE_PAUSE_S = 1.0
 
 
 class Listener(Protocol):
@@ -64,7 +67,13 @@ class PlannerLoop:
                 began_s = loop.time()
                 self._changed.clear()
                 snapshot = self._state.snapshot()
-                decided = await loop.run_in_executor(thread, self._plan, snapshot)
+                try:
+                    decided = await loop.run_in_executor(thread, self._plan, snapshot)
+                except Exception as err:  # noqa: BLE001  one snapshot that cannot be planned must not stop all planning
+                    log.error("planning failed", err, generation=snapshot.generation)
+                    self._changed.set()
+                    await asyncio.sleep(FAILURE_PAUSE_S)
+                    continue
                 self._hand_on(snapshot, decided)
                 took_s = loop.time() - began_s
                 self._listener.planned(snapshot, decided, took_s)
@@ -88,8 +97,8 @@ class PlannerLoop:
                 case Offer():
                     if self._still_stands((decision.pod,)):
                         self._committer.offer(decision, workload, plan_name=_name(snapshot))
-                case other:
-                    assert_never(other)
+                case _:
+                    assert_never(decision)
 
     def _still_stands(self, pods: Iterable[PodUid]) -> bool:
         """Whether the pods still wait for a node; if not, the next cycle sees to it."""

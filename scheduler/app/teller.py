@@ -75,7 +75,7 @@ class Teller:
     def placed(self, pod: Pod) -> None:
         """A pod got its node: what it was told while it waited holds no more."""
         self._due.pop(pod.uid, None)
-        if pod.managed and pod.told is not None and pod.told[0] != PLANNED:
+        if pod.told is not None and pod.told[0] != PLANNED:
             words = _Words(planned=True, reason=PLANNED, message=PLACED_TEXT)
             self._due[pod.uid] = _Due(pod=ref(pod), words=words, since_s=0.0)
 

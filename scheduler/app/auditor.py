@@ -1,0 +1,91 @@
+"""Compares what is believed with what the API server says, now and then and when asked."""
+
+import asyncio
+
+import msgspec
+
+from scheduler.app import log
+from scheduler.kube.api import ApiClient, ApiRefusedError, ApiUnreachableError
+from scheduler.kube.translate import Kind
+from scheduler.kube.watch import list_events
+from scheduler.state.audit import compare, violations
+from scheduler.state.cluster import ClusterState
+from scheduler.telemetry import AUDIT_FINDINGS, Telemetry
+
+SECOND_LOOK_S = 2.0
+"""A watch may be this far behind a list; only what is found twice is a finding."""
+
+
+class Findings(msgspec.Struct, frozen=True, kw_only=True):
+    """Sentences on what is wrong; all empty where nothing is."""
+
+    missed: tuple[str, ...] = ()
+    redundant: tuple[str, ...] = ()
+    different: tuple[str, ...] = ()
+    violations: tuple[str, ...] = ()
+
+    def both(self, other: "Findings") -> "Findings":
+        """What stands in both."""
+        return Findings(
+            **{
+                name: tuple(text for text in getattr(self, name) if text in getattr(other, name))
+                for name in Findings.__struct_fields__
+            }
+        )
+
+    @property
+    def count(self) -> int:
+        """How many sentences."""
+        return len(self.missed) + len(self.redundant) + len(self.different) + len(self.violations)
+
+
+class Auditor:
+    """Audits one state against one API server."""
+
+    def __init__(self, api: ApiClient, state: ClusterState, kinds: tuple[Kind, ...], telemetry: Telemetry) -> None:
+        self._api = api
+        self._state = state
+        self._kinds = kinds
+        self._telemetry = telemetry
+
+    async def audit(self) -> Findings:
+        """Two looks, and what both found.
+
+        Raises:
+            ApiUnreachableError, ApiRefusedError: the lists could not be had.
+        """
+        first = await self._look()
+        if first.count:
+            await asyncio.sleep(SECOND_LOOK_S)
+            first = first.both(await self._look())
+        self._telemetry.replace(
+            AUDIT_FINDINGS,
+            {(name,): float(len(getattr(first, name))) for name in Findings.__struct_fields__},
+        )
+        return first
+
+    async def run(self, period_s: float) -> None:
+        """Audit every `period_s` until cancelled; 0 never."""
+        while period_s > 0:
+            await asyncio.sleep(period_s)
+            try:
+                found = await self.audit()
+            except (ApiUnreachableError, ApiRefusedError) as err:
+                log.warning("no audit", why=err)
+                continue
+            if found.count:
+                log.warning("the state is not what the API server has", **msgspec.structs.asdict(found))
+
+    async def _look(self) -> Findings:
+        fresh = [
+            event
+            for kind in self._kinds
+            for event in await list_events(self._api, kind, lambda name, text: log.warning(text, kind=name))
+        ]
+        report = compare(self._state, fresh)
+        return Findings(
+            missed=tuple(report.missed),
+            redundant=tuple(report.redundant),
+            different=tuple(report.different),
+            violations=tuple(violations(self._state.snapshot())),
+        )

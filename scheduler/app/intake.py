@@ -1,0 +1,68 @@
+"""Events on their way into the state, and what has to be known of them at once: by the board, by plans on their way."""
+
+from collections.abc import Callable
+
+from scheduler.app.board import Board
+from scheduler.app.commit import Committer
+from scheduler.app.teller import Teller
+from scheduler.extender.verbs import WAITS
+from scheduler.model.node import Node
+from scheduler.model.workload import Pod
+from scheduler.state.cluster import ClusterState
+from scheduler.state.events import Event, NodeGone, NodeSeen, PodGone, PodSeen
+
+
+class Intake:
+    """The one way for events of watches into the state. Lives on the service's event loop."""
+
+    def __init__(
+        self, state: ClusterState, board: Board, committer: Committer, teller: Teller, *, wake: Callable[[], None]
+    ) -> None:
+        self._state = state
+        self._board = board
+        self._committer = committer
+        self._teller = teller
+        self._wake = wake
+
+    def take(self, event: Event) -> None:
+        """Apply an event and pass on what it means."""
+        before = self._state.pod(event.pod.uid) if isinstance(event, PodSeen) else None
+        if not self._state.apply(event):
+            return
+        match event:
+            case PodSeen():
+                self._pod(before, event.pod)
+            case PodGone(uid=uid):
+                self._committer.pod_gone(uid)
+                self._teller.gone(uid)
+            case NodeSeen(node=node):
+                self._node(node)
+            case NodeGone(name=name):
+                self._committer.node_unusable(name, "was deleted")
+            case _:
+                pass
+        self._wake()
+
+    def _pod(self, before: Pod | None, seen: Pod) -> None:
+        key = self._state.workload_of(seen.uid)
+        pod = self._state.pod(seen.uid)
+        if key is None or pod is None:
+            return
+        self._committer.pod_seen(pod)
+        if pod.node is not None:
+            self._teller.placed(pod)
+            return
+        self._board.wait(pod.uid, key)
+        if (
+            before is not None
+            and pod.unschedulable
+            and pod.scheduler_message != before.scheduler_message
+            and WAITS not in pod.scheduler_message
+        ):
+            self._committer.pod_refused(pod.uid)
+
+    def _node(self, node: Node) -> None:
+        if node.unschedulable:
+            self._committer.node_unusable(node.name, "was cordoned")
+        elif not node.ready:
+            self._committer.node_unusable(node.name, "is not ready")

@@ -1,0 +1,167 @@
+"""What is told of a planning cycle beyond the pods themselves: log, metrics, queue status, the last word on waits."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import assert_never
+
+from scheduler.app import log
+from scheduler.app.carry import Bound, BrokenUp, CarryResult, Withdrawn
+from scheduler.app.planner import waits
+from scheduler.app.teller import Teller
+from scheduler.kube.effects import Done, Effects, ref
+from scheduler.model.names import PodUid, QueueName, WorkloadKey, people_name
+from scheduler.model.plan import Admit, Offer, Plan, RollBack, Wait
+from scheduler.model.resources import MILLI_GPU
+from scheduler.model.snapshot import Snapshot
+from scheduler.model.workload import Workload
+from scheduler.quota.usage import opening_ledger
+from scheduler.telemetry import (
+    PENDING_WORKLOADS,
+    PLAN_DURATION,
+    PLANS,
+    QUEUE_NOMINAL_GPUS,
+    QUEUE_USED_GPUS,
+    STATE_GENERATION,
+    Telemetry,
+)
+
+QUEUE_PERIOD_S = 2.0
+"""Queue status is written at most this often."""
+
+
+class Reporter:
+    """Listens to the planner. Lives on the service's event loop."""
+
+    def __init__(self, effects: Effects, teller: Teller, telemetry: Telemetry, *, leading: Callable[[], bool]) -> None:
+        self._effects = effects
+        self._teller = teller
+        self._telemetry = telemetry
+        self._leading = leading
+        self._evicting: set[PodUid] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._written: dict[QueueName, Mapping[str, object]] = {}
+        self.last: tuple[Snapshot, Plan] | None = None
+        self.waiting: Mapping[WorkloadKey, Wait] = {}
+        self.listeners: list[Callable[[Snapshot, Plan], None]] = []
+
+    def planned(self, snapshot: Snapshot, decided: Plan, took_s: float) -> None:
+        """A cycle ended."""
+        self.last = (snapshot, decided)
+        self.waiting = waits(decided)
+        self._teller.decided(snapshot, self.waiting)
+        self._telemetry.observe(PLAN_DURATION, took_s)
+        self._telemetry.put(STATE_GENERATION, snapshot.generation)
+        for decision in decided.decisions:
+            match decision:
+                case Admit(workload=key, placement=placement):
+                    self._telemetry.count(PLANS, placement.proof.status)
+                    nodes = len({a.node for a in placement.assignments})
+                    pods = len(placement.assignments)
+                    log.info(
+                        "admitted",
+                        workload=key,
+                        pods=pods,
+                        nodes=nodes,
+                        proof=placement.proof.status,
+                        took_ms=round(took_s * 1000, 1),
+                    )
+                case Offer(workload=key, nodes=nodes):
+                    self._telemetry.count(PLANS, "offer")
+                    log.info("offered", workload=key, nodes=len(nodes))
+                case Wait():
+                    self._telemetry.count(PLANS, "wait")
+                case RollBack(workload=key, why=why):
+                    self._telemetry.count(PLANS, "roll back")
+                    log.warning("rolling back", workload=key, why=why)
+                case _:
+                    assert_never(decision)
+        for listener in self.listeners:
+            listener(snapshot, decided)
+
+    def roll_back(self, decision: RollBack, workload: Workload) -> None:
+        """Evict what stands of a gang that cannot be completed."""
+        for pod in workload.members:
+            if pod.uid in decision.evict and pod.uid not in self._evicting:
+                self._evicting.add(pod.uid)
+                task = asyncio.ensure_future(self._evict(pod.uid, workload, decision.why))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    def ended(self, key: WorkloadKey, result: CarryResult) -> None:
+        """A plan on its way ended."""
+        match result:
+            case Bound():
+                log.info("bound", workload=key)
+            case Withdrawn(why=why):
+                log.warning("plan withdrawn", workload=key, why=why)
+            case BrokenUp(failed=failed, why=why):
+                log.warning("some binds failed", workload=key, pods=len(failed), why=why)
+            case _:
+                assert_never(result)
+
+    async def run(self) -> None:
+        """Keep metrics and queue status in step until cancelled."""
+        while True:
+            if self.last is not None and self._leading():
+                await self._queues(self.last[0])
+            await asyncio.sleep(QUEUE_PERIOD_S)
+
+    async def _evict(self, uid: PodUid, workload: Workload, why: str) -> None:
+        pod = next(p for p in workload.members if p.uid == uid)
+        outcome = await self._effects.evict(ref(pod))
+        self._evicting.discard(uid)
+        if isinstance(outcome, Done):
+            note = f"evicted, because its gang {people_name(workload.key)} could not be completed: {why}"
+            await self._effects.event(ref(pod), reason="RolledBack", note=note, warning=True)
+        else:
+            log.warning("eviction failed", workload=workload.key, pod=pod.name, outcome=outcome)
+
+    async def _queues(self, snapshot: Snapshot) -> None:
+        ledger = opening_ledger(snapshot)
+        pending: Counter[tuple[str, str]] = Counter()
+        for key, wait in self.waiting.items():
+            workload = snapshot.workloads.get(key)
+            if workload is not None:
+                pending[workload.queue or "", wait.reason.value] += 1
+        self._telemetry.replace(PENDING_WORKLOADS, dict(pending))
+        used: dict[tuple[str, ...], float] = {
+            (name,): ledger.used_by(name).total_milli_gpu / MILLI_GPU for name in snapshot.queues
+        }
+        nominal: dict[tuple[str, ...], float] = {
+            (n,): q.total.nominal_milli_gpu / MILLI_GPU for n, q in snapshot.queues.items()
+        }
+        self._telemetry.replace(QUEUE_USED_GPUS, used)
+        self._telemetry.replace(QUEUE_NOMINAL_GPUS, nominal)
+        statuses = queue_statuses(snapshot, {n: ledger.used_by(n).total_milli_gpu for n in snapshot.queues})
+        for name, status in statuses.items():
+            if self._written.get(name) != status and isinstance(await self._effects.queue_status(name, status), Done):
+                self._written[name] = status
+        for name in [name for name in self._written if name not in statuses]:
+            del self._written[name]
+
+
+def queue_statuses(snapshot: Snapshot, used: Mapping[QueueName, int]) -> Mapping[QueueName, Mapping[str, object]]:
+    """The status of every queue: used, borrowed and pending in milli-GPU, and how many workloads wait and run."""
+    pending_milli: Counter[QueueName] = Counter()
+    pending: Counter[QueueName] = Counter()
+    running: Counter[QueueName] = Counter()
+    for workload in snapshot.workloads.values():
+        if workload.queue is None:
+            continue
+        if workload.pending:
+            pending[workload.queue] += 1
+            pending_milli[workload.queue] += sum(p.shape.requests.milli_gpu for p in workload.pending)
+        elif workload.placed:
+            running[workload.queue] += 1
+    return {
+        name: {
+            "usedMilliGpu": used[name],
+            "borrowedMilliGpu": max(used[name] - queue.total.nominal_milli_gpu, 0),
+            "pendingMilliGpu": pending_milli[name],
+            "pendingWorkloads": pending[name],
+            "runningWorkloads": running[name],
+            "observedGeneration": queue.generation,
+        }
+        for name, queue in snapshot.queues.items()
+    }

@@ -1,0 +1,269 @@
+"""The running service, the only module that knows all parts: watches feed the state; the leader plans and writes."""
+
+import asyncio
+import contextlib
+import os
+import random
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+
+from scheduler.app import log
+from scheduler.app.auditor import Auditor
+from scheduler.app.board import Board
+from scheduler.app.commit import Clocks, CommitLimits, Committer
+from scheduler.app.guard import ServiceGuard
+from scheduler.app.intake import Intake
+from scheduler.app.planner import PlannerLoop
+from scheduler.app.reporter import Reporter
+from scheduler.app.teller import Teller
+from scheduler.config import Settings
+from scheduler.extender.guard import BindRequest
+from scheduler.extender.server import ExtenderServer, Tls
+from scheduler.kube.api import ApiClient
+from scheduler.kube.effects import Effects
+from scheduler.kube.lease import Leadership, LeaseTimes
+from scheduler.kube.translate import kinds
+from scheduler.kube.watch import Watcher
+from scheduler.model.names import NodeName, PodUid
+from scheduler.model.snapshot import Snapshot
+from scheduler.planning.settings import PlanSettings
+from scheduler.state.cluster import ClusterState
+from scheduler.state.events import Event, Ticked
+from scheduler.telemetry import API_WRITES, LEADER, WATCH_EVENTS, Telemetry
+
+SWITCH_INTERVAL_S = 0.0005
+"""How long a thread may hold the interpreter while another waits, so that the extender answers in spite of planning."""
+
+EXTRA_CONNECTIONS = 16
+"""For reads and background writes beside the writes of plans."""
+
+TICK_S = 1.0
+
+
+class Addresses(msgspec.Struct, frozen=True, kw_only=True):
+    """Where to listen."""
+
+    http: tuple[str, int]
+    grpc: tuple[str, int]
+    tls: Tls | None = None
+
+
+class Service:
+    """One replica."""
+
+    def __init__(self, api: ApiClient, settings: Settings, addresses: Addresses) -> None:
+        """Put the parts together; nothing is sent or listened to yet."""
+        self._api = api
+        self._settings = settings
+        self._addresses = addresses
+        identity = f"{socket.gethostname()}_{os.getpid()}"
+        self._telemetry = Telemetry()
+        self._state = ClusterState()
+        self._leadership = Leadership(
+            api,
+            namespace=settings.namespace,
+            name=settings.lease_name,
+            identity=identity,
+            times=LeaseTimes(
+                duration_s=settings.lease_duration_s,
+                renew_deadline_s=settings.renew_deadline_s,
+                renew_period_s=settings.renew_period_s,
+            ),
+            monotonic_s=time.monotonic,
+        )
+        self._effects = Effects(
+            api,
+            may_write=lambda: self._leadership.writable,
+            concurrency=settings.write_concurrency,
+            instance=identity,
+            observe=lambda kind, outcome: self._telemetry.count(API_WRITES, kind, outcome),
+        )
+        self._board = Board()
+        self._teller = Teller(self._effects, settle_s=settings.settle_s, leading=self._leads)
+        self._reporter = Reporter(self._effects, self._teller, self._telemetry, leading=self._leads)
+        self._guard = ServiceGuard(
+            self._board,
+            scheduler_name=settings.scheduler_name,
+            workload_of=self._state.workload_of,
+            leading=self._leads,
+            bind=self._bind,
+            refused=self._refused,
+        )
+        self._committer = Committer(
+            effects=self._effects,
+            board=self._board,
+            limits=CommitLimits(
+                arrival_timeout_s=settings.arrival_timeout_s,
+                refusal_memory_s=settings.refusal_memory_s,
+                offer_timeout_s=settings.offer_timeout_s,
+            ),
+            apply=self._apply_own,
+            state=self._state,
+            clocks=Clocks(now_s=_now_s, scheduler_seen_s=lambda: self._guard.asked_s),
+            ended=self._reporter.ended,
+        )
+        self._planner = PlannerLoop(
+            self._state,
+            self._committer,
+            self._reporter,
+            settings=PlanSettings(solver_budget_ms=settings.solver_budget_ms),
+            pause_s=settings.planning_pause_s,
+            nominate=self._nominates,
+            now_s=_now_s,
+        )
+        self._intake = Intake(self._state, self._board, self._committer, self._teller, wake=self._planner.wake)
+        self._kinds = kinds(settings.scheduler_name)
+        self._watchers = [
+            Watcher(
+                api,
+                kind,
+                on_event=self._counted(kind.name),
+                trouble=lambda name, text: log.warning("a watch has trouble", kind=name, why=text),
+                chance=random.random,
+            )
+            for kind in self._kinds
+        ]
+        self._auditor = Auditor(api, self._state, self._kinds, self._telemetry)
+        self._leading: list[asyncio.Task[None]] = []
+
+    @classmethod
+    async def connect(cls, kubeconfig: Path | None, settings: Settings, addresses: Addresses) -> Self:
+        """A replica for the cluster of `kubeconfig`, or for the one whose pod this is.
+
+        Raises:
+            LoginError: the credentials cannot be used.
+        """
+        parallel = settings.write_concurrency + EXTRA_CONNECTIONS
+        return cls(await ApiClient.connect(kubeconfig, parallel=parallel), settings, addresses)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set, then end in order.
+
+        Raises:
+            ListenError: an address cannot be listened on.
+        """
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
+        server = ExtenderServer(self._guard, self._telemetry, self._not_ready, tls=self._addresses.tls)
+        server.start(*self._addresses.http)
+        log.info("listening", http=f"{self._addresses.http[0]}:{server.port}", api=self._api.server)
+        tasks = [asyncio.ensure_future(watcher.run()) for watcher in self._watchers]
+        try:
+            await _first(stop, asyncio.gather(*(w.synced.wait() for w in self._watchers)))
+            if not stop.is_set():
+                snapshot = self._state.snapshot()
+                log.info("synced", nodes=len(snapshot.nodes), workloads=len(snapshot.workloads))
+                self._leadership.on_change = self._lead_or_follow
+                tasks += [
+                    asyncio.ensure_future(self._leadership.run()),
+                    asyncio.ensure_future(self._teller.run()),
+                    asyncio.ensure_future(self._reporter.run()),
+                    asyncio.ensure_future(self._auditor.run(self._settings.audit_period_s)),
+                    asyncio.ensure_future(self._tick()),
+                ]
+                await _first(stop, *tasks)
+        finally:
+            log.info("stopping")
+            await server.stop()
+            await self._follow()
+            await self._leadership.release()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._api.close()
+
+    async def _bind(self, request: BindRequest) -> str | None:
+        return await self._committer.bind(request)
+
+    def _refused(self, uid: PodUid, node: NodeName) -> None:
+        self._committer.node_refused(uid, node)
+
+    def _leads(self) -> bool:
+        return self._leadership.writable
+
+    def _not_ready(self) -> Sequence[str]:
+        reasons = [f"the first list of {w.kind.name} is not through" for w in self._watchers if not w.synced.is_set()]
+        if not reasons and not self._leadership.writable:
+            reasons.append("another replica leads, or the lease could not be renewed")
+        return reasons
+
+    def _nominates(self, snapshot: Snapshot) -> bool:
+        match self._settings.nominate:
+            case "always":
+                return True
+            case "never":
+                return False
+            case "auto":
+                return len(snapshot.nodes) >= self._settings.nominate_from_nodes
+
+    def _counted(self, kind: str) -> "_Counted":
+        return _Counted(self._intake, self._telemetry, kind)
+
+    def _apply_own(self, event: Event) -> None:
+        self._state.apply(event)
+        self._planner.wake()
+
+    def _lead_or_follow(self, leads: bool) -> None:  # noqa: FBT001  the callback's one argument
+        self._telemetry.put(LEADER, float(leads))
+        if leads:
+            log.info("leading")
+            self._leading = [asyncio.ensure_future(self._planner.run())]
+            self._leading[0].add_done_callback(_report_crash)
+            self._planner.wake()
+        else:
+            log.warning("not leading any more")
+            task = asyncio.ensure_future(self._follow())
+            task.add_done_callback(_report_crash)
+
+    async def _follow(self) -> None:
+        tasks, self._leading = self._leading, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._committer.stop()
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            if self._state.apply(Ticked(now_s=_now_s())):
+                self._planner.wake()
+
+
+class _Counted:
+    """Counts the events of one kind on their way in."""
+
+    def __init__(self, intake: Intake, telemetry: Telemetry, kind: str) -> None:
+        self._intake = intake
+        self._telemetry = telemetry
+        self._kind = kind
+
+    def __call__(self, event: Event) -> None:
+        self._telemetry.count(WATCH_EVENTS, self._kind)
+        self._intake.take(event)
+
+
+def _now_s() -> int:
+    return int(time.time())
+
+
+async def _first(stop: asyncio.Event, *others: asyncio.Future[Any]) -> None:
+    """Until `stop` is set or one of the others ends; what they raise is raised."""
+    stopped = asyncio.ensure_future(stop.wait())
+    try:
+        done, _ = await asyncio.wait({stopped, *others}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done - {stopped}:
+            task.result()
+    finally:
+        stopped.cancel()
+
+
+def _report_crash(task: asyncio.Task[None]) -> None:
+    with contextlib.suppress(asyncio.CancelledError):
+        error = task.exception()
+        if error is not None:
+            log.error("a part of the service ended", error, part=task.get_coro())
