@@ -100,6 +100,6 @@ def _room_for_running(doc: ScenarioDoc) -> Iterator[Refused]:
                     limit = has[unit]
                     if limit is not None and held[name, unit] > limit:
                         yield Refused(where=where, why=f"more than the {limit:g} {unit} of {name}")
-                if group.gpus and group.models and node.model not in group.models:
+                if group.models and node.model not in group.models:
                     why = f"{name} has {node.model or 'no model'}, not {' or '.join(group.models)}"
                     yield Refused(where=where, why=why)

@@ -1,9 +1,12 @@
 """Which parts of the scenario format this version honours; the rest is refused by name, never passed over."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
+from scheduler.model.flavors import model_matches
 from scheduler.simulate.document import NodeDoc, PodsDoc, QueueDoc, ScenarioDoc, WorkloadDoc
 from scheduler.simulate.refusal import Refused
+
+LENDING = "lending between queues is not supported"
 
 
 def unsupported(doc: ScenarioDoc) -> Refused | None:
@@ -14,8 +17,9 @@ def unsupported(doc: ScenarioDoc) -> Refused | None:
 def _unsupported(doc: ScenarioDoc) -> Iterator[Refused]:
     for at, node in enumerate(doc.nodes):
         yield from _of_node(f"nodes[{at}]", node)
+    models = {node.model for node in doc.nodes}
     for at, queue in enumerate(doc.queues):
-        yield from _of_queue(f"queues[{at}]", queue)
+        yield from _of_queue(f"queues[{at}]", queue, models)
     for at, workload in enumerate(doc.workloads):
         here = f"workloads[{at}]"
         yield from _of_workload(here, workload)
@@ -30,13 +34,19 @@ def _of_node(here: str, node: NodeDoc) -> Iterator[Refused]:
         yield Refused(where=f"{here}.machine", why="links between the GPUs of a node are not supported")
 
 
-def _of_queue(here: str, queue: QueueDoc) -> Iterator[Refused]:
+def _of_queue(here: str, queue: QueueDoc, models: Collection[str]) -> Iterator[Refused]:
     if queue.parent is not None:
         yield Refused(where=f"{here}.parent", why="trees of queues, which lend and take back, are not supported")
-    if queue.flavors:
-        yield Refused(where=f"{here}.flavors", why="quotas for one GPU model or MIG profile are not supported")
+    for name, flavor in queue.flavors.items():
+        if flavor.lending_limit is not None:
+            yield Refused(where=f"{here}.flavors.{name}.lendingLimit", why=LENDING)
+        # The planner counts every A100 towards the flavor A100; the format means the model of just that name.
+        for model in sorted(models):
+            if model != name and model_matches(name, model):
+                why = f"a quota that counts {model} too, as it does in a cluster, is not supported here"
+                yield Refused(where=f"{here}.flavors.{name}", why=why)
     if queue.lending_limit is not None:
-        yield Refused(where=f"{here}.lendingLimit", why="lending between queues is not supported")
+        yield Refused(where=f"{here}.lendingLimit", why=LENDING)
     if queue.weight != 1:
         yield Refused(where=f"{here}.weight", why="fair shares by weight are not supported")
     if queue.priority != 0:

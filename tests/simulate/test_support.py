@@ -7,7 +7,7 @@ from scheduler.simulate.reader import read_scenario
 from scheduler.simulate.refusal import Refused
 
 FRAME = """
-nodes: [{name: n, gpus: 8, NODE}]
+nodes: [{name: n, gpus: 8, model: H100-80GB, NODE}]
 queues: [{name: org}, {name: a, QUEUE}]
 workloads: [{name: w, queue: a, WORKLOAD, pods: [{count: 2, gpus: 1, PODS}]}]
 """
@@ -28,7 +28,8 @@ def fill(where: str, text: str) -> str:
         ("NODE", "mig: [{device: 0, profile: 1g.10gb, start: 0}]", "nodes[0].mig"),
         ("NODE", "machine: dgx_a100", "nodes[0].machine"),
         ("QUEUE", "parent: org", "queues[1].parent"),
-        ("QUEUE", "flavors: {H100: {nominal: 8}}", "queues[1].flavors"),
+        ("QUEUE", "flavors: {H100: {lendingLimit: 8}}", "queues[1].flavors.H100.lendingLimit"),
+        ("QUEUE", "flavors: {80GB: {nominal: 8}}", "queues[1].flavors.80GB"),
         ("QUEUE", "lendingLimit: 0", "queues[1].lendingLimit"),
         ("QUEUE", "weight: 2", "queues[1].weight"),
         ("QUEUE", "priority: 1", "queues[1].priority"),
@@ -53,7 +54,10 @@ def test_what_is_not_supported_is_refused_by_name(where: str, text: str, key: st
     [
         ("NODE", "mig: false"),
         ("NODE", "mig: []"),
-        ("QUEUE", "weight: 1, priority: 0, flavors: {}, minRuntime: 60, borrowingLimit: 0"),
+        (
+            "QUEUE",
+            "weight: 1, priority: 0, minRuntime: 60, borrowingLimit: 0, flavors: {H200: {nominal: 8}, H100-80GB: {}}",
+        ),
         ("WORKLOAD", "minMember: 1"),
         ("WORKLOAD", "minMember: 2"),
         ("WORKLOAD", "minMember: 3"),
