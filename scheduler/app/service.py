@@ -59,6 +59,7 @@ class Service:
 
     def __init__(self, api: ApiClient, settings: Settings, addresses: Addresses) -> None:
         """Put the parts together; nothing is sent or listened to yet."""
+        self._loop = asyncio.get_running_loop()
         self._api = api
         self._settings = settings
         self._addresses = addresses
@@ -149,7 +150,13 @@ class Service:
             ListenError: an address cannot be listened on.
         """
         sys.setswitchinterval(SWITCH_INTERVAL_S)
-        server = ExtenderServer(self._guard, self._telemetry, self._not_ready, tls=self._addresses.tls)
+        server = ExtenderServer(
+            self._guard,
+            self._telemetry,
+            self._not_ready,
+            tls=self._addresses.tls,
+            pages={"/debug/audit": self._audit_page},
+        )
         server.start(*self._addresses.http)
         log.info("listening", http=f"{self._addresses.http[0]}:{server.port}", api=self._api.server)
         tasks = [asyncio.ensure_future(watcher.run()) for watcher in self._watchers]
@@ -182,6 +189,10 @@ class Service:
 
     def _refused(self, uid: PodUid, node: NodeName) -> None:
         self._committer.node_refused(uid, node)
+
+    async def _audit_page(self) -> bytes:
+        audit = asyncio.run_coroutine_threadsafe(self._auditor.audit(), self._loop)
+        return msgspec.json.encode(await asyncio.wrap_future(audit))
 
     def _leads(self) -> bool:
         return self._leadership.writable

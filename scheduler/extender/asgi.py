@@ -23,6 +23,9 @@ Send = Callable[[Message], Awaitable[None]]
 NotReady = Callable[[], Sequence[str]]
 """Why the service is not ready, one reason an entry; empty: it is ready."""
 
+Page = Callable[[], Awaitable[bytes]]
+"""A page of the service's own, as JSON; called on the extender's loop."""
+
 Verb = Literal["filter", "prioritize", "preempt", "bind"]
 
 _VERBS: dict[str, Verb] = {
@@ -59,7 +62,16 @@ class _Gone(msgspec.Struct, frozen=True):
 class ExtenderApp:
     """The application. All of it runs on one loop; `closing` is set when what is still held has to end."""
 
-    def __init__(self, handlers: Handlers, telemetry: Telemetry, not_ready: NotReady, limits: Limits) -> None:
+    def __init__(
+        self,
+        handlers: Handlers,
+        telemetry: Telemetry,
+        not_ready: NotReady,
+        limits: Limits,
+        pages: Mapping[str, Page],
+    ) -> None:
+        """`pages` are served by their paths beside the fixed ones."""
+        self._pages = pages
         self._handlers = handlers
         self._telemetry = telemetry
         self._not_ready = not_ready
@@ -87,6 +99,8 @@ class ExtenderApp:
                 if verb is not None and method == "POST":
                     await self._verb(verb, data, receive, send)
                     self._telemetry.observe(EXTENDER_REQUEST_DURATION, time.perf_counter() - began_s, verb)
+                elif path in self._pages and method == "GET":
+                    await _answer(send, await self._pages[path]())
                 elif path in _PAGES and method in ("GET", "HEAD"):
                     await self._page(path, send)
                 else:

@@ -5,13 +5,14 @@ import contextlib
 import socket
 import ssl
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 import uvicorn
 import uvloop
 
-from scheduler.extender.asgi import ExtenderApp, NotReady
+from scheduler.extender.asgi import ExtenderApp, NotReady, Page
 from scheduler.extender.guard import Guard
 from scheduler.extender.handlers import Handlers
 from scheduler.extender.limits import Limits, bounded_protocol
@@ -19,6 +20,9 @@ from scheduler.telemetry import Telemetry
 
 _BACKLOG = 4096
 _STOP_MARGIN_S = 0.25
+
+SWITCH_INTERVAL_S = 0.0005
+"""For `sys.setswitchinterval`."""
 
 
 class Tls(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,9 +51,10 @@ class ExtenderServer:
         *,
         tls: Tls | None = None,
         limits: Limits = Limits(),  # noqa: B008  frozen
+        pages: Mapping[str, Page] | None = None,
         grace_s: float = 5.0,
     ) -> None:
-        self._app = ExtenderApp(Handlers(guard, telemetry), telemetry, not_ready, limits)
+        self._app = ExtenderApp(Handlers(guard, telemetry), telemetry, not_ready, limits, pages or {})
         self._grace_s = grace_s
         self._running: tuple[asyncio.AbstractEventLoop, threading.Thread] | None = None
         self._server = uvicorn.Server(_config(self._app, tls, limits))
