@@ -49,7 +49,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """One run of one scheduler. `cpu_s` is by part of the cluster, `writes` by kind, from first request to last bind."""
+    """One run of one scheduler; `cpu_s` by part of the cluster, `writes` by kind, both of the measured time alone."""
 
     pods: int
     bound: int

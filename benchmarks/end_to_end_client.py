@@ -22,12 +22,12 @@ _NOW = b'{"kind":"DeleteOptions","apiVersion":"v1","gracePeriodSeconds":0}'
 _CONFLICT, _NOT_FOUND = 409, 404
 
 
-class _Meta(msgspec.Struct):
+class _Meta(msgspec.Struct, frozen=True):
     name: str = ""
     resourceVersion: str = ""  # noqa: N815  the API's spelling
 
 
-class _Spec(msgspec.Struct):
+class _Spec(msgspec.Struct, frozen=True):
     nodeName: str = ""  # noqa: N815
 
 
@@ -172,19 +172,20 @@ class Load:
             await self._api.request("POST", PODS, body=body)
 
     async def _watch_bound(self, version: str, wanted: int, bound: dict[str, float]) -> None:
-        query = {
-            "watch": "1",
-            "resourceVersion": version,
-            "fieldSelector": "spec.nodeName!=",
-            "allowWatchBookmarks": "false",
-        }
-        async with aclosing(self._api.stream(PODS, query, silence_s=_SILENCE_S)) as lines:
-            async for line in lines:
-                seen = _EVENT.decode(line)
-                if seen.type in ("ADDED", "MODIFIED"):
-                    bound.setdefault(seen.object.metadata.name, time.perf_counter())
-                if len(bound) == wanted:
-                    return
+        """Note when each pod is first seen with a node. A watch that the server ends goes on where it ended."""
+        query = {"watch": "1", "fieldSelector": "spec.nodeName!="}
+        while len(bound) < wanted:
+            lines = self._api.stream(PODS, {**query, "resourceVersion": version}, silence_s=_SILENCE_S)
+            async with aclosing(lines):
+                async for line in lines:
+                    seen = _EVENT.decode(line)
+                    if seen.type == "ERROR":
+                        raise ApiRefusedError(0, "", f"the watch of {PODS} broke: {line.decode()[:500]}")
+                    version = seen.object.metadata.resourceVersion
+                    if seen.type in ("ADDED", "MODIFIED"):
+                        bound.setdefault(seen.object.metadata.name, time.perf_counter())
+                    if len(bound) == wanted:
+                        return
 
     async def clear(self, objects: Sequence[Json] = ()) -> None:
         """Delete all pods and events of the namespace and `objects`, and wait until the pods are gone.
