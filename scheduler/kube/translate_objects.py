@@ -35,6 +35,7 @@ def read_job(raw: bytes | msgspec.Raw) -> tuple[Meta, JobSeen]:
         namespace=sys.intern(meta.namespace),
         name=meta.name,
         completions=spec.completions if whole and spec.completions == spec.parallelism else None,
+        succeeded=wire.status.succeeded,
         gang=gang,
         queue=QueueName(sys.intern(queue)) if queue is not None else None,
         problems=tuple(problems),

@@ -252,11 +252,18 @@ class JobSpec(Wire, frozen=True, kw_only=True):
     completion_mode: str = "NonIndexed"
 
 
+class JobStatus(Wire, frozen=True, kw_only=True):
+    """status of a Job."""
+
+    succeeded: int = 0
+
+
 class WireJob(Wire, frozen=True, kw_only=True):
     """batch/v1 Job."""
 
     metadata: Meta
     spec: JobSpec = JobSpec()
+    status: JobStatus = JobStatus()
 
 
 class WireFlavor(Wire, frozen=True, kw_only=True):

@@ -43,7 +43,7 @@ class DevicesGone(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PodSeen(msgspec.Struct, frozen=True, kw_only=True):
-    """A pod as it is now; terminal pods (Succeeded, Failed) are `PodGone`."""
+    """A pod as it is now; terminal pods (Succeeded, Failed) are `PodGone`. Its `devices` come from `DevicesSeen`."""
 
     pod: Pod
 
@@ -59,6 +59,7 @@ class JobSeen(msgspec.Struct, frozen=True, kw_only=True):
 
     `completions` is set for Indexed Jobs with completions = parallelism > 1 only: there the gang's size may be left
     out.
+    `succeeded` is how many of its pods did their work and are not waited for again.
     `gang` and `queue` are what stands on the Job itself, `problems` what could not be read there.
     """
 
@@ -66,6 +67,7 @@ class JobSeen(msgspec.Struct, frozen=True, kw_only=True):
     namespace: str
     name: str
     completions: int | None = None
+    succeeded: int = 0
     gang: GangClaim | None = None
     queue: QueueName | None = None
     problems: tuple[Problem, ...] = ()

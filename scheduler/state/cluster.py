@@ -1,0 +1,294 @@
+"""What is believed of the cluster: changed by `ClusterState.apply` alone, read as immutable snapshots."""
+
+from collections.abc import Iterator
+from typing import assert_never
+
+import msgspec
+
+from scheduler.model.names import NodeName, PodUid, WorkloadKey
+from scheduler.model.node import Node, TopologyLevel
+from scheduler.model.plan import Assignment
+from scheduler.model.queue import Queue
+from scheduler.model.snapshot import Snapshot
+from scheduler.model.workload import Pod
+from scheduler.state.events import (
+    DevicesGone,
+    DevicesSeen,
+    Event,
+    JobGone,
+    JobSeen,
+    NodeGone,
+    NodeRefused,
+    NodeSeen,
+    PodGone,
+    PodSeen,
+    QueueGone,
+    QueueSeen,
+    Released,
+    Reserved,
+    Ticked,
+    TopologyGone,
+    TopologySeen,
+)
+from scheduler.state.flights import FlightBook
+from scheduler.state.groups import GroupBook
+from scheduler.state.nodes import NodeBook
+
+
+class ClusterState:
+    """Nodes, pods, workloads, queues and plans in flight, as the events told them.
+
+    Events about things unknown change nothing, and what belongs together may come in any order. The state is used from
+    one thread; snapshots may go to others.
+    """
+
+    def __init__(self) -> None:
+        """An empty cluster."""
+        self._pods: dict[PodUid, Pod] = {}
+        self._uid_of: dict[str, PodUid] = {}
+        self._charged: dict[PodUid, NodeName] = {}
+        self._standing: dict[PodUid, NodeName] = {}
+        self._nodes = NodeBook()
+        self._groups = GroupBook()
+        self._flights = FlightBook()
+        self._topologies: dict[str, tuple[TopologyLevel, ...]] = {}
+        self._generation = 0
+        self._standing_changed = False
+        self._flights_changed = False
+        self._snapshot = _snapshot_of(self._nodes, generation=0)
+
+    def apply(self, event: Event) -> bool:
+        """Take in what happened; whether it changed anything."""
+        changed = self._take_in(event)
+        if changed:
+            self._generation += 1
+        return changed
+
+    def snapshot(self) -> Snapshot:
+        """The cluster of this moment. What did not change since the last snapshot is shared with it."""
+        before = self._snapshot
+        if before.generation == self._generation:
+            return before
+        views = self._nodes.views()
+        self._snapshot = Snapshot(
+            generation=self._generation,
+            static_generation=views.static_generation,
+            nodes=views.nodes,
+            columns=views.columns,
+            workloads=self._groups.workloads(),
+            queues=self._groups.queues,
+            in_flight=self._flights.view() if self._flights_changed else before.in_flight,
+            topology=self._topology(),
+            ports_used=views.ports_used,
+            devices_used=views.devices_used,
+            pod_nodes=self._standing.copy() if self._standing_changed else before.pod_nodes,
+        )
+        self._standing_changed = self._flights_changed = False
+        return self._snapshot
+
+    # Look-ups, as of now
+
+    def pod(self, uid: PodUid) -> Pod | None:
+        """The pod, where it is known and counts."""
+        return self._pods.get(uid)
+
+    def workload_of(self, uid: PodUid) -> WorkloadKey | None:
+        """The workload that the pod is a member of."""
+        return self._groups.key(uid)
+
+    def job_known(self, uid: str) -> bool:
+        """Whether the Job was seen; until then nobody can say whether its pods are a gang."""
+        return self._groups.job_known(uid)
+
+    def facts(self) -> Iterator[Event]:
+        """Events that would bring a fresh state to where this one is."""
+        for fact in self._nodes.facts():
+            yield NodeSeen(node=fact) if isinstance(fact, Node) else fact
+        for pod in self._pods.values():
+            yield PodSeen(pod=pod)
+        for fact in self._groups.facts():
+            yield QueueSeen(queue=fact) if isinstance(fact, Queue) else fact
+        for name, levels in self._topologies.items():
+            yield TopologySeen(name=name, levels=levels)
+        yield from self._flights.facts()
+
+    # Events
+
+    def _take_in(self, event: Event) -> bool:
+        match event:
+            case PodSeen(pod=pod):
+                return self._see_pod(pod)
+            case PodGone(uid=uid):
+                return self._forget_pod(uid)
+            case NodeSeen() | NodeGone() | DevicesSeen() | DevicesGone():
+                return self._take_in_node(event)
+            case JobSeen() | JobGone() | QueueSeen() | QueueGone() | NodeRefused() | Ticked():
+                return self._take_in_group(event)
+            case TopologySeen(name=name, levels=levels):
+                changed = self._topologies.get(name) != levels
+                self._topologies[name] = levels
+                return changed
+            case TopologyGone(name=name):
+                return self._topologies.pop(name, None) is not None
+            case Reserved():
+                return self._reserve(event)
+            case Released(workload=workload):
+                return self._release(workload)
+            case _:
+                assert_never(event)
+
+    def _take_in_group(self, event: JobSeen | JobGone | QueueSeen | QueueGone | NodeRefused | Ticked) -> bool:
+        match event:
+            case JobSeen(uid=uid):
+                return self._groups.see_job(event) and self._regroup(uid)
+            case JobGone(uid=uid):
+                return self._groups.forget_job(uid) and self._regroup(uid)
+            case QueueSeen(queue=queue):
+                return self._groups.see_queue(queue)
+            case QueueGone(name=name):
+                return self._groups.forget_queue(name)
+            case NodeRefused():
+                return self._groups.refuse(event)
+            case Ticked(now_s=now_s):
+                return self._groups.tick(now_s)
+            case _:
+                assert_never(event)
+
+    def _take_in_node(self, event: NodeSeen | NodeGone | DevicesSeen | DevicesGone) -> bool:
+        match event:
+            case NodeSeen(node=node):
+                name, changed = node.name, self._nodes.see(node)
+            case NodeGone(name=name):
+                changed = self._nodes.forget(name)
+            case DevicesSeen(node=name):
+                changed = self._nodes.see_report(event)
+            case DevicesGone(node=name):
+                changed = self._nodes.forget_report(name)
+            case _:
+                assert_never(event)
+        if changed:
+            self._groups.node_changed(name)
+            if isinstance(event, DevicesSeen | DevicesGone):
+                for pod in self._nodes.pods_on(name):
+                    self._see_pod(pod)
+        return changed
+
+    def _see_pod(self, pod: Pod) -> bool:
+        if not (pod.node or pod.nominated_node or pod.ours or pod.managed):
+            return self._forget_pod(pod.uid)
+        held = self._nodes.devices_held(pod.node, pod) if pod.node is not None else ()
+        if held != pod.devices:
+            pod = msgspec.structs.replace(pod, devices=held)
+        before = self._pods.get(pod.uid)
+        if before == pod:
+            return False
+        if before is None:
+            self._take_name(pod)
+        self._pods[pod.uid] = pod
+        self._place(pod, before)
+        return True
+
+    def _take_name(self, pod: Pod) -> None:
+        """Of two pods with one name the one seen later is there; the end of the other was missed."""
+        name = f"{pod.namespace}/{pod.name}"
+        namesake = self._uid_of.get(name)
+        if namesake is not None:
+            self._forget_pod(namesake)
+        self._uid_of[name] = pod.uid
+
+    def _place(self, pod: Pod, before: Pod | None) -> None:
+        """Put the pod into its workload, and its use where it belongs."""
+        key = self._groups.put(pod, before)
+        if pod.node is not None:
+            self._end_flight(pod.uid)
+        node = pod.node or (pod.nominated_node if key is None else None)
+        charged = self._charged.get(pod.uid)
+        if charged is not None and charged != node:
+            self._discharge(pod.uid, charged)
+        if node is not None:
+            self._charged[pod.uid] = node
+            self._nodes.charge(node, pod)
+        flight = self._flights.of_pod(pod.uid)
+        if flight is not None:
+            self._nodes.reserve(flight, pod.shape)
+        self._stand(pod.uid, key)
+
+    def _forget_pod(self, uid: PodUid) -> bool:
+        pod = self._pods.pop(uid, None)
+        if pod is None:
+            return False
+        del self._uid_of[f"{pod.namespace}/{pod.name}"]
+        self._end_flight(uid, pod)
+        charged = self._charged.get(uid)
+        if charged is not None:
+            self._discharge(uid, charged)
+        self._groups.remove(pod)
+        self._stand(uid, None)
+        return True
+
+    def _discharge(self, uid: PodUid, node: NodeName) -> None:
+        del self._charged[uid]
+        self._nodes.discharge(node, uid)
+        self._groups.node_changed(node)
+
+    def _regroup(self, job_uid: str) -> bool:
+        for uid in self._groups.owned_by(job_uid):
+            pod = self._pods[uid]
+            self._place(pod, pod)
+        return True
+
+    def _reserve(self, reserved: Reserved) -> bool:
+        changed = self._release(reserved.workload)
+        kept = dict[PodUid, Assignment]()
+        charge = reserved.milli_gpu
+        for assignment in reserved.assignments:
+            pod = self._pods.get(assignment.pod)
+            if pod is None or pod.node is not None or pod.uid in kept:
+                charge -= pod.shape.requests.milli_gpu if pod is not None else 0
+                continue
+            self._end_flight(pod.uid)
+            kept[pod.uid] = assignment
+            self._nodes.reserve(assignment, pod.shape)
+        self._flights.start(reserved, kept.values(), max(0, charge))
+        for uid in kept:
+            self._stand(uid, self._groups.key(uid))
+        self._flights_changed = True
+        return changed or bool(kept)
+
+    def _release(self, workload: WorkloadKey) -> bool:
+        left = self._flights.give_up(workload)
+        for assignment in left:
+            self._nodes.release(assignment)
+            self._stand(assignment.pod, self._groups.key(assignment.pod))
+        self._flights_changed = self._flights_changed or bool(left)
+        return bool(left)
+
+    def _end_flight(self, uid: PodUid, gone: Pod | None = None) -> None:
+        assignment = self._flights.of_pod(uid)
+        pod = gone or self._pods.get(uid)
+        if assignment is None or pod is None:
+            return
+        self._nodes.release(assignment)
+        self._flights.end(uid, pod.shape.requests.milli_gpu)
+        self._flights_changed = True
+
+    def _stand(self, uid: PodUid, key: WorkloadKey | None) -> None:
+        """Note where a member of a workload stands, or is about to."""
+        pod = self._pods.get(uid)
+        flight = self._flights.of_pod(uid)
+        node = pod.node if pod is not None and pod.node is not None else flight.node if flight is not None else None
+        if key is None or node is None:
+            self._standing_changed = self._standing.pop(uid, None) is not None or self._standing_changed
+        elif self._standing.get(uid) != node:
+            self._standing[uid] = node
+            self._standing_changed = True
+
+    def _topology(self) -> tuple[TopologyLevel, ...]:
+        return self._topologies[min(self._topologies)] if self._topologies else ()
+
+
+def _snapshot_of(nodes: NodeBook, *, generation: int) -> Snapshot:
+    views = nodes.views()
+    return Snapshot(
+        generation=generation, static_generation=views.static_generation, nodes=views.nodes, columns=views.columns
+    )

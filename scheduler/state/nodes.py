@@ -1,0 +1,227 @@
+"""Nodes, what stands on them, and the per-node parts of a snapshot."""
+
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from scheduler.model.names import NodeName, PodUid
+from scheduler.model.node import Node
+from scheduler.model.plan import Assignment
+from scheduler.model.snapshot import Columns
+from scheduler.model.workload import HostPort, Pod, PodShape
+from scheduler.state.devices import devices_taken, healthy_gpus
+from scheduler.state.events import DevicesSeen
+from scheduler.state.tables import Tables
+
+
+class _Use:
+    """What stands on a node, or is about to: pods, and assignments in flight with the shape of their pod."""
+
+    __slots__ = ("flights", "pods")
+
+    def __init__(self) -> None:
+        self.pods: dict[PodUid, Pod] = {}
+        self.flights: dict[PodUid, tuple[Assignment, PodShape]] = {}
+
+
+class NodeViews(msgspec.Struct, frozen=True, kw_only=True):
+    """The parts of a snapshot that are kept by node."""
+
+    static_generation: int
+    nodes: Mapping[NodeName, Node]
+    columns: Columns
+    ports_used: Mapping[NodeName, tuple[HostPort, ...]]
+    devices_used: Mapping[NodeName, frozenset[int]]
+
+
+class NodeBook:
+    """Nodes, reports on their devices, and their use, which may be known before the node is."""
+
+    def __init__(self) -> None:
+        """No nodes."""
+        self._nodes: dict[NodeName, Node] = {}
+        self._reports: dict[NodeName, DevicesSeen] = {}
+        self._held: dict[NodeName, dict[str, tuple[int, ...]]] = {}
+        self._use: dict[NodeName, _Use] = {}
+        self._with_resource: dict[str, int] = {}
+        self._records: dict[NodeName, Node] = {}
+        self._ports: dict[NodeName, tuple[HostPort, ...]] = {}
+        self._devices: dict[NodeName, frozenset[int]] = {}
+        self._tables = Tables()
+        self._stale_nodes: set[NodeName] = set()
+        self._stale_use: set[NodeName] = set()
+        self._reshape = False
+        self._static_generation = 0
+        self._views = NodeViews(
+            static_generation=0, nodes={}, columns=self._tables.columns(), ports_used={}, devices_used={}
+        )
+
+    # Nodes and reports
+
+    def see(self, node: Node) -> bool:
+        """A node as it is now; whether that is news."""
+        old = self._nodes.get(node.name)
+        if old == node:
+            return False
+        self._nodes[node.name] = node
+        self._count_resources(old, -1)
+        self._count_resources(node, 1)
+        if old is None or (old.labels, old.taints) != (node.labels, node.taints):
+            self._static_generation += 1
+        self._reshape = self._reshape or old is None
+        self._stale_nodes.add(node.name)
+        return True
+
+    def forget(self, name: NodeName) -> bool:
+        """A node is gone; whether it was known."""
+        old = self._nodes.pop(name, None)
+        if old is None:
+            return False
+        self._count_resources(old, -1)
+        self._static_generation += 1
+        self._reshape = True
+        self._stale_nodes.add(name)
+        return True
+
+    def see_report(self, report: DevicesSeen) -> bool:
+        """A report on devices as it is now; whether that is news."""
+        if self._reports.get(report.node) == report:
+            return False
+        self._reports[report.node] = report
+        self._held[report.node] = dict(report.held)
+        self._stale_nodes.add(report.node)
+        return True
+
+    def forget_report(self, node: NodeName) -> bool:
+        """A report is gone; whether there was one."""
+        if self._reports.pop(node, None) is None:
+            return False
+        del self._held[node]
+        self._stale_nodes.add(node)
+        return True
+
+    def devices_held(self, node: NodeName, pod: Pod) -> tuple[int, ...]:
+        """The GPUs that the pod holds by the report on `node`, if there is one."""
+        held = self._held.get(node)
+        return held.get(f"{pod.namespace}/{pod.name}", ()) if held else ()
+
+    def facts(self) -> Iterator[Node | DevicesSeen]:
+        """Everything known of nodes themselves."""
+        yield from self._nodes.values()
+        yield from self._reports.values()
+
+    # Use
+
+    def charge(self, node: NodeName, pod: Pod) -> None:
+        """The pod takes room on `node`; its record replaces an older one."""
+        self._of(node).pods[pod.uid] = pod
+        self._stale_use.add(node)
+
+    def discharge(self, node: NodeName, uid: PodUid) -> None:
+        """The pod takes room on `node` no more."""
+        use = self._use.get(node)
+        if use is not None and use.pods.pop(uid, None) is not None:
+            self._drop_if_empty(node, use)
+
+    def reserve(self, assignment: Assignment, shape: PodShape) -> None:
+        """A plan in flight takes room for a pod of `shape`."""
+        self._of(assignment.node).flights[assignment.pod] = (assignment, shape)
+        self._stale_use.add(assignment.node)
+
+    def release(self, assignment: Assignment) -> None:
+        """A plan in flight takes this room no more."""
+        use = self._use.get(assignment.node)
+        if use is not None and use.flights.pop(assignment.pod, None) is not None:
+            self._drop_if_empty(assignment.node, use)
+
+    def pods_on(self, node: NodeName) -> tuple[Pod, ...]:
+        """The pods that take room on `node`."""
+        use = self._use.get(node)
+        return tuple(use.pods.values()) if use is not None else ()
+
+    # The snapshot's parts
+
+    def views(self) -> NodeViews:
+        """The per-node parts of a snapshot, as of now."""
+        if self._reshape or self._stale_nodes or self._stale_use:
+            self._refresh()
+        return self._views
+
+    def _refresh(self) -> None:
+        before = self._views
+        if self._reshape or self._resources_changed():
+            widened = self._tables.shape(self._nodes, self._with_resource)
+            self._reshape = False
+            if widened:
+                self._stale_nodes.update(self._nodes)
+        for name in self._stale_nodes:
+            self._refresh_node(name)
+        renewed = bool(self._stale_nodes)
+        self._stale_use |= self._stale_nodes
+        for name in self._stale_use:
+            self._refresh_use(name)
+        self._stale_nodes.clear()
+        self._stale_use.clear()
+        self._views = NodeViews(
+            static_generation=self._static_generation,
+            nodes=self._records.copy() if renewed else before.nodes,
+            columns=self._tables.columns(),
+            ports_used=before.ports_used if before.ports_used == self._ports else self._ports.copy(),
+            devices_used=before.devices_used if before.devices_used == self._devices else self._devices.copy(),
+        )
+
+    def _refresh_node(self, name: NodeName) -> None:
+        node = self._nodes.get(name)
+        if node is None:
+            self._records.pop(name, None)
+            return
+        report = self._reports.get(name)
+        if report is not None:
+            node = msgspec.structs.replace(node, devices=report.devices, machine=report.machine)
+        self._records[name] = node
+        self._tables.set_node(
+            name, node.allocatable, gpus=healthy_gpus(node), usable=node.ready and not node.unschedulable
+        )
+
+    def _refresh_use(self, name: NodeName) -> None:
+        self._ports.pop(name, None)
+        self._devices.pop(name, None)
+        node = self._records.get(name)
+        if node is None:
+            return
+        use = self._use.get(name)
+        if use is None:
+            self._tables.set_used(name, ())
+            return
+        shapes = [pod.shape for pod in use.pods.values()] + [shape for _, shape in use.flights.values()]
+        self._tables.set_used(name, [shape.requests for shape in shapes])
+        ports = {port for shape in shapes for port in shape.host_ports}
+        if ports:
+            self._ports[name] = tuple(sorted(ports, key=lambda p: (p.port, p.protocol, p.address)))
+        if node.devices:
+            flights = [(a, s.requests) for _, (a, s) in sorted(use.flights.items())]
+            taken = devices_taken(node.devices, use.pods.values(), flights)
+            if taken:
+                self._devices[name] = taken
+
+    def _of(self, node: NodeName) -> _Use:
+        use = self._use.get(node)
+        if use is None:
+            use = self._use[node] = _Use()
+        return use
+
+    def _drop_if_empty(self, node: NodeName, use: _Use) -> None:
+        self._stale_use.add(node)
+        if not use.pods and not use.flights:
+            del self._use[node]
+
+    def _count_resources(self, node: Node | None, step: int) -> None:
+        for name, _ in node.allocatable.extended if node is not None else ():
+            count = self._with_resource.get(name, 0) + step
+            if count:
+                self._with_resource[name] = count
+            else:
+                del self._with_resource[name]
+
+    def _resources_changed(self) -> bool:
+        return self._tables.extended != self._with_resource.keys()
