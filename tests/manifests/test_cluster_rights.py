@@ -51,8 +51,6 @@ def may(
         ("create", "events", "events.k8s.io", ANY, ""),
         ("create", "leases", "coordination.k8s.io", OWN, ""),
         ("update", "leases", "coordination.k8s.io", OWN, "bayplan"),
-        ("watch", "leases", "coordination.k8s.io", OWN, "bayplan-kube-scheduler"),
-        ("watch", "leases", "coordination.k8s.io", SYSTEM, "kube-scheduler"),
     ],
 )
 def test_the_service_may(admin: Api, verb: str, resource: str, group: str, namespace: str, name: str) -> None:
@@ -73,6 +71,7 @@ def test_the_service_may(admin: Api, verb: str, resource: str, group: str, names
         ("create", "leases", "coordination.k8s.io", SYSTEM, ""),
         ("update", "leases", "coordination.k8s.io", OWN, "another"),
         ("update", "leases", "coordination.k8s.io", SYSTEM, "kube-scheduler"),
+        ("patch", "topologies/status", "bayplan.dev", "", "t"),
         ("delete", "jobs", "batch", ANY, "j"),
         ("impersonate", "users", "", "", "admin"),
     ],
@@ -90,13 +89,19 @@ def test_the_own_kube_scheduler_may_what_the_clusters_may(admin: Api) -> None:
     assert not may(admin, OWN_SCHEDULER, "patch", "pods", namespace=ANY, name="p")
 
 
-def test_a_lease_is_read_by_name_and_not_by_list(as_user: As) -> None:
+def test_the_service_holds_its_lease_and_no_other(admin: Api, as_user: As) -> None:
     leases = f"/apis/coordination.k8s.io/v1/namespaces/{OWN}/leases"
-    named = as_user(SERVICE).get(f"{leases}?fieldSelector=metadata.name%3Dbayplan-kube-scheduler")
-    assert named["kind"] == "LeaseList"
-    with pytest.raises(ApiError) as refusal:
-        as_user(SERVICE).get(leases)
-    assert refusal.value.status == 403
+    body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "bayplan"}}
+    service = as_user(SERVICE)
+    made = service.create(leases, {**body, "spec": {"holderIdentity": "a"}})
+    try:
+        made["spec"]["holderIdentity"] = "b"
+        assert service.call("PUT", f"{leases}/bayplan", made)["spec"]["holderIdentity"] == "b"
+        with pytest.raises(ApiError) as refusal:
+            service.get(f"{leases}/bayplan-kube-scheduler")
+        assert refusal.value.status == 403
+    finally:
+        admin.delete(f"{leases}/bayplan")
 
 
 def test_viewers_of_the_cluster_see_the_objects(admin: Api) -> None:

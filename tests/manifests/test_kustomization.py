@@ -58,8 +58,6 @@ def test_namespaced_objects_stand_in_the_own_namespace_or_for_a_reason_in_kube_s
         if o["metadata"].get("namespace", "bayplan-system") != "bayplan-system"
     }
     assert elsewhere == {
-        "Role kube-system/bayplan",
-        "RoleBinding kube-system/bayplan",
         "RoleBinding kube-system/bayplan-kube-scheduler-authentication-reader",
     }
 

@@ -49,7 +49,6 @@ def test_the_service_writes_only_what_a_plan_needs() -> None:
         ("", "pods/binding", "create"),
         ("", "pods/eviction", "create"),
         ("bayplan.dev", "queues/status", "patch"),
-        ("bayplan.dev", "topologies/status", "patch"),
         ("events.k8s.io", "events", "create"),
     }
 

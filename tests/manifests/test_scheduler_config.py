@@ -41,13 +41,12 @@ def test_requests_are_not_throttled(config: Document) -> None:
     assert config["clientConnection"]["burst"] == 5000
 
 
-def test_the_second_scheduler_has_a_lease_of_its_own_that_both_accounts_may_use() -> None:
+def test_the_second_scheduler_has_a_lease_of_its_own_that_it_may_hold() -> None:
     election = OWN["leaderElection"]
     assert election["leaderElect"] is True
     lease = (election["resourceNamespace"], election["resourceName"])
     assert lease == ("bayplan-system", "bayplan-kube-scheduler")
     assert "update" in verbs_on("bayplan-kube-scheduler", lease[1])
-    assert "watch" in verbs_on("bayplan", lease[1])
 
 
 def verbs_on(role: str, lease: str) -> list[str]:
