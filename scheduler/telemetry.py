@@ -79,6 +79,9 @@ PLANS: Final = CounterSeries(
 PLAN_DURATION: Final = HistogramSeries(
     name="plan_duration_seconds", help="Time to plan one snapshot.", buckets=PLAN_SECONDS
 )
+PLANS_IN_FLIGHT: Final = GaugeSeries(
+    name="plans_in_flight", help="Plans and offers that are being carried out, at the last planning cycle."
+)
 PENDING_WORKLOADS: Final = GaugeSeries(
     name="pending_workloads", help="Workloads that wait, by queue and reason.", labels=("queue", "reason")
 )
@@ -116,6 +119,7 @@ TABLE: Final[tuple[Series, ...]] = (
     EXTENDER_RULINGS,
     PLANS,
     PLAN_DURATION,
+    PLANS_IN_FLIGHT,
     PENDING_WORKLOADS,
     QUEUE_USED_GPUS,
     QUEUE_NOMINAL_GPUS,

@@ -66,7 +66,9 @@ class Auditor:
 
     async def run(self, period_s: float) -> None:
         """Audit every `period_s` until cancelled; 0 never."""
-        while period_s > 0:
+        if period_s <= 0:
+            await asyncio.Event().wait()
+        while True:
             await asyncio.sleep(period_s)
             try:
                 found = await self.audit()

@@ -20,6 +20,7 @@ from scheduler.telemetry import (
     PENDING_WORKLOADS,
     PLAN_DURATION,
     PLANS,
+    PLANS_IN_FLIGHT,
     QUEUE_NOMINAL_GPUS,
     QUEUE_USED_GPUS,
     STATE_GENERATION,
@@ -52,6 +53,7 @@ class Reporter:
         self._teller.decided(snapshot, self.waiting)
         self._telemetry.observe(PLAN_DURATION, took_s)
         self._telemetry.put(STATE_GENERATION, snapshot.generation)
+        self._telemetry.put(PLANS_IN_FLIGHT, len(snapshot.in_flight))
         for decision in decided.decisions:
             match decision:
                 case Admit(workload=key, placement=placement):
