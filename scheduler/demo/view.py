@@ -1,0 +1,128 @@
+"""What people see while the demo runs: a live table on a terminal, one plain line for each change elsewhere."""
+
+from collections.abc import Sequence
+from typing import Protocol, Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from scheduler.demo.report import WorkReport
+from scheduler.demo.sight import Sight, State
+from scheduler.demo.story import Story, Work
+from scheduler.demo.track import Change, Tracker
+
+_COLOURS: dict[State, str] = {
+    "expected": "dim",
+    "waiting": "yellow",
+    "starting": "magenta",
+    "running": "green",
+    "completed": "cyan",
+}
+_NODES_SHOWN = 4
+
+
+class View(Protocol):
+    """Somebody who watches."""
+
+    def __enter__(self) -> Self:
+        """Begin to show."""
+        ...
+
+    def __exit__(self, *_: object) -> None:
+        """Show no more."""
+        ...
+
+    def show(self, tracker: Tracker, changes: Sequence[Change], at_s: float) -> None:
+        """A look was taken."""
+        ...
+
+
+class LiveView:
+    """A table that is drawn anew in its place."""
+
+    def __init__(self, story: Story, console: Console) -> None:
+        self._story = story
+        self._live = Live(console=console, auto_refresh=False, transient=True)
+
+    def __enter__(self) -> Self:
+        """Begin to draw."""
+        self._live.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Clear the table away."""
+        self._live.__exit__(None, None, None)
+
+    def show(self, tracker: Tracker, changes: Sequence[Change], at_s: float) -> None:
+        """Draw what stands now."""
+        del changes
+        table = Table(box=None, pad_edge=False, expand=True)
+        for head in ("QUEUE", "WORKLOAD", "ASKS FOR", "STATE", "NODES"):
+            table.add_column(head, no_wrap=True)
+        table.add_column("WHY IT WAITS", ratio=1)
+        for name, work in self._story.work.items():
+            sight = tracker.latest[name]
+            state = Text(sight.state, _COLOURS[sight.state])
+            short = name.partition("/")[2]
+            table.add_row(work.team, short, work.asks, state, nodes_text(sight.nodes), _why(sight))
+        clock = Text(f"{at_s:5.0f} s   three teams, 24 nodes; Ctrl-C ends everything", "dim")
+        self._live.update(Group(table, clock), refresh=True)
+
+
+class PlainView:
+    """One line for each change; for logs, pipes and `--json`."""
+
+    def __init__(self, story: Story, console: Console) -> None:
+        self._story = story
+        self._console = console
+
+    def __enter__(self) -> Self:
+        """Nothing to begin."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to end."""
+
+    def show(self, tracker: Tracker, changes: Sequence[Change], at_s: float) -> None:
+        """Write what changed."""
+        del tracker, at_s
+        for change in changes:
+            line = plain_line(change, self._story.work[change.name])
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def plain_line(change: Change, work: Work) -> str:
+    """As in "  12.3 s  language/finetune  waiting  TopologyUnsatisfied: …"."""
+    sight = change.sight
+    state = f"{sight.state} {sight.placed}/{work.pods}" if sight.state == "starting" else sight.state
+    tail = nodes_text(sight.nodes) if sight.nodes else _why(sight)
+    return f"{change.at_s:6.1f} s  {change.name:<20}  {state:<12}  {tail}".rstrip()
+
+
+def _why(sight: Sight) -> str:
+    return f"{sight.reason}: {sight.message}" if sight.reason else ""
+
+
+def nodes_text(nodes: Sequence[str]) -> str:
+    """The first few of the nodes, and how many more there are."""
+    more = f" +{len(nodes) - _NODES_SHOWN}" if len(nodes) > _NODES_SHOWN else ""
+    return " ".join(nodes[:_NODES_SHOWN]) + more
+
+
+def closing_table(reports: Sequence[WorkReport], console: Console) -> None:
+    """How everything went."""
+    table = Table(box=None, pad_edge=False)
+    for head in ("WORKLOAD", "WHAT", "WAITED", "GPUS", "STATE", "NODES", "CONNECTED BY"):
+        table.add_column(
+            head, no_wrap=head in ("WORKLOAD", "STATE", "GPUS"), justify="right" if head == "WAITED" else "left"
+        )
+    table.add_column("WHILE WAITING", ratio=1)
+    for work in reports:
+        waited = "" if work.wait_s is None else f"{work.wait_s:.1f} s"
+        amount = str(work.gpus) if work.gpus else f"{work.slices} slices"
+        why = "; ".join(f"{reason}: {message}" for reason, message in work.reasons)
+        state = Text(work.state, _COLOURS[work.state])
+        table.add_row(work.name, work.what, waited, amount, state, nodes_text(work.nodes), work.connectedness, why)
+    console.print(table)
