@@ -1,0 +1,109 @@
+"""Short ways to write a cluster down."""
+
+from collections.abc import Iterable
+
+import msgspec
+import numpy as np
+from msgspec.structs import replace
+
+from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
+from scheduler.model.node import Device, Node
+from scheduler.model.plan import Assignment
+from scheduler.model.queue import Queue
+from scheduler.model.resources import GPU, Resources, extended
+from scheduler.model.snapshot import Snapshot
+from scheduler.model.workload import GangClaim, Pod, PodShape
+from scheduler.state.cluster import ClusterState
+from scheduler.state.events import DevicesSeen, Event, JobSeen, NodeSeen, PodSeen, QueueSeen, Reserved
+
+N1, N2, N3 = NodeName("n1"), NodeName("n2"), NodeName("n3")
+
+
+Thing = Event | Node | Pod | Queue
+"""An event, or what stands for having been seen."""
+
+
+def shape(gpus: int = 1, *, milli_cpu: int = 1000, **fields: object) -> PodShape:
+    requests = Resources(milli_cpu=milli_cpu, pods=1, extended=extended({GPU: gpus}))
+    return replace(PodShape(requests=requests), **fields)
+
+
+def pod(name: str, *, gpus: int = 1, gang: str | None = None, size: int | None = None, **fields: object) -> Pod:
+    """A managed pod `a/<name>`; uid as its name."""
+    claim = GangClaim(name=gang, size=size) if gang else None
+    plain = Pod(uid=PodUid(name), namespace="a", name=name, shape=shape(gpus), ours=True, managed=True, gang=claim)
+    return replace(plain, **fields)
+
+
+def foreign(name: str, **fields: object) -> Pod:
+    """A pod of another scheduler."""
+    return replace(Pod(uid=PodUid(name), namespace="a", name=name, shape=shape(0)), **fields)
+
+
+def job(uid: str = "j", **fields: object) -> JobSeen:
+    return replace(JobSeen(uid=uid, namespace="a", name=uid), **fields)
+
+
+def node(name: str = "n1", *, gpus: int = 8, **fields: object) -> Node:
+    allocatable = Resources(milli_cpu=64_000, memory_bytes=2**40, pods=110, extended=extended({GPU: gpus}))
+    return replace(Node(name=NodeName(name), allocatable=allocatable), **fields)
+
+
+def report(name: str = "n1", *, gpus: int = 8, sick: Iterable[int] = (), **held: tuple[int, ...]) -> DevicesSeen:
+    """A report on the GPUs of a node; `held` names pods of namespace a."""
+    devices = tuple(Device(index=i, uuid=f"GPU-{i}", healthy=i not in sick) for i in range(gpus))
+    holdings = tuple((f"a/{p}", indexes) for p, indexes in held.items())
+    return DevicesSeen(node=NodeName(name), machine="", devices=devices, held=holdings)
+
+
+def queue(name: str = "default", *namespaces: str) -> Queue:
+    return Queue(name=QueueName(name), namespaces=namespaces)
+
+
+def reserved(key: str, *assignments: tuple[str, str, tuple[int, ...]], milli_gpu: int = 0) -> Reserved:
+    """A plan of workload `key` in flight: pod, node, GPU indexes."""
+    return Reserved(
+        workload=WorkloadKey(key),
+        queue=QueueName("default"),
+        assignments=tuple(Assignment(pod=PodUid(p), node=NodeName(n), devices=d) for p, n, d in assignments),
+        milli_gpu=milli_gpu,
+        priority=0,
+        now_s=0,
+    )
+
+
+def event_of(thing: Thing) -> Event:
+    match thing:
+        case Node():
+            return NodeSeen(node=thing)
+        case Pod():
+            return PodSeen(pod=thing)
+        case Queue():
+            return QueueSeen(queue=thing)
+        case _:
+            return thing
+
+
+def state_of(*things: Thing) -> ClusterState:
+    state = ClusterState()
+    for thing in things:
+        state.apply(event_of(thing))
+    return state
+
+
+def used(snapshot: Snapshot, node_name: str, resource: str = GPU) -> int:
+    columns = snapshot.columns
+    return int(columns.used[columns.row_of[NodeName(node_name)], columns.resources.index(resource)])
+
+
+def allocatable(snapshot: Snapshot, node_name: str, resource: str = GPU) -> int:
+    columns = snapshot.columns
+    return int(columns.allocatable[columns.row_of[NodeName(node_name)], columns.resources.index(resource)])
+
+
+def content(snapshot: Snapshot) -> dict[str, object]:
+    """All of a snapshot but its generations, in a form that compares by value."""
+    whole = {f: getattr(snapshot, f) for f in snapshot.__struct_fields__ if not f.endswith("generation")}
+    columns = msgspec.structs.asdict(snapshot.columns)
+    tables = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in columns.items()}
+    return {**whole, "columns": tables}

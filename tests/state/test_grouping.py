@@ -1,0 +1,179 @@
+"""Who belongs to which workload, and what is said where a gang's members contradict each other."""
+
+import pytest
+
+from scheduler.model.names import QueueName, WorkloadKey
+from scheduler.model.workload import GangClaim, Pod, Problem, Workload
+from scheduler.state.events import JobSeen
+from scheduler.state.grouping import SIZE_ALLOWED, key_of
+from tests.state.build import Thing, foreign, job, pod, queue, state_of
+
+GANG = WorkloadKey("gang:a/g")
+
+
+MARKED = job(gang=GangClaim(name="g"))
+
+
+@pytest.mark.parametrize(
+    ("member", "above", "key"),
+    [
+        (pod("p"), None, "pod:a/p"),
+        (pod("p", gang="g"), None, "gang:a/g"),
+        (pod("p"), MARKED, "gang:a/g"),
+        (pod("p", managed=False), MARKED, "gang:a/g"),
+        (pod("p", managed=False), job(), None),
+        (pod("p", gang="own"), MARKED, "gang:a/own"),
+        (foreign("f"), MARKED, None),
+    ],
+)
+def test_membership(member: Pod, above: JobSeen | None, key: str | None) -> None:
+    assert key_of(member, above) == key
+
+
+def gang_of(*things: Thing) -> Workload:
+    return state_of(queue("red"), queue("blue", "b"), queue(), *things).snapshot().workloads[GANG]
+
+
+def said(workload: Workload) -> list[str]:
+    return [str(p) for p in workload.problems]
+
+
+def test_a_gang_s_record_covers_all_members_in_order_of_index_and_name() -> None:
+    workload = gang_of(
+        pod("z", gang="g", size=4, index=0, priority=1, created_s=9, duration_s=60),
+        pod("b", gang="g", size=4, priority=7, created_s=5, preemptible=False),
+        pod("a", gang="g", size=4, created_s=7, topology_required="rack"),
+        pod("y", gang="g", size=4, index=2, duration_s=90),
+    )
+    assert [m.name for m in workload.members] == ["z", "y", "a", "b"]
+    assert (workload.is_gang, workload.size, workload.min_member) == (True, 4, 4)
+    assert (workload.priority, workload.created_s, workload.duration_s) == (7, 0, 90)
+    assert (workload.topology_required, workload.preemptible, workload.queue) == ("rack", False, "default")
+    assert said(workload) == []
+
+
+@pytest.mark.parametrize(
+    ("things", "size", "sentences"),
+    [
+        pytest.param(
+            [pod("p", gang="g", size=2), pod("q", gang="g", size=3)],
+            3,
+            ["annotation bayplan.dev/gang-size of gang a/g is '2 and 3'; allowed: one size for all members"],
+            id="two sizes",
+        ),
+        pytest.param([pod("p", gang="g", size=2), pod("q", gang="g")], 2, [], id="one member states it"),
+        pytest.param(
+            [pod("p", gang="g")],
+            1,
+            [
+                f"annotation bayplan.dev/gang-size of gang a/g is ''; allowed: {SIZE_ALLOWED}",
+            ],
+            id="nobody states it",
+        ),
+        pytest.param([pod("p", gang="g", owner_uid="j"), job(completions=4)], 4, [], id="its Indexed Job"),
+        pytest.param([pod("p", owner_uid="j"), job(gang=GangClaim(name="g", size=5))], 5, [], id="its marked Job"),
+        pytest.param(
+            [pod("p", gang="g", size=2, owner_uid="j"), job(completions=4)], 2, [], id="a stated size goes first"
+        ),
+        pytest.param(
+            [pod("p", gang="g", owner_uid="j"), job(completions=4, gang=GangClaim(name="other", size=9))],
+            4,
+            [],
+            id="its Job's mark is of another gang",
+        ),
+        pytest.param(
+            [pod("p", gang="g", owner_uid="j"), job(completions=4, succeeded=3)], 1, [], id="three have done their work"
+        ),
+        pytest.param(
+            [pod(n, gang="g", size=2) for n in "pqr"],
+            2,
+            ["number of pods of gang a/g is '3'; allowed: at most its size, 2"],
+            id="one too many",
+        ),
+        pytest.param(
+            [*(pod(n, gang="g", size=2) for n in "pq"), pod("r", gang="g", size=2, deleting=True)],
+            2,
+            [],
+            id="a leaving pod and its replacement",
+        ),
+    ],
+)
+def test_the_size_of_a_gang(things: list[Thing], size: int, sentences: list[str]) -> None:
+    workload = gang_of(*things)
+    assert (workload.size, said(workload)) == (size, sentences)
+
+
+def test_an_unreadable_size_is_not_also_called_missing() -> None:
+    bad = Problem(where="annotation bayplan.dev/gang-size", value="four", allowed="a whole number from 1 to 150000")
+    workload = gang_of(pod("p", gang="g", problems=(bad,)), pod("q", gang="g", problems=(bad,)))
+    assert workload.problems == (bad,)
+    assert workload.size == 2
+
+
+RED = QueueName("red")
+EXISTING = "the name of a Queue (blue, default, red)"
+
+
+@pytest.mark.parametrize(
+    ("things", "found", "sentences"),
+    [
+        pytest.param([pod("p", gang="g", size=1, queue=RED)], "red", [], id="by its label"),
+        pytest.param([pod("p", gang="g", size=1, owner_uid="j"), job(queue=RED)], "red", [], id="by its Job's label"),
+        pytest.param([pod("p", gang="g", size=1)], "default", [], id="by default"),
+        pytest.param(
+            [pod("p", gang="g", size=2, queue=RED), pod("q", gang="g", size=2, queue=QueueName("blue"))],
+            None,
+            ["label bayplan.dev/queue of gang a/g is 'blue and red'; allowed: one queue for all members"],
+            id="two",
+        ),
+        pytest.param(
+            [pod("p", gang="g", size=2, queue=QueueName("default")), pod("q", gang="g", size=2)],
+            "default",
+            [],
+            id="named by one, found by the other",
+        ),
+        pytest.param(
+            [pod("p", gang="g", size=1, queue=QueueName("ghost"))],
+            None,
+            [f"label bayplan.dev/queue is 'ghost'; allowed: {EXISTING}"],
+            id="one that does not exist",
+        ),
+        pytest.param(
+            [pod("p", gang="g", size=2, queue=QueueName("ghost")), pod("q", gang="g", size=2, queue=RED)],
+            None,
+            [f"label bayplan.dev/queue is 'ghost'; allowed: {EXISTING}"],
+            id="one of two does not exist",
+        ),
+    ],
+)
+def test_the_queue_of_a_gang(things: list[Thing], found: str | None, sentences: list[str]) -> None:
+    workload = gang_of(*things)
+    assert (workload.queue, said(workload)) == (found, sentences)
+
+
+def alone(*things: Thing) -> Workload:
+    return state_of(*things).snapshot().workloads[WorkloadKey("pod:a/p")]
+
+
+def test_the_queue_of_a_pod_is_that_of_its_namespace_before_the_default_one() -> None:
+    assert alone(pod("p"), queue(), queue("team-2", "x", "a"), queue("team-1", "a")).queue == "team-1"
+
+
+def test_a_pod_that_no_queue_serves_is_told_which_there_are() -> None:
+    many = [queue(f"q{i}", "elsewhere") for i in range(10)]
+    workload = alone(pod("p"), *many)
+    assert workload.queue is None
+    names = "q0, q1, q2, q3, q4, q5, q6, q7 and 2 more"
+    unserved = "no Queue lists the namespace 'a'"
+    assert said(workload) == [f"label bayplan.dev/queue is ''; allowed: the name of a Queue ({names}); {unserved}"]
+    assert "(there is none yet)" in said(alone(pod("p")))[0]
+
+
+def test_topologies_that_differ_are_quoted() -> None:
+    workload = gang_of(
+        pod("p", gang="g", size=2, topology_required="rack"), pod("q", gang="g", size=2, topology_required="block")
+    )
+    assert workload.topology_required == "block"
+    assert said(workload) == [
+        "annotation bayplan.dev/topology-required of gang a/g is 'block and rack'; allowed: one value for all members"
+    ]
