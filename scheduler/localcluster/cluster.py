@@ -7,6 +7,9 @@ import signal
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
+
+import msgspec
 
 from scheduler.localcluster import build, install, parts, populate, record, secrets
 from scheduler.localcluster.api import Api
@@ -77,7 +80,7 @@ class LocalCluster:
             if self._table is not None and self._table.alive():
                 raise InputError(f"a cluster runs in {self._layout.root} already; stop it first")
             binaries = build.binaries(told)
-            self._begin()
+            self._begin(wanted)
             try:
                 self._start_parts(wanted, binaries, told)
             except BaseException:
@@ -94,14 +97,11 @@ class LocalCluster:
                 raise LocalClusterError(f"somebody else starts or stops the cluster in {self._layout.root} just now")
             yield
 
-    def _begin(self) -> None:
+    def _begin(self, options: ClusterOptions) -> None:
         """Clear away an earlier cluster, and write down all that the new one's parts are given."""
         for leftover in ("pki", "kubeconfigs", "config", "etcd", "logs"):
             shutil.rmtree(self._layout.root / leftover, ignore_errors=True)
-        names = Ports.__struct_fields__
-        state = ClusterRecord(
-            token=chance.token_hex(16), ports=Ports(**dict(zip(names, reserve(len(names)), strict=True)))
-        )
+        state = ClusterRecord(token=chance.token_hex(16), ports=_ports(options))
         self._table = PartTable(self._layout, state)
         secrets.create(self._layout, state.ports)
         record.save(self._layout.root, state)
@@ -125,7 +125,8 @@ class LocalCluster:
             if options.with_scheduler:
                 table.start(parts.OWN_SCHEDULER, make.own_scheduler(configuration))
             if options.with_service:
-                table.start(parts.SERVICE, make.service(options))
+                for name, service in make.services(options).items():
+                    table.start(name, service)
             install.wait_gating(api, table.check)
         if options.fleet is not None:
             progress.say(f"creating {options.fleet.nodes} nodes")
@@ -230,8 +231,14 @@ class LocalCluster:
 
     @property
     def grpc_address(self) -> tuple[str, int]:
-        """Host and port of the service's gRPC listener."""
-        return HOST, self.table.state.ports.service_grpc
+        """Host and port of the service's gRPC listener; of the first replica's where there are several."""
+        ports = self.table.state.ports
+        return HOST, ports.replicas[1] if ports.replicas else ports.service_grpc
+
+    def replica_address(self, name: str) -> tuple[str, int]:
+        """Host and port of the HTTP listener of one instance of the service, "bayplan", "bayplan-2" and so on."""
+        address = urlsplit(self.table.part(name).ready_url)
+        return HOST, address.port or 0
 
     def kubeconfig(self, user: str = "admin") -> Path:
         """The kubeconfig of a user: admin, bayplan, bayplan-kube-scheduler, or one of the control plane's parts.
@@ -298,3 +305,10 @@ class LocalCluster:
             return True
 
         until(has_account, timeout_s=_NAMESPACE_S, what=f"the namespace {name}", hopeless=self.table.check)
+
+
+def _ports(options: ClusterOptions) -> Ports:
+    names = [field.name for field in msgspec.structs.fields(Ports) if field.required]
+    more = 2 * options.replicas if options.replicas > 1 else 0
+    found = reserve(len(names) + more)
+    return Ports(**dict(zip(names, found, strict=False)), replicas=found[len(names) :])

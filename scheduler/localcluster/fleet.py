@@ -38,6 +38,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         mig: how many MIG slices of each profile a node has; as few GPUs as possible are divided, the last ones first.
         labels: more labels; they win over those that are made from the rest.
         taints: taints of every node.
+        reports: whether an exporter reports the nodes' devices as GPUNode objects; else there are labels only.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     mig: Mapping[str, int] = {}
     labels: Mapping[str, str] = {}
     taints: Sequence[NodeTaint] = ()
+    reports: bool = True
 
     def machine_type(self) -> Machine | None:
         """The machine type, None for nodes without GPUs."""
@@ -106,8 +108,8 @@ def default() -> Fleet:
 
 
 def plain(count: int, *, name: str = "node", machine: str = "hgx_h100") -> Fleet:
-    """`count` equal nodes NAME-0, NAME-1, … without racks or slices, for benchmarks."""
-    return Fleet(groups=[Group(name=name, count=count, machine=machine)])
+    """`count` equal nodes NAME-0, NAME-1 and so on without racks, slices or reports, for benchmarks."""
+    return Fleet(groups=[Group(name=name, count=count, machine=machine, reports=False)])
 
 
 def _problem(fleet: Fleet) -> str:

@@ -18,10 +18,10 @@ _FIRST_BUS, _BUS_STEP = 0x18, 0x11
 
 
 def gpu_nodes(fleet: Fleet, *, now: str) -> Iterator[Json]:
-    """One GPUNode for each node that has GPUs, looked at `now` (RFC 3339)."""
+    """One GPUNode for each node that has GPUs and an exporter, looked at `now` (RFC 3339)."""
     for group in fleet.groups:
         machine = group.machine_type()
-        if machine is None:
+        if machine is None or not group.reports:
             continue
         slices = group.slices()
         for name in names(group):

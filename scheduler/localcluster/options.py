@@ -14,6 +14,7 @@ class ClusterOptions(msgspec.Struct, frozen=True, kw_only=True):
         with_manifests: apply manifests/base (CRDs, RBAC, policies, PriorityClasses); the rest below needs them.
         with_scheduler: start Bayplan's own kube-scheduler instance, pointed at the service's address.
         with_service: start `bayplan serve`; False leaves its address free for a service of the caller's own.
+        replicas: how many instances of the service there are; one leads, and its address leads to that one.
         service_arguments: more arguments for `bayplan serve`.
         service_environment: more environment variables for it.
         fleet: the nodes to create; None for none.
@@ -23,6 +24,7 @@ class ClusterOptions(msgspec.Struct, frozen=True, kw_only=True):
     with_manifests: bool = True
     with_scheduler: bool = True
     with_service: bool = True
+    replicas: int = 1
     service_arguments: Sequence[str] = ()
     service_environment: Mapping[str, str] = {}
     fleet: Fleet | None = None

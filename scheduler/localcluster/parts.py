@@ -1,8 +1,8 @@
 """The command line of each part of a cluster."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
-import msgspec
 import yaml
 
 from scheduler.localcluster import assets
@@ -22,6 +22,7 @@ SCHEDULER = "kube-scheduler"
 OWN_SCHEDULER = "bayplan-kube-scheduler"
 KWOK = "kwok"
 SERVICE = "bayplan"
+FRONT = "bayplan-front"
 
 SERVICE_RANGE = "10.96.0.0/16"
 SERVICE_NAMES = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost", HOST, "10.96.0.1")
@@ -29,6 +30,8 @@ SERVICE_NAMES = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "
 
 _RATE = "5000"
 """Requests a second that clients allow themselves; the defaults would make the client the bottleneck."""
+
+_IMPORTABLE = {"PYTHONPATH": str(assets.package_parent())}
 
 _CONTROLLERS = (
     "clusterrole-aggregation-controller",
@@ -208,27 +211,40 @@ class Parts:
             ready_url=f"http://{HOST}:{self._ports.kwok}/healthz",
         )
 
-    def service(self, options: ClusterOptions) -> PartRecord:
-        """Bayplan itself."""
-        listen = f"{HOST}:{self._ports.service}"
+    def services(self, options: ClusterOptions) -> Mapping[str, PartRecord]:
+        """Bayplan itself: one instance, or several behind one address. Of several only the leader gets ready."""
+        ports = self._ports
+        if not ports.replicas:
+            return {SERVICE: self._service(options, ports.service, ports.service_grpc, "readyz")}
+        pairs = list(zip(ports.replicas[::2], ports.replicas[1::2], strict=True))
+        names = [SERVICE, *(f"{SERVICE}-{number}" for number in range(2, len(pairs) + 1))]
+        replicas = {
+            name: self._service(options, http, grpc, "healthz") for name, (http, grpc) in zip(names, pairs, strict=True)
+        }
+        listen = f"{HOST}:{ports.service}"
+        front = PartRecord(
+            command=python_command(
+                "-m", "scheduler.localcluster.front", listen, *(f"{HOST}:{http}" for http, _ in pairs)
+            ),
+            environment=_IMPORTABLE,
+            ready_url=f"http://{listen}/readyz",
+        )
+        return {**replicas, FRONT: front}
+
+    def _service(self, options: ClusterOptions, http: int, grpc: int, ready: str) -> PartRecord:
         return PartRecord(
             command=python_command(
                 "-m",
                 "scheduler",
                 "serve",
                 f"--kubeconfig={self._layout.kubeconfig(SERVICE)}",
-                f"--listen={listen}",
-                f"--grpc-listen={HOST}:{self._ports.service_grpc}",
+                f"--listen={HOST}:{http}",
+                f"--grpc-listen={HOST}:{grpc}",
                 *options.service_arguments,
             ),
-            environment={"PYTHONPATH": str(assets.package_parent()), **options.service_environment},
-            ready_url=f"http://{listen}/readyz",
+            environment={**_IMPORTABLE, **options.service_environment},
+            ready_url=f"http://{HOST}:{http}/{ready}",
         )
-
-
-def stopped(part: PartRecord) -> PartRecord:
-    """The same part without a process."""
-    return msgspec.structs.replace(part, process=None)
 
 
 def _write_yaml(path: Path, content: Json) -> None:

@@ -1,6 +1,6 @@
 """What a state folder remembers of its cluster."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -13,7 +13,11 @@ _FILE = "cluster.json"
 
 
 class Ports(msgspec.Struct, frozen=True, kw_only=True):
-    """The TCP ports of 127.0.0.1 on which the parts listen."""
+    """The TCP ports of 127.0.0.1 on which the parts listen.
+
+    `service` is where clients find the service. Where it has several replicas, each has two of `replicas` to itself,
+    HTTP and gRPC.
+    """
 
     etcd: int
     apiserver: int
@@ -23,6 +27,7 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     kwok: int
     service: int
     service_grpc: int
+    replicas: Sequence[int] = ()
 
 
 class PartRecord(msgspec.Struct, frozen=True, kw_only=True):

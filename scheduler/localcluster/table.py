@@ -42,7 +42,12 @@ class PartTable:
         self._layout = layout
         self.state = state
 
-    def _part(self, name: str) -> PartRecord:
+    def part(self, name: str) -> PartRecord:
+        """How the part was last started.
+
+        Raises:
+            InputError: there is no such part.
+        """
         try:
             return self.state.parts[name]
         except KeyError:
@@ -71,7 +76,7 @@ class PartTable:
             InputError: there is no such part.
         """
         self.end(name)
-        self.start(name, self._part(name))
+        self.start(name, self.part(name))
 
     def end(self, name: str) -> None:
         """End the part and remember that it was meant.
@@ -79,7 +84,7 @@ class PartTable:
         Raises:
             InputError: there is no such part.
         """
-        part = self._part(name)
+        part = self.part(name)
         if part.process is not None:
             processes.end([part.process], _GRACE_S)
         self._set(name, msgspec.structs.replace(part, process=None))
@@ -90,7 +95,7 @@ class PartTable:
         Raises:
             InputError: there is no such part, or it does not run.
         """
-        process = self._part(name).process
+        process = self.part(name).process
         if process is None or not processes.send(process, number):
             raise InputError(f"{name} does not run")
         if number == signal.SIGKILL:
@@ -98,7 +103,7 @@ class PartTable:
 
     def is_ready(self, name: str) -> bool:
         """Whether the part says that it is ready."""
-        return answers_ok(self._part(name).ready_url, self._layout.authority)
+        return answers_ok(self.part(name).ready_url, self._layout.authority)
 
     def wait_ready(self, name: str, timeout_s: float) -> None:
         """Wait until the part is ready.
@@ -130,7 +135,7 @@ class PartTable:
         Raises:
             InputError: there is no such part.
         """
-        process = self._part(name).process
+        process = self.part(name).process
         log = self._layout.log(name)
         if process is None:
             return PartStatus(name=name, state="stopped", pid=None, log=str(log))
