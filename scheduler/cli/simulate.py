@@ -1,0 +1,82 @@
+"""`bayplan simulate`: plan a scenario file and show what would happen."""
+
+import sys
+import time
+from argparse import Namespace
+from pathlib import Path
+from typing import cast
+
+import msgspec
+
+from scheduler.cli.output import BadInputError, Commands, print_json, table
+from scheduler.planning.settings import PlanSettings
+from scheduler.simulate.outcome import Outcome, WorkloadOutcome
+from scheduler.simulate.reader import read_scenario
+from scheduler.simulate.refusal import Refused
+from scheduler.simulate.run import simulate
+
+DESCRIPTION = (
+    "Plan a scenario file (nodes, queues, workloads) with the service's own planner on a virtual clock until nothing "
+    "changes. A key that is unknown or not supported is refused by name."
+)
+
+
+def register(commands: Commands) -> None:
+    """Add `bayplan simulate`."""
+    parser = commands.add_parser(
+        "simulate", help="plan a scenario file on a virtual clock and show what would happen", description=DESCRIPTION
+    )
+    parser.add_argument("scenario", metavar="SCENARIO.yaml", help="the scenario file; - reads standard input")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(func=run)
+
+
+def run(arguments: Namespace) -> int:
+    """Read, simulate and show."""
+    path = cast("str", arguments.scenario)
+    doc = read_scenario(_text(path))
+    if isinstance(doc, Refused):
+        raise BadInputError(f"{path}: {doc}")
+    outcome = simulate(doc, settings=PlanSettings(), clock_ns=time.perf_counter_ns)
+    if arguments.json:
+        print_json(msgspec.to_builtins(outcome))
+    else:
+        print(people_text(outcome))
+    return 0
+
+
+def _text(path: str) -> str:
+    try:
+        return sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
+    except OSError as err:
+        raise BadInputError(f"cannot read {path!r}: {err.strerror}") from err
+    except UnicodeDecodeError as err:
+        raise BadInputError(f"{path}: not UTF-8 text, at byte {err.start}") from err
+
+
+def people_text(outcome: Outcome) -> str:
+    """The answer as tables."""
+    rows = [_workload_row(name, workload, outcome) for name, workload in outcome.workloads.items()]
+    shown = [outcome.scenario, "", table(("WORKLOAD", "STATE", "PODS", "NODES", "WHY IT WAITS"), rows)]
+    if outcome.queues:
+        queues = [
+            (name, *(f"{amount:g}" for amount in (q.used, q.borrowed, q.lent, q.fair_share)))
+            for name, q in outcome.queues.items()
+        ]
+        shown += ["", table(("QUEUE", "GPUS USED", "BORROWED", "LENT", "FAIR SHARE"), queues)]
+    settled = "then nothing changed" if outcome.stable else "and still changing"
+    shown += ["", f"{outcome.rounds} planning rounds, {settled}"]
+    shown += [f"violation: {text}" for text in outcome.violations]
+    return "\n".join(shown)
+
+
+def _workload_row(name: str, workload: WorkloadOutcome, outcome: Outcome) -> tuple[str, ...]:
+    pods = [pod for pod in outcome.pods.values() if pod.workload == name]
+    nodes = sorted({pod.node for pod in pods if pod.node is not None})
+    placed = sum(pod.node is not None for pod in pods)
+    return (name, workload.state, f"{placed}/{len(pods)}", _some(nodes), workload.reason or "")
+
+
+def _some(nodes: list[str], most: int = 4) -> str:
+    more = f" and {len(nodes) - most} more" if len(nodes) > most else ""
+    return " ".join(nodes[:most]) + more

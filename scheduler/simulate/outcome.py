@@ -1,0 +1,70 @@
+"""What a simulation answers: the records behind the JSON of `bayplan simulate --json`, in its words and units."""
+
+from typing import Literal
+
+import msgspec
+
+PodState = Literal["running", "pending"]
+WorkloadState = Literal["running", "partial", "pending"]
+
+
+class PodOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a pod stands at the end, and the indexes of the GPUs it has there."""
+
+    workload: str
+    node: str | None
+    devices: tuple[int, ...]
+    state: PodState
+
+
+class BlockerOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing in the way of a workload; amounts are in `unit`."""
+
+    kind: str
+    subject: str
+    needed: int
+    available: int
+    unit: str
+
+
+class WorkloadOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """`running`: at least the pods that must stand together do; `partial`: some, but fewer; `pending`: none.
+
+    `reason` and `blocking` are why pods of it still wait, null and empty where none does. `evictions` counts pods.
+    """
+
+    state: WorkloadState
+    reason: str | None
+    blocking: tuple[BlockerOutcome, ...]
+    evictions: int
+
+
+class QueueOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """GPUs of a queue: what its running pods use, how much of that is above nominal, what others use of its nominal."""
+
+    used: float
+    borrowed: float
+    lent: float
+    fair_share: float = msgspec.field(name="fairShare")
+
+
+class PlanOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """One planning round: the worst status and gap among its placements, and how long planning took."""
+
+    round: int
+    status: str
+    gap: float
+    elapsed_ms: float
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole answer. `rounds`: planning rounds until nothing changed. `stable`: five more changed nothing."""
+
+    scenario: str
+    rounds: int
+    stable: bool
+    pods: dict[str, PodOutcome]
+    workloads: dict[str, WorkloadOutcome]
+    queues: dict[str, QueueOutcome]
+    plans: tuple[PlanOutcome, ...]
+    violations: tuple[str, ...]

@@ -1,0 +1,94 @@
+"""Puts together what a simulation answers from how its world stands at the end."""
+
+from collections.abc import Mapping, Sequence
+
+from scheduler.model.plan import Blocker, Wait
+from scheduler.model.resources import MILLI_GPU
+from scheduler.simulate.document import ScenarioDoc, WorkloadDoc
+from scheduler.simulate.outcome import (
+    BlockerOutcome,
+    Outcome,
+    PlanOutcome,
+    PodOutcome,
+    QueueOutcome,
+    WorkloadOutcome,
+    WorkloadState,
+)
+from scheduler.simulate.world import SimPod, World
+
+
+def outcome_of(
+    world: World,
+    *,
+    rounds: int,
+    stable: bool,
+    waits: Mapping[str, Wait],
+    plans: Sequence[PlanOutcome],
+    violations: tuple[str, ...],
+) -> Outcome:
+    """The answer: the pods of `world`, and for those that wait what the last plan said of them."""
+    members: dict[str, list[SimPod]] = {workload.name: [] for workload in world.doc.workloads}
+    for sim in world.pods:
+        members[sim.workload].append(sim)
+    said = {sim.name: waits.get(world.key_of(sim)) for sim in world.pods if sim.pod.node is None}
+    return Outcome(
+        scenario=world.doc.name,
+        rounds=rounds,
+        stable=stable,
+        pods={sim.name: _pod(sim) for sim in world.pods},
+        workloads={w.name: _workload(w, members[w.name], said) for w in world.doc.workloads},
+        queues=_queues(world.doc, members),
+        plans=tuple(plans),
+        violations=violations,
+    )
+
+
+def _pod(sim: SimPod) -> PodOutcome:
+    state = "pending" if sim.pod.node is None else "running"
+    return PodOutcome(workload=sim.workload, node=sim.pod.node, devices=sim.devices, state=state)
+
+
+def _workload(workload: WorkloadDoc, members: Sequence[SimPod], said: Mapping[str, Wait | None]) -> WorkloadOutcome:
+    placed = sum(sim.pod.node is not None for sim in members)
+    state: WorkloadState = "pending" if not placed else "running" if placed >= workload.least else "partial"
+    waits = [wait for sim in members if (wait := said.get(sim.name)) is not None]
+    reasons = dict.fromkeys(_reason(wait) for wait in waits)
+    blockers = dict.fromkeys(blocker for wait in waits for blocker in wait.blocking)
+    return WorkloadOutcome(
+        state=state,
+        reason="; ".join(reasons) or None,
+        blocking=tuple(_blocker(b) for b in blockers),
+        evictions=sum(sim.evictions for sim in members),
+    )
+
+
+def _reason(wait: Wait) -> str:
+    return f"{wait.message}: {wait.detail}" if wait.detail else wait.message
+
+
+def _blocker(blocker: Blocker) -> BlockerOutcome:
+    return BlockerOutcome(
+        kind=blocker.kind,
+        subject=blocker.subject,
+        needed=blocker.needed,
+        available=blocker.available,
+        unit=blocker.unit,
+    )
+
+
+def _queues(doc: ScenarioDoc, members: Mapping[str, Sequence[SimPod]]) -> dict[str, QueueOutcome]:
+    """Use of each queue. Queues without a tree lend nothing, and what is fair is what they own."""
+    used = dict.fromkeys((queue.name for queue in doc.queues), 0)
+    for workload in doc.workloads:
+        if workload.queue in used:
+            running = (sim.pod.shape.requests.milli_gpu for sim in members[workload.name] if sim.pod.node is not None)
+            used[workload.queue] += sum(running)
+    return {
+        queue.name: QueueOutcome(
+            used=used[queue.name] / MILLI_GPU,
+            borrowed=max(0, used[queue.name] - MILLI_GPU * (queue.nominal or 0)) / MILLI_GPU,
+            lent=0,
+            fair_share=float(queue.nominal or 0),
+        )
+        for queue in doc.queues
+    }

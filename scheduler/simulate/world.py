@@ -1,0 +1,214 @@
+"""The cluster of a scenario: what happened until now as events, and what becomes of a decision.
+
+It stands where the API server, kube-scheduler and the kubelets stand in a real cluster; believing and planning are the
+real `ClusterState` and `plan`.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from scheduler.kube.keys import GPU_PRODUCT_LABEL
+from scheduler.model.flavors import model_matches
+from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey, gang_key, pod_key
+from scheduler.model.node import NODE_LEVEL, Device, Node, TopologyLevel
+from scheduler.model.queue import Queue, Quota
+from scheduler.model.resources import GPU, MILLI_GPU, Resources, extended
+from scheduler.model.workload import GangClaim, Pod, PodShape, Requirement
+from scheduler.simulate.document import NodeDoc, PodsDoc, QueueDoc, ScenarioDoc, WorkloadDoc, node_names
+from scheduler.state.events import DevicesSeen, Event, NodeSeen, PodGone, PodSeen, QueueSeen, TopologySeen
+
+NAMESPACE = "default"
+
+EPOCH_S = 1_700_000_000
+"""The scenario's second 0 on the planner's clock: any moment after 1970, so that times before it stay positive."""
+
+NO_LIMIT_CORES = 1_000_000
+NO_LIMIT_GIB = 1_000_000
+NO_LIMIT_PODS = 1_000_000
+"""What a node has where the format sets no limit: more than the pods of any real scenario ask for."""
+
+GIB = 2**30
+
+
+class SimPod(msgspec.Struct, kw_only=True):
+    """One pod of the scenario through its lives: an evicted pod waits again under its name with a new uid."""
+
+    name: str
+    workload: str
+    pod: Pod
+    devices: tuple[int, ...] = ()
+    evictions: int = 0
+    lives: int = 1
+
+
+class World:
+    """The scenario's cluster. `pods` are in the order of the file; `uids` finds the one that lives under a uid."""
+
+    def __init__(self, doc: ScenarioDoc) -> None:
+        """Set the cluster up as it stands at the scenario's now; `seen_at_start` tells it."""
+        self.doc = doc
+        self.now_s = EPOCH_S + doc.now
+        self.nodes: dict[str, NodeDoc] = {name: node for node in doc.nodes for name in node_names(node)}
+        self.pods: list[SimPod] = []
+        self.uids: dict[PodUid, SimPod] = {}
+        self._held: dict[str, dict[str, tuple[int, ...]]] = {name: {} for name in self.nodes}
+        for workload in doc.workloads:
+            self._add_pods(workload)
+
+    def seen_at_start(self) -> Iterator[Event]:
+        """Everything there is, as a first list of a cluster brings it."""
+        if self.doc.topology:
+            levels = tuple(TopologyLevel(name=level.name, label=level.label) for level in self.doc.topology)
+            yield TopologySeen(name="scenario", levels=levels)
+        for queue in self.doc.queues:
+            yield QueueSeen(queue=_queue(queue))
+        for name, node in self.nodes.items():
+            yield NodeSeen(node=_node(name, node))
+            yield from self._report(name)
+        for sim in self.pods:
+            yield PodSeen(pod=sim.pod)
+
+    def bind(self, uid: PodUid, node: NodeName, planned: Sequence[int]) -> Iterator[Event]:
+        """The pod is bound to `node` and its kubelet hands it GPUs: the planned ones, or the first free ones."""
+        sim = self.uids[uid]
+        sim.devices = self._hand_out(sim.name, node, sim.pod.shape.requests.gpus, planned)
+        sim.pod = msgspec.structs.replace(sim.pod, node=node, bound_s=self.now_s, gated=False, devices=sim.devices)
+        yield PodSeen(pod=sim.pod)
+        yield from self._report(node)
+
+    def evict(self, uid: PodUid) -> Iterator[Event]:
+        """The pod leaves at once; its controller makes another of the same name, which waits."""
+        sim = self.uids.pop(uid)
+        node = sim.pod.node
+        if node is not None:
+            self._held[node].pop(sim.name, None)
+        sim.devices = ()
+        sim.evictions += 1
+        sim.lives += 1
+        yield PodGone(uid=uid)
+        if node is not None:
+            yield from self._report(node)
+        fresh = PodUid(f"{sim.name}/{sim.lives}")
+        sim.pod = msgspec.structs.replace(
+            sim.pod, uid=fresh, node=None, bound_s=None, gated=True, devices=(), created_s=self.now_s
+        )
+        self.uids[fresh] = sim
+        yield PodSeen(pod=sim.pod)
+
+    def key_of(self, sim: SimPod) -> WorkloadKey:
+        """What the planner calls the gang or lone pod that `sim` belongs to."""
+        gang = sim.pod.gang
+        return pod_key(NAMESPACE, sim.name) if gang is None else gang_key(NAMESPACE, gang.name)
+
+    def _add_pods(self, workload: WorkloadDoc) -> None:
+        index = 0
+        for group in workload.pods:
+            shape = self._shape(group)
+            for k in range(group.count):
+                node = None if group.nodes is None else group.nodes[k]
+                name = f"{workload.name}-{index}"
+                pod = _pod(name, index, workload, shape, now_s=self.now_s)
+                sim = SimPod(name=name, workload=workload.name, pod=pod)
+                if node is not None:
+                    sim.devices = self._hand_out(name, node, group.gpus, ())
+                    bound_s = self.now_s + (workload.started or 0)
+                    sim.pod = msgspec.structs.replace(
+                        pod, node=NodeName(node), bound_s=bound_s, gated=False, devices=sim.devices
+                    )
+                self.pods.append(sim)
+                self.uids[sim.pod.uid] = sim
+                index += 1
+
+    def _shape(self, group: PodsDoc) -> PodShape:
+        """What a pod asks for. The planner takes `A100` for any A100; the format means the model of just that name."""
+        requests = Resources(
+            milli_cpu=round(group.cpu * 1000),
+            memory_bytes=round(group.memory_gib * GIB),
+            pods=1,
+            extended=extended({GPU: group.gpus}),
+        )
+        products = {node.model for node in self.doc.nodes}
+        wider = not group.gpus or any(
+            model_matches(m, product) for m in group.models for product in products - set(group.models)
+        )
+        named = Requirement(key=GPU_PRODUCT_LABEL, operator="In", values=group.models)
+        return PodShape(requests=requests, models=group.models, affinity=((named,),) if wider and group.models else ())
+
+    def _hand_out(self, pod: str, node: str, gpus: int, planned: Sequence[int]) -> tuple[int, ...]:
+        """The GPUs that `pod` gets on `node`: the planned ones, or else free ones, healthy before unhealthy."""
+        if not gpus:
+            return ()
+        spec = self.nodes[node]
+        taken = {index for devices in self._held[node].values() for index in devices}
+        free = sorted(set(range(spec.gpus)) - taken, key=lambda index: (index in spec.unhealthy, index))
+        given = tuple(sorted(planned or free[:gpus]))
+        self._held[node][pod] = given
+        return given
+
+    def _report(self, node: str) -> Iterator[Event]:
+        """What the exporter of `node` reports: its GPUs, and who holds which."""
+        spec = self.nodes[node]
+        if spec.gpus:
+            held = tuple((f"{NAMESPACE}/{pod}", devices) for pod, devices in self._held[node].items())
+            yield DevicesSeen(node=NodeName(node), machine="", devices=_devices(node, spec), held=held)
+
+
+def _node(name: str, spec: NodeDoc) -> Node:
+    cores = NO_LIMIT_CORES if spec.cpu is None else spec.cpu
+    gib = NO_LIMIT_GIB if spec.memory_gib is None else spec.memory_gib
+    allocatable = Resources(
+        milli_cpu=round(cores * 1000),
+        memory_bytes=round(gib * GIB),
+        pods=NO_LIMIT_PODS,
+        extended=extended({GPU: spec.gpus}),
+    )
+    labels = {NODE_LEVEL.label: name, GPU_PRODUCT_LABEL: spec.model, **spec.labels}
+    return Node(name=NodeName(name), uid=name, labels=labels, allocatable=allocatable, product=spec.model)
+
+
+def _devices(node: str, spec: NodeDoc) -> tuple[Device, ...]:
+    return tuple(
+        Device(
+            index=index,
+            uuid=f"GPU-{node}-{index}",
+            model=spec.model,
+            memory_mib=spec.gpu_memory_mib,
+            healthy=index not in spec.unhealthy,
+        )
+        for index in range(spec.gpus)
+    )
+
+
+def _queue(spec: QueueDoc) -> Queue:
+    flavors = tuple((name, _quota(f.nominal, f.borrowing_limit)) for name, f in sorted(spec.flavors.items()))
+    total = _quota(spec.nominal or 0, spec.borrowing_limit)
+    return Queue(name=QueueName(spec.name), total=total, flavors=flavors, min_runtime_s=spec.min_runtime, generation=1)
+
+
+def _quota(nominal: int, borrowing_limit: int | None) -> Quota:
+    limit = None if borrowing_limit is None else MILLI_GPU * borrowing_limit
+    return Quota(nominal_milli_gpu=MILLI_GPU * nominal, borrowing_limit_milli_gpu=limit)
+
+
+def _pod(name: str, index: int, workload: WorkloadDoc, shape: PodShape, *, now_s: int) -> Pod:
+    """A pending pod of `workload`, as the admission policy leaves it: gated."""
+    size = max(workload.least, workload.total)
+    return Pod(
+        uid=PodUid(f"{name}/1"),
+        namespace=NAMESPACE,
+        name=name,
+        shape=shape,
+        managed=True,
+        ours=True,
+        gated=True,
+        priority=workload.priority,
+        created_s=now_s + (workload.submitted or 0),
+        gang=GangClaim(name=workload.name, size=size) if workload.is_gang else None,
+        index=index,
+        queue=None if workload.queue is None else QueueName(workload.queue),
+        topology_required=workload.topology.required,
+        topology_preferred=workload.topology.preferred,
+        duration_s=workload.duration,
+        preemptible=workload.preemptible,
+    )

@@ -1,0 +1,62 @@
+"""The project's own scenarios: each names what it shows, and every one is checked by all rules."""
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+
+from scheduler.planning.settings import PlanSettings
+from scheduler.simulate.document import ScenarioDoc
+from scheduler.simulate.outcome import Outcome
+from scheduler.simulate.reader import read_scenario
+from scheduler.simulate.run import simulate
+from tests.simulate.checker import wrong
+
+SCENARIOS = sorted((Path(__file__).parents[1] / "scenarios").glob("*.yaml"))
+
+
+def play(text: str) -> Outcome:
+    doc = read_scenario(text)
+    assert isinstance(doc, ScenarioDoc), doc
+    ticks = itertools.count(step=1_000_000)
+    return simulate(doc, settings=PlanSettings(), clock_ns=lambda: next(ticks))
+
+
+def answer(text: str) -> dict[str, Any]:
+    return msgspec.json.decode(msgspec.json.encode(play(text)))
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+def test_scenario(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert wrong(yaml.safe_load(text), answer(text)) == []
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+def test_the_same_scenario_gives_the_same_answer(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert play(text) == play(text)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "workload", "kind", "needed", "available"),
+    [
+        ("quota-holds", "second", "quota", 16000, 0),
+        ("fragmented", "whole", "fragmentation", 1, 0),
+        ("gang-of-missing-pods", "torn", "gang", 4, 3),
+        ("no-rack-holds-it", "large", "topology", 4, 2),
+        ("wrong-model", "picky", "selector", None, None),
+        ("queue-that-is-not-there", "lost", "quota", None, None),
+        ("cpu-is-short", "hungry", "resources", None, None),
+        ("unhealthy-gpu", "one", "resources", 1, 0),
+    ],
+)
+def test_what_blocks(scenario: str, workload: str, kind: str, needed: int | None, available: int | None) -> None:
+    text = next(p for p in SCENARIOS if p.stem == scenario).read_text(encoding="utf-8")
+    said = play(text).workloads[workload]
+    assert [b.kind for b in said.blocking][:1] == [kind], said
+    if needed is not None:
+        assert (said.blocking[0].needed, said.blocking[0].available) == (needed, available)
