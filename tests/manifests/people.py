@@ -13,11 +13,13 @@ STRATEGIC = "application/strategic-merge-patch+json"
 
 
 class Somebody(Api):
-    """The admin of a kubeconfig speaking for `user`, with that user's rights alone."""
+    """The admin of a kubeconfig speaking for `user`, with that user's rights, and the rights of `group` if given."""
 
-    def __init__(self, kubeconfig: Path, user: str) -> None:
+    def __init__(self, kubeconfig: Path, user: str, group: str = "") -> None:
         super().__init__(kubeconfig)
         self._headers["Impersonate-User"] = user
+        if group:
+            self._headers["Impersonate-Group"] = group
 
 
 class Reader(Api):

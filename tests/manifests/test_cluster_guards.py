@@ -1,16 +1,26 @@
 """Who may take the gate off and who may nominate, on a real API server."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from scheduler.localcluster.api import Api, Json
 from scheduler.localcluster.errors import ApiError
-from tests.manifests.people import CLUSTER_SCHEDULER, OWN_SCHEDULER, SERVICE, STRATEGIC, gates, pod
+from tests.manifests.people import CLUSTER_SCHEDULER, OWN_SCHEDULER, SERVICE, STRATEGIC, Somebody, gates, pod
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("manifests")]
 
 UNGATE: Json = {"spec": {"schedulingGates": [{"$patch": "delete", "name": "bayplan.dev/plan"}]}}
+
+NOMINATORS = [SERVICE, OWN_SCHEDULER, CLUSTER_SCHEDULER]
+OTHERS = [
+    OWN_SCHEDULER,
+    CLUSTER_SCHEDULER,
+    "system:serviceaccount:bayplan-system:default",
+    "system:serviceaccount:red:bayplan",
+    "system:kube-controller-manager",
+]
 
 As = Callable[[str], Api]
 
@@ -72,10 +82,14 @@ def test_there_is_no_other_way_round(admin: Api, subject: Subject, patch: Json) 
         admin.merge(subject.path, patch)
 
 
-def test_kube_schedulers_do_not_take_gates_off_either(as_user: As, subject: Subject) -> None:
-    with pytest.raises(ApiError) as refusal:
-        subject.ungate(as_user(OWN_SCHEDULER))
-    assert refusal.value.status == 403
+@pytest.mark.parametrize("user", OTHERS)
+def test_every_right_there_is_does_not_help(kubeconfig: Path, subject: Subject, user: str) -> None:
+    mighty = Somebody(kubeconfig, user, "system:masters")
+    with pytest.raises(ApiError, match="taken off by Bayplan alone"):
+        subject.ungate(mighty)
+    if user not in NOMINATORS:
+        with pytest.raises(ApiError, match="written by Bayplan and kube-scheduler alone"):
+            subject.nominate(mighty, "n1")
 
 
 def test_the_service_takes_its_gate_off_and_leaves_the_users(as_user: As, subject: Subject) -> None:
@@ -107,7 +121,7 @@ def test_an_admin_who_nominates_is_refused_and_told_what_to_do(admin: Api, subje
     assert "delete the ValidatingAdmissionPolicyBinding guard-nominations.bayplan.dev" in str(refusal.value)
 
 
-@pytest.mark.parametrize("user", [SERVICE, OWN_SCHEDULER, CLUSTER_SCHEDULER])
+@pytest.mark.parametrize("user", NOMINATORS)
 def test_the_service_and_kube_schedulers_nominate(as_user: As, subject: Subject, user: str) -> None:
     assert subject.nominate(as_user(user), "n1") == "n1"
     assert subject.nominate(as_user(user), None) is None
