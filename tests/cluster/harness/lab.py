@@ -1,0 +1,291 @@
+"""A real control plane with a fleet of fake nodes, the service beside it, and the means to break any part of either."""
+
+import json
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import cast
+
+from scheduler.localcluster import ports
+from scheduler.localcluster.api import Api, Json
+from scheduler.localcluster.cluster import LocalCluster
+from scheduler.localcluster.errors import ApiError
+from scheduler.localcluster.fleet import Fleet, Group
+from scheduler.localcluster.waiting import until
+from tests.cluster.harness import invariants
+from tests.cluster.harness.apiproxy import ApiProxy
+from tests.cluster.harness.background import Background
+from tests.cluster.harness.front import Front
+from tests.cluster.harness.objects import condition, gates
+from tests.cluster.harness.podwatch import PodWatch
+from tests.cluster.harness.replica import QUICK, Replica
+
+PODS = "/api/v1/namespaces/default/pods"
+JOBS = "/apis/batch/v1/namespaces/default/jobs"
+QUEUES = "/apis/bayplan.dev/v1alpha1/queues"
+NODES = "/api/v1/nodes"
+COLLECTIONS = {"Pod": PODS, "Job": JOBS, "Queue": QUEUES}
+
+WAIT_S = 40.0
+QUIET_S = 0.4
+"""No pod changed for this long, and nothing is under way in the service: the cluster is at rest."""
+
+SWEPT = (
+    f"{JOBS}?propagationPolicy=Background",
+    "/apis/apps/v1/namespaces/default/deployments?propagationPolicy=Background",
+    f"{PODS}?gracePeriodSeconds=0",
+    QUEUES,
+    "/apis/bayplan.dev/v1alpha1/topologies",
+    "/apis/events.k8s.io/v1/namespaces/default/events",
+)
+
+
+class Lab:
+    """One cluster. Scenarios follow each other on it; `sweep` clears one away."""
+
+    def __init__(self, cluster: LocalCluster, folder: Path) -> None:
+        self.cluster = cluster
+        self.folder = folder
+        self.api: Api = cluster.api()
+        self.background = Background()
+        self.watch = PodWatch.begin(self.background, cluster.kubeconfig())
+        self.front: Front | None = None
+        self.proxies: list[ApiProxy] = []
+        self.replicas: list[Replica] = []
+        self._settings: Mapping[str, object] | None = None
+        self._fleet: Fleet | None = None
+
+    def close(self) -> None:
+        self.end_services()
+        self.watch.end()
+        self.background.close()
+        self.api.close()
+
+    # The service
+
+    def start_service(self, **settings: object) -> Replica:
+        """The service with these settings where kube-scheduler looks for it; one that runs so already is kept."""
+        wanted = {**QUICK, **settings}
+        if self._settings == wanted and len(self.replicas) == 1 and self.replicas[0].alive:
+            self.replicas[0].wait_ready()
+            return self.replicas[0]
+        self.end_services()
+        replica = self.make_replica(self.cluster.kubeconfig("bayplan"), settings, port=self.cluster.service_address[1])
+        self._settings = wanted
+        self.start(replica)
+        return replica
+
+    def make_replica(self, kubeconfig: Path, settings: Mapping[str, object], *, port: int | None = None) -> Replica:
+        """A replica that is not started yet."""
+        free = ports.reserve(2)
+        replica = Replica(
+            self.folder,
+            name=f"service-{len(list(self.folder.glob('service-*.yaml')))}",
+            kubeconfig=kubeconfig,
+            ports=(port or free[0], free[1]),
+            settings={**QUICK, **settings},
+        )
+        self.replicas.append(replica)
+        return replica
+
+    def start(self, replica: Replica, *, wait: bool = True) -> None:
+        """Start a replica, and wait until it is ready."""
+        replica.start(self.cluster.table.state.token)
+        if wait:
+            replica.wait_ready()
+
+    def start_behind_proxy(self, **settings: object) -> tuple[Replica, ApiProxy]:
+        """A service whose requests pass through a proxy that counts its writes."""
+        self.end_services()
+        proxy = self.add_proxy()
+        replica = self.make_replica(self.proxy_kubeconfig(proxy), settings, port=self.cluster.service_address[1])
+        self.start(replica)
+        return replica, proxy
+
+    def add_proxy(self) -> ApiProxy:
+        tls = ssl.create_default_context(cafile=str(self.cluster.kubeconfig().parent / "pki" / "ca.crt"))
+        proxy = ApiProxy.begin(self.background, self.cluster.server, tls)
+        self.proxies.append(proxy)
+        return proxy
+
+    def proxy_kubeconfig(self, proxy: ApiProxy) -> Path:
+        """The service's own kubeconfig, led through `proxy`."""
+        text = self.cluster.kubeconfig("bayplan").read_text("utf-8").replace(self.cluster.server, proxy.url)
+        path = self.folder / f"proxied-{proxy.port}"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    def add_front(self, *upstreams: Replica) -> Front:
+        """Put a front where kube-scheduler looks for its extender; the replicas must listen elsewhere."""
+        self.front = Front.begin(self.background, *self.cluster.service_address)
+        self.front.upstreams = [replica.url for replica in upstreams]
+        return self.front
+
+    def start_behind_front(self, **settings: object) -> tuple[Replica, Front]:
+        """A service that kube-scheduler reaches through a front."""
+        self.end_services()
+        replica = self.make_replica(self.cluster.kubeconfig("bayplan"), settings)
+        front = self.add_front(replica)
+        self.start(replica)
+        return replica, front
+
+    def end_services(self) -> None:
+        """End all replicas, proxies and fronts."""
+        for replica in self.replicas:
+            replica.end()
+        for proxy in self.proxies:
+            self.background.call(proxy.close())
+        if self.front is not None:
+            self.background.call(self.front.close())
+        self.replicas, self.proxies, self.front, self._settings = [], [], None, None
+
+    # Nodes
+
+    def nodes(self, *groups: Group) -> Sequence[str]:
+        """Make these the nodes of the cluster; returns their names."""
+        fleet = Fleet(groups=groups)
+        listed = {n["metadata"]["name"]: n for n in cast("list[Json]", self.api.get(NODES)["items"])}
+        pristine = all(not n["spec"].get("unschedulable") for n in listed.values())
+        if fleet != self._fleet or not pristine or len(listed) != fleet.nodes:
+            self._fleet = None
+            for name in listed:
+                self.delete_node(name)
+            self.cluster.add_nodes(fleet)
+            self._fleet = fleet
+        return [f"{g.name}-{i}" for g in groups for i in range(g.count)]
+
+    def h100(self, count: int) -> Sequence[str]:
+        """Nodes h100-0, h100-1, … with 8 GPUs each."""
+        return self.nodes(Group(name="h100", count=count, machine="hgx_h100"))
+
+    def delete_node(self, name: str) -> None:
+        self._fleet = None
+        self.api.delete(f"{NODES}/{name}")
+        with suppress(ApiError):
+            self.api.delete(f"/apis/bayplan.dev/v1alpha1/gpunodes/{name}")
+
+    def cordon(self, name: str, *, on: bool = True) -> None:
+        self.api.merge(f"{NODES}/{name}", {"spec": {"unschedulable": on or None}})
+
+    # Objects
+
+    def create(self, *objects: Json) -> None:
+        for wanted in objects:
+            self.api.create(COLLECTIONS[wanted["kind"]], wanted)
+
+    def delete_pod(self, name: str) -> None:
+        self.api.delete(f"{PODS}/{name}?gracePeriodSeconds=0")
+
+    def delete_job(self, name: str) -> None:
+        self.api.delete(f"{JOBS}/{name}?propagationPolicy=Background")
+
+    def pods(self, prefix: str = "") -> list[Json]:
+        """The pods whose names begin so, as the watch knows them."""
+        return [p for p in self.watch.pods() if p["metadata"]["name"].startswith(prefix)]
+
+    def pod(self, name: str) -> Json:
+        return next(p for p in self.watch.pods() if p["metadata"]["name"] == name)
+
+    def bound(self, prefix: str = "") -> dict[str, str]:
+        """Which of these pods stand where."""
+        return {p["metadata"]["name"]: p["spec"]["nodeName"] for p in self.pods(prefix) if p["spec"].get("nodeName")}
+
+    def told(self, name: str) -> tuple[str, str] | None:
+        """Reason and message of the service's condition on a pod."""
+        found = condition(self.pod(name), "bayplan.dev/Planned")
+        return None if found is None else (found["reason"], found["message"])
+
+    def events(self, pod: str) -> list[Json]:
+        """The Events about a pod."""
+        listed: list[Json] = self.api.get("/apis/events.k8s.io/v1/namespaces/default/events")["items"]
+        return [e for e in listed if e["regarding"].get("name") == pod]
+
+    # Waiting
+
+    def eventually(self, what: str, done: Callable[[], object], timeout_s: float = WAIT_S) -> None:
+        """Wait until `done` says yes; else fail with what was last seen."""
+        if not self.watch.wait(done, timeout_s):
+            raise AssertionError(f"not within {timeout_s:g} s: {what}\n{self.picture()}")
+
+    def bound_whole(self, prefix: str, pods: int, timeout_s: float = WAIT_S) -> dict[str, str]:
+        """Wait until so many of these pods are bound; where they stand."""
+        self.eventually(f"{pods} pods {prefix}* are bound", lambda: len(self.bound(prefix)) == pods, timeout_s)
+        return self.bound(prefix)
+
+    def seen(self, prefix: str, pods: int) -> None:
+        """Wait until so many of these pods exist."""
+        self.eventually(f"{pods} pods {prefix}* exist", lambda: len(self.pods(prefix)) == pods)
+
+    def settle(self, timeout_s: float = WAIT_S) -> None:
+        """Wait until the cluster is at rest."""
+        self.eventually("the cluster is at rest", self._at_rest, timeout_s)
+
+    def _at_rest(self) -> bool:
+        if self.watch.quiet_s < QUIET_S:
+            return False
+        leaving = any(p["metadata"].get("deletionTimestamp") for p in self.watch.pods())
+        return not leaving and all(self._idle(replica) for replica in self.replicas if replica.alive)
+
+    def _idle(self, replica: Replica) -> bool:
+        try:
+            return replica.metric("bayplan_plans_in_flight") == 0
+        except OSError:
+            return False
+
+    def picture(self) -> str:
+        """What stands where, for people."""
+        lines = ["pods:"]
+        for pod in self.watch.pods():
+            told = condition(pod, "bayplan.dev/Planned")
+            status = pod.get("status", {})
+            lines.append(
+                f"  {pod['metadata']['name']}: {status.get('phase')} on {pod['spec'].get('nodeName')}"
+                f" gates {gates(pod)} nominated {status.get('nominatedNodeName')}"
+                f"{' leaving' if pod['metadata'].get('deletionTimestamp') else ''}"
+                f" {(told['reason'], told['message']) if told else ''}"
+            )
+        for replica in self.replicas:
+            state = "runs" if replica.alive else replica.how_it_ended()
+            lines.append(f"service {replica.url} {state}; the end of its log:")
+            if replica.log.is_file():
+                lines += replica.log.read_text("utf-8", errors="replace").splitlines()[-40:]
+        return "\n".join(lines)
+
+    # Checks
+
+    def check(self) -> None:
+        """What must hold at rest: nothing over-committed, no gang torn, no queue above its limit, a true state."""
+        self.settle()
+        pods: list[Json] = self.api.get("/api/v1/pods")["items"]
+        jobs: list[Json] = self.api.get("/apis/batch/v1/jobs")["items"]
+        wrong = invariants.over_committed(self.api.get(NODES)["items"], pods)
+        wrong += invariants.torn_gangs(pods, jobs)
+        wrong += invariants.over_quota(pods, self.api.get(QUEUES)["items"], jobs)
+        wrong += [text for replica in self.replicas if replica.alive for text in self.audit(replica)]
+        assert not wrong, "\n".join([*wrong, self.picture()])
+
+    def audit(self, replica: Replica) -> list[str]:
+        """Where the service's belief differs from the API server's word."""
+        found = replica.get_json("/debug/audit")
+        assert set(found) >= {"missed", "redundant", "different", "violations"}, found
+        return [f"audit: {kind}: {json.dumps(entry)}" for kind, entries in found.items() for entry in entries]
+
+    def sweep(self) -> None:
+        """Clear the scenario away, and see that every part of the cluster runs."""
+        for part in self.cluster.status():
+            if part.state == "dead":
+                self.cluster.restart(part.name)
+        for part in self.cluster.status():
+            self.cluster.wait_ready(part.name)
+        for path in SWEPT:
+            self.api.delete(path)
+        until(self._empty, timeout_s=WAIT_S, what="the namespace getting empty")
+        self.watch.forget()
+
+    def _empty(self) -> bool:
+        if not self.api.get(PODS)["items"] and not self.watch.pods():
+            return True
+        # A controller may have made a pod for a Job whose deletion it had not seen.
+        self.api.delete(f"{PODS}?gracePeriodSeconds=0")
+        return False
