@@ -7,7 +7,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import cast
+from typing import TextIO, cast
 
 import msgspec
 from rich.console import Console
@@ -25,6 +25,7 @@ DESCRIPTION = (
     "Ctrl-C at any moment ends everything that was started."
 )
 DEFAULT_STATE_DIR = Path("build/demo")
+_FILE_COLUMNS = 200
 
 
 def register(commands: Commands) -> None:
@@ -47,7 +48,7 @@ def register(commands: Commands) -> None:
 def show(arguments: Namespace) -> int:
     """Run the demo and tell how it went."""
     as_json = cast("bool", arguments.json)
-    out, err = Console(), Console(stderr=True)
+    out, err = _console(sys.stdout), _console(sys.stderr)
     options = DemoOptions(state_dir=cast("Path", arguments.state_dir), keep=cast("bool", arguments.keep))
 
     def view_of(story: Story) -> View:
@@ -67,6 +68,11 @@ def show(arguments: Namespace) -> int:
     else:
         _tell(report, options, out)
     return 0 if report.ok else FAILURE
+
+
+def _console(stream: TextIO) -> Console:
+    """Where nobody's screen says how wide it is, lines stay as long as they are."""
+    return Console(file=stream, width=None if stream.isatty() else _FILE_COLUMNS)
 
 
 def _tell(report: Report, options: DemoOptions, out: Console) -> None:

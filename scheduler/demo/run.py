@@ -96,12 +96,13 @@ def _watch(story: Story, tracker: Tracker, cluster: LocalCluster, api: Api, view
     began_s = time.monotonic()
     left = list(story.work.values())
     while True:
-        at_s = time.monotonic() - began_s
         for work in [w for w in left if _due(w, tracker)]:
+            tracker.submitted(work.name, time.monotonic() - began_s)
             _create(api, work.manifest)
-            tracker.submitted(work.name, at_s)
             left.remove(work)
-        changes = tracker.saw(look(api, story), at_s)
+        sights = look(api, story)
+        at_s = time.monotonic() - began_s
+        changes = tracker.saw(sights, at_s)
         view.show(tracker, changes, at_s)
         if (not left and verdict.settled(story, tracker.traces)) or at_s > story.time_limit_s:
             return

@@ -20,7 +20,7 @@ _COLOURS: dict[State, str] = {
     "running": "green",
     "completed": "cyan",
 }
-_NODES_SHOWN = 4
+_GROUPS_SHOWN = 4
 
 
 class View(Protocol):
@@ -106,23 +106,39 @@ def _why(sight: Sight) -> str:
 
 
 def nodes_text(nodes: Sequence[str]) -> str:
-    """The first few of the nodes, and how many more there are."""
-    more = f" +{len(nodes) - _NODES_SHOWN}" if len(nodes) > _NODES_SHOWN else ""
-    return " ".join(nodes[:_NODES_SHOWN]) + more
+    """The nodes, neighbours drawn together, as in "h100-a-0..3 l40s-1"; of many groups the first few."""
+    groups: list[tuple[str, int, int]] = []
+    for node in nodes:
+        stem, _, index = node.rpartition("-")
+        number = int(index)
+        if groups and groups[-1][0] == stem and groups[-1][2] == number - 1:
+            groups[-1] = (stem, groups[-1][1], number)
+        else:
+            groups.append((stem, number, number))
+    shown = [f"{stem}-{low}" if low == high else f"{stem}-{low}..{high}" for stem, low, high in groups[:_GROUPS_SHOWN]]
+    return " ".join([*shown, *(["..."] if len(groups) > _GROUPS_SHOWN else [])])
 
 
 def closing_table(reports: Sequence[WorkReport], console: Console) -> None:
-    """How everything went."""
+    """How everything went, and below it what was waited for."""
     table = Table(box=None, pad_edge=False)
-    for head in ("WORKLOAD", "WHAT", "WAITED", "GPUS", "STATE", "NODES", "CONNECTED BY"):
-        table.add_column(
-            head, no_wrap=head in ("WORKLOAD", "STATE", "GPUS"), justify="right" if head == "WAITED" else "left"
-        )
-    table.add_column("WHILE WAITING", ratio=1)
+    for head in ("WORKLOAD", "WHAT"):
+        table.add_column(head)
+    table.add_column("WAITED", justify="right", no_wrap=True)
+    for head in ("GPUS", "STATE", "NODES", "CONNECTED BY"):
+        table.add_column(head)
     for work in reports:
         waited = "" if work.wait_s is None else f"{work.wait_s:.1f} s"
         amount = str(work.gpus) if work.gpus else f"{work.slices} slices"
-        why = "; ".join(f"{reason}: {message}" for reason, message in work.reasons)
         state = Text(work.state, _COLOURS[work.state])
-        table.add_row(work.name, work.what, waited, amount, state, nodes_text(work.nodes), work.connectedness, why)
+        table.add_row(work.name, work.what, waited, amount, state, nodes_text(work.nodes), work.connectedness)
     console.print(table)
+    told = [(work.name, f"{reason}: {message}") for work in reports for reason, message in work.reasons]
+    if told:
+        why = Table(box=None, pad_edge=False)
+        why.add_column("WAITED FOR", no_wrap=True)
+        why.add_column("", ratio=1)
+        for row in told:
+            why.add_row(*row)
+        console.print()
+        console.print(why)
