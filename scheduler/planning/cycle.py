@@ -1,0 +1,105 @@
+"""One plan: every waiting workload is decided once, in order, each on what the ones before it left."""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from scheduler.model.names import QueueName
+from scheduler.model.plan import Admit, Decision, Offer, Plan
+from scheduler.model.snapshot import Snapshot
+from scheduler.planning.cache import PlanCache
+from scheduler.planning.candidate import Candidate
+from scheduler.planning.desk import Desk
+from scheduler.planning.gangs import admit_gang
+from scheduler.planning.holds import hold_for
+from scheduler.planning.order import by_turn
+from scheduler.planning.partial import is_broken, never_stood, roll_back
+from scheduler.planning.refuse import refuse
+from scheduler.planning.screen import screen
+from scheduler.planning.settings import PlanSettings
+from scheduler.planning.singles import admit_singles, batch_key
+
+__all__ = ["PlanCache", "plan"]
+
+
+def plan(snapshot: Snapshot, *, now_s: int, settings: PlanSettings, cache: PlanCache | None = None) -> Plan:
+    """Decide every workload with pending members that is not in flight; the snapshot is left as found.
+
+    `now_s`: seconds since 1970. `cache` saves work when plans follow each other and changes no decision. Gangs part
+    of which stands come first, then all others by `order.by_turn`.
+    """
+    del now_s, settings
+    cache = PlanCache() if cache is None else cache
+    fleet = cache.fleet(snapshot)
+    desk = Desk(snapshot, fleet, cache.ledger(snapshot))
+    decisions: list[Decision] = []
+    ready: list[Candidate] = []
+    for candidate in sorted(cache.candidates(snapshot), key=lambda c: c.workload.key):
+        if candidate.workload.key in snapshot.in_flight:
+            continue
+        refusal = screen(snapshot, fleet, candidate)
+        if refusal is None:
+            ready.append(candidate)
+        else:
+            decisions.append(refusal)
+    for level in by_turn(candidate for candidate in ready if is_broken(candidate)):
+        decisions += [_complete(desk, candidate) for candidate in level]
+    for level in by_turn(candidate for candidate in ready if not is_broken(candidate)):
+        decisions += _decide_level(desk, level)
+    return Plan(generation=snapshot.generation, decisions=tuple(decisions))
+
+
+def _complete(desk: Desk, candidate: Candidate) -> Decision:
+    """Place the missing members of a gang part of which stands, or take those back that stand."""
+    admitted = admit_gang(desk, candidate)
+    if admitted is not None:
+        return admitted
+    wait = refuse(desk, candidate)
+    return roll_back(candidate, wait.message) if never_stood(candidate) else wait
+
+
+def _decide_level(desk: Desk, candidates: Sequence[Candidate]) -> Iterator[Decision]:
+    """Candidates of one priority, oldest first: those within their queue's nominal quota, then those that borrow."""
+    borrowing: list[Candidate] = []
+    for batch in _batches(candidates):
+        own = _within_nominal(desk, batch)
+        borrowing += batch[own:]
+        if own:
+            yield from _decide(desk, batch[:own])
+    for batch in _batches(borrowing):
+        yield from _decide(desk, batch)
+
+
+def _batches(candidates: Sequence[Candidate]) -> Iterator[list[Candidate]]:
+    """Equal pods that stand alone and follow each other, together; every other workload by itself."""
+    turns = ((batch_key(c) if c.alone else c.workload.key, c) for c in candidates)
+    for _, batch in groupby(turns, key=lambda turn: turn[0]):
+        yield [candidate for _, candidate in batch]
+
+
+def _within_nominal(desk: Desk, batch: Sequence[Candidate]) -> int:
+    """How many of a batch of equal workloads the queue's nominal quota covers."""
+    each = batch[0].milli_gpu
+    queue = QueueName(str(batch[0].workload.queue))
+    if desk.ledger.within_nominal(queue, each * len(batch)):
+        return len(batch)
+    own = desk.ledger.queues[queue].total.nominal_milli_gpu - desk.ledger.used_by(queue).total_milli_gpu
+    return max(own, 0) // each
+
+
+def _decide(desk: Desk, batch: Sequence[Candidate]) -> Iterator[Decision]:
+    first = batch[0]
+    known = desk.refused(first)
+    if known is None:
+        admitted: list[Admit | Offer] = []
+        if first.alone:
+            admitted = list(admit_singles(desk, batch))
+        elif (gang := admit_gang(desk, first)) is not None:
+            admitted = [gang]
+        yield from admitted
+        batch = batch[len(admitted) :]
+    for candidate in batch:
+        known = desk.refused(candidate)
+        if known is None:
+            known = desk.refusal(candidate, refuse(desk, candidate))
+            hold_for(desk, candidate, known)
+        yield known

@@ -1,0 +1,102 @@
+"""Everything that one plan works with and changes as it goes: free room, the queues' ledger, what is held back."""
+
+import msgspec
+import numpy as np
+
+from scheduler.model.names import QueueName
+from scheduler.model.plan import Wait
+from scheduler.model.snapshot import IntTable, Snapshot
+from scheduler.planning.candidate import Candidate
+from scheduler.quota.tree import Ledger, flavor_charges
+from scheduler.scoring.fleet import Fleet, Mask
+from scheduler.scoring.gang import Ask
+from scheduler.scoring.room import Room
+from scheduler.scoring.topology import find_level
+
+
+class Desk:
+    """The working state of one plan. Free room and quota only ever shrink, so a refusal stays true for the cycle."""
+
+    def __init__(self, snapshot: Snapshot, fleet: Fleet, ledger: Ledger) -> None:
+        self.snapshot = snapshot
+        self.fleet = fleet
+        self.room = Room(snapshot, fleet)
+        self.ledger = ledger
+        self.holds = Holds(len(fleet), self.room.free.shape[1])
+        self._refusals: dict[object, Wait] = {}
+
+    def ask(self, candidate: Candidate, *, ignore_quota: bool = False, ignore_avoid: bool = False) -> Ask:
+        """The question of where the pending members may go, as quota per flavor and past refusals leave it."""
+        workload = candidate.workload
+        topology = self.snapshot.topology
+        mask = None if ignore_quota else self._affordable(candidate)
+        if workload.avoid and not ignore_avoid:
+            mask = np.ones(len(self.fleet), dtype=np.bool_) if mask is None else mask.copy()
+            mask[self.fleet.rows(workload.avoid)] = False
+        level = [
+            None if name is None else find_level(self.fleet, topology, name)
+            for name in (workload.topology_required, workload.topology_preferred)
+        ]
+        return Ask(
+            groups=candidate.groups,
+            topology=topology,
+            required=level[0],
+            preferred=level[1],
+            standing=tuple(self.fleet.rows(pod.node for pod in candidate.standing if pod.node is not None)),
+            allowed=mask,
+        )
+
+    def refusal(self, candidate: Candidate, wait: Wait) -> Wait:
+        """Remember why a candidate was refused, for others that ask the same."""
+        self._refusals[refusal_key(candidate)] = wait
+        return wait
+
+    def refused(self, candidate: Candidate) -> Wait | None:
+        """What an equal candidate was told earlier in this cycle."""
+        known = self._refusals.get(refusal_key(candidate))
+        return None if known is None else msgspec.structs.replace(known, workload=candidate.workload.key)
+
+    def _affordable(self, candidate: Candidate) -> Mask | None:
+        """Nodes whose flavors the queue can pay for all pending members; None where that is every node."""
+        queue = self.snapshot.queues[QueueName(str(candidate.workload.queue))]
+        if not queue.flavors:
+            return None
+        products = self.fleet.products
+        accepts = [self.pays_for(candidate, product) for product in products.values]
+        if all(accepts):
+            return None
+        return np.array([*accepts, True], dtype=np.bool_)[products.codes]
+
+    def pays_for(self, candidate: Candidate, product: str) -> bool:
+        """Whether the queue has quota left for all pending members on nodes of `product`."""
+        queue = self.snapshot.queues[QueueName(str(candidate.workload.queue))]
+        sums: dict[str, int] = {}
+        for shape, count in candidate.groups:
+            for flavor, n in flavor_charges(queue, shape.requests, product):
+                sums[flavor] = sums.get(flavor, 0) + n * count
+        lefts = {flavor: self.ledger.headroom(queue.name, flavor) for flavor in sums}
+        return all((left := lefts[flavor]) is None or n <= left for flavor, n in sums.items())
+
+
+class Holds:
+    """Room kept for gangs that wait at the head of the order. It is taken from the room like any other use."""
+
+    def __init__(self, nodes: int, resources: int) -> None:
+        self.amounts: IntTable = np.zeros((nodes, resources), dtype=np.int64, order="F")
+        self.rows: Mask = np.zeros(nodes, dtype=np.bool_)
+        self.pool: Mask = np.zeros(nodes, dtype=np.bool_)
+        self.holders: list[str] = []
+
+
+def refusal_key(candidate: Candidate) -> tuple[object, ...]:
+    """What decides whether a candidate can be placed; equal keys get equal answers."""
+    workload = candidate.workload
+    return (
+        workload.queue,
+        candidate.groups,
+        candidate.needed,
+        workload.topology_required,
+        workload.topology_preferred,
+        workload.avoid,
+        tuple(pod.node for pod in candidate.standing),
+    )

@@ -1,0 +1,144 @@
+"""Pods that stand alone, many equal ones at a time: each goes to the fullest node that takes it.
+
+Nodes where nothing is held back for a waiting gang go first, then nodes already in use (whole ones stay whole), then
+the one with the fewest free GPUs (kube-scheduler's MostAllocated, for the resource that matters), then the first name.
+A node that takes one of the pods is then fuller still, so filling nodes one after the other in that order comes to
+the same as choosing anew for every pod.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+import numpy as np
+
+from scheduler.model.names import NodeName, QueueName
+from scheduler.model.plan import Admit, Assignment, Offer, Placement, Proof
+from scheduler.model.queue import Queue
+from scheduler.model.resources import GPU
+from scheduler.model.workload import PodShape
+from scheduler.planning.candidate import Candidate
+from scheduler.planning.desk import Desk
+from scheduler.quota.tree import Bill, bill_for
+from scheduler.scoring.fleet import Codes
+from scheduler.scoring.topology import NO_DOMAIN, domains, find_level
+
+BEST = Proof()
+"""A pod alone is put on the best node by the order above; there is nothing to prove beyond that."""
+
+
+class Seats(msgspec.Struct, frozen=True):
+    """Nodes for one pod, best first, and how many of its kind each still takes."""
+
+    rows: Codes
+    fits: Codes
+
+
+def batch_key(candidate: Candidate) -> tuple[object, ...]:
+    """Pods with equal keys can be placed together."""
+    workload = candidate.workload
+    return workload.queue, candidate.groups[0][0], workload.topology_required, workload.avoid
+
+
+def admit_singles(desk: Desk, batch: Sequence[Candidate]) -> Iterator[Admit | Offer]:
+    """Decisions for the first so many of equal pods as quota and room allow; none for the rest."""
+    shape = batch[0].groups[0][0]
+    if shape.scheduler_rules:
+        yield from _offers(desk, batch, shape)
+        return
+    queue = desk.snapshot.queues[QueueName(str(batch[0].workload.queue))]
+    waiting = iter(batch)
+    taken = _quota_count(desk, queue.name, shape, len(batch))
+    for row, count in _spread_out(desk, queue, seats(desk, batch[0]), shape, taken):
+        desk.room.take(row, shape, count)
+        name = desk.room.name(row)
+        for _ in range(count):
+            candidate = next(waiting)
+            devices = desk.room.take_devices(row, shape)
+            assignment = Assignment(pod=candidate.pending[0].uid, node=name, devices=devices)
+            yield Admit(workload=candidate.workload.key, placement=Placement(assignments=(assignment,), proof=BEST))
+
+
+def seats(desk: Desk, candidate: Candidate) -> Seats:
+    """The nodes that take the pod, best first."""
+    workload = candidate.workload
+    shape = candidate.groups[0][0]
+    room = desk.room
+    fits = room.view(shape).fits
+    rows = np.flatnonzero(fits)
+    if workload.topology_required is not None:
+        level = find_level(desk.fleet, desk.snapshot.topology, workload.topology_required)
+        if level is not None:
+            rows = rows[domains(desk.fleet, level).codes[rows] != NO_DOMAIN]
+    if workload.avoid:
+        rows = rows[~np.isin(rows, desk.fleet.rows(workload.avoid))]
+    column = _column_that_matters(desk, shape)
+    free = room.free[rows, column]
+    whole = free >= desk.snapshot.columns.allocatable[rows, column]
+    rows = rows[np.lexsort((rows, free, whole, desk.holds.rows[rows]))]
+    return Seats(rows, fits[rows])
+
+
+def _column_that_matters(desk: Desk, shape: PodShape) -> int:
+    """The resource that packing goes by: GPUs, else the first device asked for, else CPU."""
+    names = [name for name, _ in shape.requests.extended]
+    column = desk.room.column(GPU if GPU in names else names[0]) if names else None
+    return 0 if column is None else column
+
+
+def _quota_count(desk: Desk, queue: QueueName, shape: PodShape, wanted: int) -> int:
+    """How many such pods the queue's limit over all flavors allows."""
+    left, each = desk.ledger.headroom(queue), shape.requests.milli_gpu
+    return wanted if left is None or not each else min(wanted, max(left, 0) // each)
+
+
+def _spread_out(desk: Desk, queue: Queue, found: Seats, shape: PodShape, wanted: int) -> Iterator[tuple[int, int]]:
+    """Nodes in order and how many pods each gets, while the quota of the node's flavor lasts; charges the queue."""
+    products = desk.fleet.products
+    bills: dict[int, Bill] = {}
+    for row, fits in zip(found.rows.tolist(), found.fits.tolist(), strict=True):
+        if wanted <= 0:
+            return
+        code = int(products.codes[row])
+        bill = bills.get(code)
+        if bill is None:
+            bill = bills[code] = bill_for(queue, shape.requests, _product(desk, row))
+        count = min(wanted, fits)
+        for flavor, each in bill.flavors:
+            left = desk.ledger.headroom(queue.name, flavor)
+            if left is not None and each:
+                count = min(count, max(left, 0) // each)
+        if count:
+            desk.ledger = desk.ledger.charge(queue.name, bill, count)
+            wanted -= count
+            yield row, count
+
+
+def _offers(desk: Desk, batch: Sequence[Candidate], shape: PodShape) -> Iterator[Offer]:
+    """Every node that takes the pod and that its queue can pay for; it is counted on the best of them."""
+    queue = desk.snapshot.queues[QueueName(str(batch[0].workload.queue))]
+    listed: tuple[tuple[NodeName, int], ...] = ()
+    best, left = 0, 0
+    for candidate in batch:
+        if not _quota_count(desk, queue.name, shape, 1):
+            return
+        if not left or not _pays(desk, candidate, best):
+            found = seats(desk, candidate)
+            paid = [at for at, row in enumerate(found.rows.tolist()) if _pays(desk, candidate, row)]
+            if not paid:
+                return
+            listed = tuple((desk.room.name(int(found.rows[at])), len(paid) - i) for i, at in enumerate(paid))
+            best, left = int(found.rows[paid[0]]), int(found.fits[paid[0]])
+        left -= 1
+        desk.room.take(best, shape)
+        desk.ledger = desk.ledger.charge(queue.name, bill_for(queue, shape.requests, _product(desk, best)))
+        yield Offer(workload=candidate.workload.key, pod=candidate.pending[0].uid, nodes=listed)
+
+
+def _product(desk: Desk, row: int) -> str:
+    products = desk.fleet.products
+    code = int(products.codes[row])
+    return products.values[code] if code >= 0 else ""
+
+
+def _pays(desk: Desk, candidate: Candidate, row: int) -> bool:
+    return desk.pays_for(candidate, _product(desk, row))

@@ -1,0 +1,43 @@
+"""How amounts and resources are called when people are told about them."""
+
+from scheduler.model.resources import GPU, MIG_PREFIX, MILLI_GPU
+
+_BASE = {
+    "milli_cpu": ("CPU", 1000, "cores"),
+    "memory_bytes": ("memory", 2**30, "GiB"),
+    "ephemeral_bytes": ("ephemeral storage", 2**30, "GiB"),
+    "pods": ("pod slots", 1, "pods"),
+}
+
+
+def resource_name(resource: str) -> str:
+    """A column's resource as people call it: `GPUs`, `MIG slices 1g.10gb`, `memory`."""
+    if resource == GPU:
+        return "GPUs"
+    if resource.startswith(MIG_PREFIX):
+        return f"MIG slices {resource.removeprefix(MIG_PREFIX)}"
+    return _BASE[resource][0] if resource in _BASE else resource
+
+
+def amount(resource: str, number: int) -> str:
+    """`number` of a column's unit with a unit for people: `3 GPUs`, `12.5 GiB memory`, `2 MIG slices 1g.10gb`."""
+    if resource not in _BASE:
+        name = resource_name(resource)
+        return f"{number} {name[:-1] if number == 1 and name == 'GPUs' else name}"
+    name, divisor, unit = _BASE[resource]
+    return f"{number / divisor:.4g} {unit}" + ("" if unit in {"pods", "cores"} else f" {name}")
+
+
+def gpus(milli_gpu: int) -> str:
+    """A quota amount in GPUs: `1 GPU`, `2.286 GPUs`."""
+    return f"{milli_gpu / MILLI_GPU:.4g} GPU{'' if milli_gpu == MILLI_GPU else 's'}"
+
+
+def pods(count: int) -> str:
+    """`1 pod`, `5 pods`."""
+    return f"{count} pod{'' if count == 1 else 's'}"
+
+
+def listed(words: list[str], last: str = "and") -> str:
+    """`a, b and c`."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}"

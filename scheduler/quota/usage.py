@@ -1,0 +1,59 @@
+"""What the queues use at a snapshot's moment: members that stand, and plans being carried out."""
+
+from scheduler.model.names import QueueName, WorkloadKey
+from scheduler.model.queue import Queue
+from scheduler.model.snapshot import InFlight, Snapshot
+from scheduler.model.workload import Workload
+from scheduler.quota.tree import Bill, Ledger, bill_for
+
+KnownBills = dict[WorkloadKey, tuple[Workload, InFlight | None, Queue, Bill]]
+"""Bills of workloads, valid while workload, plan in flight and queue are the very same records."""
+
+
+def opening_ledger(snapshot: Snapshot, known: KnownBills | None = None) -> Ledger:
+    """What every queue uses before anything is planned.
+
+    A member counts where it stands, or where a plan in flight puts it, and once. `known` is filled with each workload's
+    bill and read again where nothing changed; the products of nodes must be the same as when it was filled.
+    """
+    kept: KnownBills = {} if known is None else known
+    sums: dict[QueueName, list[Bill]] = {}
+    for key, workload in snapshot.workloads.items():
+        queue = snapshot.queues.get(workload.queue) if workload.queue is not None else None
+        if queue is None:
+            continue
+        flight = snapshot.in_flight.get(key)
+        entry = kept.get(key)
+        if entry is None or entry[0] is not workload or entry[1] is not flight or entry[2] is not queue:
+            entry = (workload, flight, queue, _bill_of(snapshot, workload, flight, queue))
+            kept[key] = entry
+        if entry[3].total_milli_gpu:
+            sums.setdefault(queue.name, []).append(entry[3])
+    for key, flight in snapshot.in_flight.items():
+        if key not in snapshot.workloads and flight.queue in snapshot.queues:
+            sums.setdefault(flight.queue, []).append(Bill(flight.milli_gpu))
+    if known is not None:
+        for key in [key for key in known if key not in snapshot.workloads]:
+            del known[key]
+    return Ledger(snapshot.queues, {name: _sum(bills) for name, bills in sums.items()})
+
+
+def _bill_of(snapshot: Snapshot, workload: Workload, flight: InFlight | None, queue: Queue) -> Bill:
+    going = {} if flight is None else {a.pod: a.node for a in flight.assignments}
+    bill = Bill()
+    for pod in workload.members:
+        node = going.get(pod.uid) if pod.node is None else pod.node
+        if node is not None and not pod.deleting:
+            product = snapshot.nodes[node].product if node in snapshot.nodes else ""
+            bill = bill.plus(bill_for(queue, pod.shape.requests, product))
+    return bill
+
+
+def _sum(bills: list[Bill]) -> Bill:
+    total = 0
+    flavors: dict[str, int] = {}
+    for bill in bills:
+        total += bill.total_milli_gpu
+        for name, n in bill.flavors:
+            flavors[name] = flavors.get(name, 0) + n
+    return Bill(total, tuple(sorted(flavors.items())))

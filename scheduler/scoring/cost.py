@@ -1,0 +1,112 @@
+"""What a gang's placement costs, as one whole number; lower is better.
+
+In this order: domains used per level (outermost first), nodes used, and the free capacity of everything touched, so
+that of equal choices the fullest nodes and domains are taken and whole ones stay whole. Each of the first terms
+outweighs all that follow it together. What the gang's standing members already use is free.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from scheduler.scoring.fleet import Codes, Mask
+from scheduler.scoring.topology import Tree
+
+LARGEST = 1 << 60
+"""Costs stay below, so that sums of them fit into 64 bits."""
+
+
+class Charges(msgspec.Struct, frozen=True):
+    """The price of using a domain or a node for the first time.
+
+    `codes[i]` are domains of level i as in `Tree`, `level_weight[i]` what one of them costs beside `domain_units[i]`,
+    its free capacity; likewise for nodes. `levels` says which of the tree's levels these are: a level that divides the
+    nodes in question no further than the one outside it says nothing new and is left out.
+    `paid`: nodes of standing members.
+    """
+
+    levels: tuple[int, ...]
+    codes: tuple[Codes, ...]
+    order: Codes
+    level_weight: tuple[int, ...]
+    node_weight: int
+    units: Codes
+    domain_units: tuple[Codes, ...]
+    paid: tuple[int, ...] = ()
+
+    def parts_of(self, rows: Codes) -> tuple[int, ...]:
+        """Domains newly used per level, nodes newly used, free capacity of these: in the order of importance."""
+        new = np.setdiff1d(rows, np.array(self.paid, dtype=np.int64))
+        counts: list[int] = []
+        free = int(self.units[new].sum())
+        for codes, units in zip(self.codes, self.domain_units, strict=True):
+            touched = np.setdiff1d(codes[new], codes[list(self.paid)])
+            counts.append(len(touched))
+            free += int(units[touched].sum())
+        return (*counts, len(new), free)
+
+    def cost_of(self, rows: Codes) -> int:
+        """The cost of standing on `rows` besides the paid ones."""
+        *counts, nodes, free = self.parts_of(rows)
+        weighted = sum(weight * count for weight, count in zip(self.level_weight, counts, strict=True))
+        return weighted + self.node_weight * nodes + free
+
+
+def charges(tree: Tree, candidates: Mask, units: Codes, pods: int, paid: Sequence[int] = ()) -> Charges:
+    """Prices for a gang of `pods` that may use `candidates`; `units` is each node's free capacity.
+
+    Where the weights would not fit into 64 bits, free capacity is counted more coarsely, then inner levels are
+    left out.
+    """
+    rows = np.flatnonzero(candidates)
+    units = np.where(candidates, np.maximum(units, 0), 0)
+    kept: list[int] = []
+    sizes: list[int] = []
+    for i, codes in enumerate(tree.codes):
+        size = len(np.unique(codes[rows]))
+        if size > (sizes[-1] if sizes else 1) and size < len(rows):
+            kept.append(i)
+            sizes.append(size)
+    while True:
+        weights = _weights(sizes, len(rows), int(units.sum()), pods)
+        if weights[0] * (min(sizes[0] if sizes else len(rows), pods) + 1) < LARGEST:
+            break
+        if units.any():
+            units = units >> 1
+        else:
+            kept.pop()
+            sizes.pop()
+    codes_kept = tuple(tree.codes[i] for i in kept)
+    totals = tuple(_totals(codes, units) for codes in codes_kept)
+    *level_weight, node_weight = weights
+    return Charges(
+        levels=tuple(kept),
+        codes=codes_kept,
+        order=tree.order,
+        level_weight=tuple(level_weight),
+        node_weight=node_weight,
+        units=units,
+        domain_units=totals,
+        paid=tuple(sorted(set(paid))),
+    )
+
+
+def fewest(capacities: Codes, pods: int) -> int:
+    """The fewest of `capacities` that hold `pods` together; one more than there are where all are too few."""
+    if pods <= 0:
+        return 0
+    filled = np.cumsum(np.sort(capacities)[::-1])
+    return int(np.searchsorted(filled, pods)) + 1
+
+
+def _weights(sizes: Sequence[int], nodes: int, units: int, pods: int) -> list[int]:
+    """Weights of the levels and of a node, each larger than all that follows can sum to."""
+    weights = [units * (len(sizes) + 1) + 1]
+    for inner in reversed([*sizes, nodes][1:] if sizes else []):
+        weights.insert(0, weights[0] * (min(inner, pods) + 1))
+    return weights
+
+
+def _totals(codes: Codes, units: Codes) -> Codes:
+    return np.bincount(codes, weights=units).astype(np.int64)

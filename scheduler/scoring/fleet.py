@@ -1,0 +1,114 @@
+"""What of the nodes changes rarely, as columns: labels, hard taints, products. One row a node, as in the snapshot."""
+
+from collections.abc import Callable, Hashable, Iterable
+from typing import TypeVar, cast
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from scheduler.model.names import NodeName
+from scheduler.model.node import Node, Taint
+from scheduler.model.snapshot import Snapshot
+
+Codes = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+Value = TypeVar("Value")
+
+REMEMBERED = 1024
+"""Masks and tables kept for one fleet; all are dropped when there are more. Only speed depends on it."""
+
+
+class Column(msgspec.Struct, frozen=True):
+    """A value of every node: `values[codes[row]]`, and code -1 where the node has none. `values` are sorted."""
+
+    codes: Codes
+    values: tuple[str, ...]
+
+    def index_of(self, value: str) -> int | None:
+        """The code of `value`; None where no node has it."""
+        low, high = 0, len(self.values)
+        while low < high:
+            middle = (low + high) // 2
+            if self.values[middle] < value:
+                low = middle + 1
+            else:
+                high = middle
+        return low if low < len(self.values) and self.values[low] == value else None
+
+
+class Fleet:
+    """Labels, taints and products of a snapshot's nodes as columns, made when first asked for and then remembered.
+
+    A fleet is the same for all snapshots with equal `static_generation`; it holds nothing that depends on use.
+    """
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.generation = snapshot.static_generation
+        self.names = snapshot.columns.names
+        self.row_of = snapshot.columns.row_of
+        self._nodes: tuple[Node, ...] = tuple(snapshot.nodes[name] for name in self.names)
+        self._labels: dict[str, Column] = {}
+        self._products: Column | None = None
+        self._taints: tuple[Codes, tuple[tuple[Taint, ...], ...]] | None = None
+        self._remembered: dict[Hashable, object] = {}
+
+    def __len__(self) -> int:
+        """How many nodes there are."""
+        return len(self.names)
+
+    def is_of(self, snapshot: Snapshot) -> bool:
+        """Whether this fleet is that of `snapshot`."""
+        same = self.names is snapshot.columns.names or self.names == snapshot.columns.names
+        return self.generation == snapshot.static_generation and same
+
+    def label(self, key: str) -> Column:
+        """The values of the label `key`."""
+        column = self._labels.get(key)
+        if column is None:
+            column = _column(node.labels.get(key) for node in self._nodes)
+            self._labels[key] = column
+        return column
+
+    @property
+    def products(self) -> Column:
+        """The GPU products; nodes without GPUs have none."""
+        if self._products is None:
+            self._products = _column(node.product or None for node in self._nodes)
+        return self._products
+
+    @property
+    def hard_taints(self) -> tuple[Codes, tuple[tuple[Taint, ...], ...]]:
+        """A code per node, and for each code the taints that keep pods off (`NoSchedule`, `NoExecute`)."""
+        if self._taints is None:
+            known: dict[tuple[Taint, ...], int] = {}
+            codes = np.empty(len(self._nodes), dtype=np.int64)
+            for row, node in enumerate(self._nodes):
+                hard = tuple(t for t in node.taints if t.effect != "PreferNoSchedule") if node.taints else ()
+                codes[row] = known.setdefault(hard, len(known))
+            self._taints = (codes, tuple(known))
+        return self._taints
+
+    def rows(self, names: Iterable[NodeName]) -> list[int]:
+        """The rows of those `names` that are in the fleet, ascending."""
+        return sorted(self.row_of[name] for name in names if name in self.row_of)
+
+    def remember(self, key: Hashable, make: Callable[[], Value]) -> Value:
+        """`make()`, or what it gave when it was first asked for under `key`."""
+        found = self._remembered.get(key)
+        if found is None:
+            if len(self._remembered) >= REMEMBERED:
+                self._remembered.clear()
+            found = make()
+            self._remembered[key] = found
+        # A key is used for one kind of value only.
+        return cast("Value", found)
+
+
+def _column(values: Iterable[str | None]) -> Column:
+    listed = list(values)
+    distinct = tuple(sorted({value for value in listed if value is not None}))
+    code_of = {value: code for code, value in enumerate(distinct)}
+    codes = np.fromiter((-1 if v is None else code_of[v] for v in listed), dtype=np.int64, count=len(listed))
+    codes.setflags(write=False)
+    return Column(codes, distinct)

@@ -1,0 +1,43 @@
+"""What is asked for a gang, and what an answer looks like."""
+
+import msgspec
+
+from scheduler.model.node import TopologyLevel
+from scheduler.model.plan import DomainUse, Proof
+from scheduler.model.workload import PodShape
+from scheduler.scoring.fleet import Codes, Mask
+
+
+class Ask(msgspec.Struct, frozen=True, kw_only=True):
+    """Room for all of `groups` together: shapes, largest first, and how many pods of each.
+
+    `allowed`: the nodes that may be used; None allows all. `standing`: rows of members that stand already.
+    `required`: all members, standing ones included, in one domain of this level. `preferred` adds its level to those
+    whose domains are counted. `topology`: the cluster's levels, outermost first.
+    """
+
+    groups: tuple[tuple[PodShape, int], ...]
+    topology: tuple[TopologyLevel, ...] = ()
+    required: TopologyLevel | None = None
+    preferred: TopologyLevel | None = None
+    standing: tuple[int, ...] = ()
+    allowed: Mask | None = None
+
+    @property
+    def pods(self) -> int:
+        """How many pods are asked room for."""
+        return sum(count for _, count in self.groups)
+
+
+class Layout(msgspec.Struct, frozen=True, kw_only=True):
+    """For each group of an ask the rows to use and how many pods on each, in the order in which ranks are laid out."""
+
+    groups: tuple[tuple[Codes, Codes], ...]
+    proof: Proof
+    spread: tuple[DomainUse, ...] = ()
+
+
+def size_of(shape: PodShape) -> tuple[int, int, int, int]:
+    """How large a pod is: whole GPUs, then quota charge (MIG slices), CPU, memory."""
+    requests = shape.requests
+    return requests.gpus, requests.milli_gpu, requests.milli_cpu, requests.memory_bytes

@@ -1,0 +1,140 @@
+"""An ask made ready for packing: capacity per node and group, domains, prices."""
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from scheduler.model.node import NODE_LEVEL
+from scheduler.model.plan import DomainUse
+from scheduler.model.resources import GPU
+from scheduler.model.snapshot import IntTable
+from scheduler.model.workload import PodShape
+from scheduler.scoring.cost import Charges, charges, fewest
+from scheduler.scoring.filters import model_mask
+from scheduler.scoring.fleet import Codes, Mask
+from scheduler.scoring.gang import Ask
+from scheduler.scoring.room import Room
+from scheduler.scoring.topology import NO_DOMAIN, PRODUCT_LEVEL, domains, levels_for, tree
+
+WHOLE_CPU_NODE = 1000
+"""Fragmentation of nodes without devices is counted in pods of the largest shape, at most this many a node."""
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """`fits[g][row]`: pods of group g that a node takes, 0 where it may not be used.
+
+    `required`: the domain of each node at the required level, all of them large enough for each group by itself;
+    None where nothing is required. `choices`: masks of nodes of which one has to hold all pods with devices (a GPU
+    model each); None where it does not matter.
+    """
+
+    ask: Ask
+    fits: tuple[Codes, ...]
+    charges: Charges
+    required: Codes | None
+    choices: tuple[Mask | None, ...]
+
+
+def prepare(room: Room, ask: Ask) -> Problem | None:
+    """The problem that `ask` poses in `room`; None where it is plain that there is no answer."""
+    fits = usable(room, ask)
+    choices = model_choices(room, [shape for shape, _ in ask.groups], ask.standing)
+    required = None
+    if ask.required is not None:
+        required = domains(room.fleet, ask.required).codes
+        fits = _in_large_domains(fits, required, ask)
+    if any(int(f.sum()) < count for f, (_, count) in zip(fits, ask.groups, strict=True)) or not choices:
+        return None
+    candidates = np.logical_or.reduce([f > 0 for f in fits])
+    levels = levels_for(room.fleet, ask.topology, ask.required, ask.preferred)
+    if ask.groups[0][0].requests.gpus:
+        at = 0 if ask.required is None else 1
+        levels = (*levels[:at], PRODUCT_LEVEL, *levels[at:])
+    prices = charges(tree(room.fleet, levels), candidates, _units(room, ask, fits), ask.pods, ask.standing)
+    return Problem(ask, fits, prices, required, choices)
+
+
+def usable(room: Room, ask: Ask, more: IntTable | None = None) -> tuple[Codes, ...]:
+    """Pods of each group that each allowed node takes; a required level rules out nodes outside its domains.
+
+    `more`: amounts that are to count as free as well.
+    """
+    views = [room.view(shape) for shape, _ in ask.groups]
+    return _allowed(room, ask, [v.fits if more is None else v.fits_with(more) for v in views])
+
+
+def emptied(room: Room, ask: Ask) -> tuple[Codes, ...]:
+    """As `usable`, if nothing stood on any node."""
+    return _allowed(room, ask, [room.view(shape).when_empty for shape, _ in ask.groups])
+
+
+def held_by(codes: Codes, fits: Codes) -> Codes:
+    """How many pods each domain takes; nodes in no domain are left out."""
+    inside = codes != NO_DOMAIN
+    return np.bincount(codes[inside], weights=fits[inside], minlength=1).astype(np.int64)
+
+
+def _allowed(room: Room, ask: Ask, fits: Sequence[Codes]) -> tuple[Codes, ...]:
+    mask = ask.allowed
+    if ask.required is not None:
+        codes = domains(room.fleet, ask.required).codes
+        inside = codes != NO_DOMAIN
+        if ask.standing:
+            own = codes[list(ask.standing)]
+            inside = inside & (codes == own[0]) if (own == own[0]).all() else np.zeros_like(inside)
+        mask = inside if mask is None else mask & inside
+    return tuple(f.copy() if mask is None else np.where(mask, f, 0) for f in fits)
+
+
+def model_choices(room: Room, shapes: Sequence[PodShape], standing: Sequence[int]) -> tuple[Mask | None, ...]:
+    """Where pods accept several GPU models, the nodes of each model that all accept: the gang gets one of them.
+
+    Standing members settle it. Shapes that name one model, or none, take no part in the choice.
+    """
+    lists = [s.models for s in shapes if s.requests.wants_devices and len(s.models) > 1]
+    if not lists:
+        return (None,)
+    shared = [m for m in dict.fromkeys(lists[0]) if all(m in other for other in lists[1:])]
+    masks = [model_mask(room.fleet, [m]) for m in shared]
+    products = room.fleet.products.codes
+    settled = [row for row in standing if products[row] != NO_DOMAIN]
+    return tuple(mask for mask in masks if mask[settled].all())
+
+
+def spread(room: Room, ask: Ask, fits: Sequence[Codes], rows: Codes) -> tuple[DomainUse, ...]:
+    """Domains used per level by the gang on `rows` and its standing members, and the fewest that could hold it."""
+    standing = np.array(ask.standing, dtype=np.int64)
+    everyone = np.union1d(rows, standing)
+    uses: list[DomainUse] = []
+    levels = dict.fromkeys([*ask.topology, *(x for x in (ask.required, ask.preferred) if x), NODE_LEVEL])
+    for level in levels:
+        codes = domains(room.fleet, level).codes
+        # A node in no domain is counted by itself.
+        codes = np.where(codes == NO_DOMAIN, codes.max(initial=0) + 1 + np.arange(len(codes)), codes)
+        stands = np.unique(codes[standing])
+        more = 0
+        for f, (_, count) in zip(fits, ask.groups, strict=True):
+            holds = np.bincount(codes, weights=f).astype(np.int64)
+            inside = int(holds[stands].sum())
+            holds[stands] = 0
+            more = max(more, fewest(np.minimum(holds, count), count - inside))
+        uses.append(DomainUse(level=level.name, used=len(np.unique(codes[everyone])), fewest=len(stands) + more))
+    return tuple(uses)
+
+
+def _in_large_domains(fits: tuple[Codes, ...], required: Codes, ask: Ask) -> tuple[Codes, ...]:
+    """`fits` with nothing left in domains that are too small for any of the groups."""
+    large = required != NO_DOMAIN
+    for f, (_, count) in zip(fits, ask.groups, strict=True):
+        large &= held_by(required, np.minimum(f, count))[required] >= count
+    return tuple(np.where(large, f, 0) for f in fits)
+
+
+def _units(room: Room, ask: Ask, fits: Sequence[Codes]) -> Codes:
+    """Free capacity per node as fragmentation counts it: GPUs, else the first device asked for, else pods."""
+    names = [name for shape, _ in ask.groups for name, _ in shape.requests.extended]
+    column = room.column(GPU if GPU in names else names[0]) if names else None
+    if column is None:
+        return np.minimum(fits[0], WHOLE_CPU_NODE)
+    return np.maximum(room.free[:, column], 0)

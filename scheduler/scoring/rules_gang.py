@@ -1,0 +1,60 @@
+"""What the placement of one workload has to keep, for the checker: all or nothing, one domain, one model."""
+
+from collections.abc import Sequence
+
+from scheduler.model.names import NodeName
+from scheduler.model.plan import Assignment
+from scheduler.model.snapshot import Snapshot
+from scheduler.model.workload import Pod, Workload
+from scheduler.scoring.rules_node import is_model
+
+
+def broken_gang(snapshot: Snapshot, workload: Workload, assignments: Sequence[Assignment]) -> list[str]:
+    """Every rule of gangs that `assignments` break for `workload`."""
+    pending = {pod.uid: pod for pod in workload.pending}
+    broken = [f"{workload.key}: {a.pod} is placed but does not wait" for a in assignments if a.pod not in pending]
+    if len({a.pod for a in assignments}) < len(assignments):
+        broken.append(f"{workload.key}: a pod is placed twice")
+    if not assignments:
+        broken.append(f"{workload.key}: admitted without a pod")
+    standing = [(pod, pod.node) for pod in workload.placed if pod.node is not None]
+    new = [(pending[a.pod], a.node) for a in assignments if a.pod in pending]
+    together = len(standing) + len({pod.uid for pod, _ in new})
+    if together < workload.min_member:
+        broken.append(f"{workload.key}: {together} of at least {workload.min_member} pods would stand")
+    if workload.problems or any(pod.problems or pod.foreign_gates for pod, _ in new):
+        broken.append(f"{workload.key}: admitted though it has problems or gates of others")
+    everyone = [*standing, *new]
+    return [*broken, *_broken_topology(snapshot, workload, everyone), *_broken_models(snapshot, workload, everyone)]
+
+
+def _broken_topology(snapshot: Snapshot, workload: Workload, everyone: Sequence[tuple[Pod, NodeName]]) -> list[str]:
+    wanted = workload.topology_required
+    if wanted is None:
+        return []
+    labels = {level.name: level.label for level in snapshot.topology}
+    places: set[str | None] = set()
+    for _, name in everyone:
+        node = snapshot.nodes.get(name)
+        if wanted in {"node", "kubernetes.io/hostname"} and wanted not in labels:
+            places.add(name)
+        else:
+            places.add(None if node is None else node.labels.get(labels.get(wanted, wanted)))
+    if None in places:
+        return [f"{workload.key}: a node lacks the required level {wanted}"]
+    return [f"{workload.key}: {len(places)} domains of {wanted}, one required"] if len(places) > 1 else []
+
+
+def _broken_models(snapshot: Snapshot, workload: Workload, everyone: Sequence[tuple[Pod, NodeName]]) -> list[str]:
+    """A gang that accepts several GPU models gets one of them for all pods that do."""
+    choosy = [
+        (set(pod.shape.models), snapshot.nodes[name].product)
+        for pod, name in everyone
+        if len(pod.shape.models) > 1 and pod.shape.requests.wants_devices and name in snapshot.nodes
+    ]
+    if not choosy:
+        return []
+    shared = [model for model in sorted(choosy[0][0]) if all(model in models for models, _ in choosy)]
+    if any(all(is_model(model, product) for _, product in choosy) for model in shared):
+        return []
+    return [f"{workload.key}: its pods stand on several GPU models"]
