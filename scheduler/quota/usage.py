@@ -39,6 +39,9 @@ def opening_ledger(snapshot: Snapshot, known: KnownBills | None = None) -> Ledge
 
 
 def _bill_of(snapshot: Snapshot, workload: Workload, flight: InFlight | None, queue: Queue) -> Bill:
+    if flight is not None and not flight.assignments:
+        # An offer: where the pod will go is not known yet.
+        return Bill(flight.milli_gpu)
     going = {} if flight is None else {a.pod: a.node for a in flight.assignments}
     bill = Bill()
     for pod in workload.members:

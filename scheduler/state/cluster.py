@@ -253,15 +253,17 @@ class ClusterState:
         for uid in kept:
             self._stand(uid, self._groups.key(uid))
         self._flights_changed = True
-        return changed or bool(kept)
+        return changed or bool(kept) or not reserved.assignments
 
     def _release(self, workload: WorkloadKey) -> bool:
         left = self._flights.give_up(workload)
+        if left is None:
+            return False
         for assignment in left:
             self._nodes.release(assignment)
             self._stand(assignment.pod, self._groups.key(assignment.pod))
-        self._flights_changed = self._flights_changed or bool(left)
-        return bool(left)
+        self._flights_changed = True
+        return True
 
     def _end_flight(self, uid: PodUid, gone: Pod | None = None) -> None:
         assignment = self._flights.of_pod(uid)

@@ -19,9 +19,12 @@ class FlightBook:
         self._by_pod: dict[PodUid, tuple[WorkloadKey, Assignment]] = {}
 
     def start(self, reserved: Reserved, assignments: Iterable[Assignment], milli_gpu: int) -> None:
-        """A plan starts with those of its assignments that still mean something; none of its pods is in flight."""
+        """A plan starts with those of its assignments that still mean something; none of its pods is in flight.
+
+        An offer has no assignments from the start: it holds quota alone, and lasts until it is given up.
+        """
         kept = tuple(assignments)
-        if not kept:
+        if reserved.assignments and not kept:
             return
         self._flights[reserved.workload] = InFlight(
             workload=reserved.workload,
@@ -50,11 +53,11 @@ class FlightBook:
         else:
             del self._flights[workload]
 
-    def give_up(self, workload: WorkloadKey) -> tuple[Assignment, ...]:
-        """The reservation ended; the assignments that were left."""
+    def give_up(self, workload: WorkloadKey) -> tuple[Assignment, ...] | None:
+        """The reservation ended; the assignments that were left. None where there was no reservation."""
         flight = self._flights.pop(workload, None)
         if flight is None:
-            return ()
+            return None
         for assignment in flight.assignments:
             del self._by_pod[assignment.pod]
         return flight.assignments

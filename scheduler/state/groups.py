@@ -19,6 +19,7 @@ class GroupBook:
         self._members: dict[WorkloadKey, dict[PodUid, Pod]] = {}
         self._key_of: dict[PodUid, WorkloadKey] = {}
         self._jobs: dict[str, JobSeen] = {}
+        self._ended_jobs: set[str] = set()
         self._owned: dict[str, set[PodUid]] = {}
         self._queues: dict[QueueName, Queue] = {}
         self._finder = QueueFinder({})
@@ -71,18 +72,29 @@ class GroupBook:
             owned.discard(pod.uid)
             if not owned:
                 del self._owned[pod.owner_uid]
+                if pod.owner_uid in self._ended_jobs:
+                    self._ended_jobs.discard(pod.owner_uid)
+                    self._jobs.pop(pod.owner_uid, None)
 
     # Jobs
 
     def see_job(self, job: JobSeen) -> bool:
         """A Job as it is now; whether that is news. Its pods have to be put again."""
+        self._ended_jobs.discard(job.uid)
         if self._jobs.get(job.uid) == job:
             return False
         self._jobs[job.uid] = job
         return True
 
     def forget_job(self, uid: str) -> bool:
-        """A Job is gone; whether it was known. Its pods have to be put again."""
+        """A Job is gone; whether that is news. Its pods have to be put again.
+
+        As long as any of its pods is there, its word on them holds: they are about to be deleted, and must not start
+        one by one meanwhile.
+        """
+        if uid in self._owned:
+            self._ended_jobs.add(uid)
+            return False
         return self._jobs.pop(uid, None) is not None
 
     def job_known(self, uid: str) -> bool:
@@ -158,6 +170,6 @@ class GroupBook:
 
     def facts(self) -> Iterator[JobSeen | Queue | NodeRefused]:
         """Everything known beside the pods."""
-        yield from self._jobs.values()
+        yield from (job for uid, job in self._jobs.items() if uid not in self._ended_jobs)
         yield from self._queues.values()
         yield from self._refusals.facts()

@@ -262,8 +262,20 @@ def test_a_marked_job_makes_its_pods_a_gang_whichever_is_seen_first() -> None:
     assert (workload.size, workload.queue, workload.problems) == (2, "default", ())
     assert used(state.snapshot(), "n1", "milli_cpu") == 0
     assert content(state.snapshot()) == content(state_of(node(), queue(), marked, worker, launcher).snapshot())
+
+
+def test_the_pods_of_a_deleted_job_stay_a_gang_to_their_end() -> None:
+    first, second = pod("v", owner_uid="j", index=0), pod("w", owner_uid="j", index=1)
+    marked = job(completions=2, gang=GangClaim(name="g"), queue=QueueName("default"))
+    state = state_of(node(), queue(), first, second, marked)
+    before = content(state.snapshot())
     state.apply(JobGone(uid="j"))
-    assert content(state.snapshot()) == content(state_of(node(), queue(), launcher, worker).snapshot())
+    assert content(state.snapshot()) == before
+    for left in (first, second):
+        state.apply(PodGone(uid=left.uid))
+    again = pod("x", owner_uid="j")
+    state.apply(PodSeen(pod=again))
+    assert content(state.snapshot()) == content(state_of(node(), queue(), again).snapshot())
 
 
 def test_a_change_of_queues_reaches_the_workloads_that_it_concerns() -> None:
