@@ -29,11 +29,14 @@ class Write(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Trap(msgspec.Struct, frozen=True, kw_only=True):
-    """Spring at the plan's write number `index` (from 1): before it is sent on, or after the API server answered it."""
+    """Spring when the API server answered the plan's write number `index`, counted from 1.
+
+    `cuts`: whoever writes does not get that answer, and nothing of theirs passes any more.
+    """
 
     index: int
-    when: Literal["before", "after"]
     spring: Callable[[], None]
+    cuts: bool
 
 
 def kind_of(method: str, path: str, body: bytes) -> WriteKind | None:
@@ -65,7 +68,7 @@ class ApiProxy:
         self._runner: web.AppRunner | None = None
         self._trap: Trap | None = None
         self._count = 0
-        self._cut = False
+        self._cut = self._sprung = False
         self.writes: list[Write] = []
         self.port = 0
 
@@ -106,16 +109,12 @@ class ApiProxy:
         """Wait for a write from here on; the count of plan writes begins anew. Also mends a cut line."""
         self._trap = trap
         self._count = 0
-        self._cut = False
-
-    def cut(self) -> None:
-        """Nothing passes any more until the next `set_trap`."""
-        self._cut = True
+        self._cut = self._sprung = False
 
     @property
     def sprung(self) -> bool:
         """Whether the trap has sprung."""
-        return self._cut
+        return self._sprung
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
@@ -125,17 +124,15 @@ class ApiProxy:
         async with self._one:
             self._count += 1
             index, trap = self._count, self._trap
-            if trap is not None and trap.index == index and trap.when == "before":
-                self._spring(trap)
             response = await self._pass_on(request, body, kind)
-            if trap is not None and trap.index == index and trap.when == "after":
-                self._spring(trap)
-                _hang_up(request)
+            if trap is not None and trap.index == index:
+                self._cut = trap.cuts
+                # In a thread: some springs wait for their victim's end.
+                await asyncio.to_thread(trap.spring)
+                self._sprung = True
+                if trap.cuts:
+                    _hang_up(request)
             return response
-
-    def _spring(self, trap: Trap) -> None:
-        self._cut = True
-        trap.spring()
 
     async def _pass_on(self, request: web.Request, body: bytes, kind: WriteKind | None) -> web.StreamResponse:
         if self._cut:

@@ -1,0 +1,42 @@
+"""kill -9 of the service after each single write of a gang's plan: whoever comes next finishes it."""
+
+import pytest
+
+from tests.cluster.harness.apiproxy import ApiProxy, Trap
+from tests.cluster.harness.lab import Lab
+from tests.cluster.harness.objects import gang_job
+from tests.cluster.harness.replica import Replica
+
+pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster-2")]
+
+PODS = 4
+CASES = [
+    # nominate and ungate and bind each pod
+    *(pytest.param("always", index, id=f"nominating, write {index} of {3 * PODS}") for index in range(1, 3 * PODS + 1)),
+    # ungate and bind each pod
+    *(pytest.param("never", index, id=f"write {index} of {2 * PODS}") for index in range(1, 2 * PODS + 1)),
+]
+
+
+def killed_after(lab: Lab, replica: Replica, proxy: ApiProxy, index: int) -> None:
+    """Give the service a gang, and kill it once the API server has taken write number `index`."""
+    proxy.set_trap(Trap(index=index, spring=replica.kill, cuts=True))
+    lab.create(gang_job("gang", pods=PODS, gpus=8))
+    lab.eventually(f"write {index} of the plan took place", lambda: proxy.sprung)
+    lab.eventually("the service is dead", lambda: not replica.alive)
+
+
+@pytest.mark.parametrize(("nominate", "index"), CASES)
+def test_the_gang_ends_whole_and_no_gpu_is_leaked(lab: Lab, nominate: str, index: int) -> None:
+    lab.h100(PODS)
+    replica, proxy = lab.start_behind_proxy(nominate=nominate)
+    killed_after(lab, replica, proxy, index)
+    proxy.set_trap(None)
+    lab.start(replica)
+    lab.bound_whole("gang-", PODS)
+    lab.check()
+    # All GPUs are held by the gang; once it is gone all are free again, for kube-scheduler as well as for us.
+    lab.delete_job("gang")
+    lab.create(gang_job("next", pods=PODS, gpus=8))
+    lab.bound_whole("next-", PODS)
+    lab.check()
