@@ -1,6 +1,7 @@
 """All plans on their way: starts them, tells them what happens to their pods and nodes, and settles how they end."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, NamedTuple, assert_never
 
@@ -35,6 +36,12 @@ class Clocks(NamedTuple):
     scheduler_seen_s: Callable[[], float]
 
 
+FREE_TRIES = 3
+"""Plans of a workload that nodes may refuse in a row before it has to rest."""
+
+LONGEST_REST_S = 60.0
+
+
 class _Offering(msgspec.Struct, frozen=True, kw_only=True):
     workload: WorkloadKey
     pod: PodRef
@@ -43,7 +50,7 @@ class _Offering(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Committer:
-    """The plans on their way. Lives on the service's event loop; `apply` is the one way to change the state."""
+    """The plans on their way. Lives on the service's event loop; `wake` makes the planner look again."""
 
     def __init__(
         self,
@@ -51,26 +58,32 @@ class Committer:
         effects: Effects,
         board: Board,
         limits: CommitLimits,
-        apply: Callable[[Event], None],
         state: ClusterState,
         clocks: Clocks,
+        wake: Callable[[], None],
         ended: Callable[[WorkloadKey, CarryResult], None] = lambda _key, _result: None,
     ) -> None:
         self._effects = effects
         self._board = board
         self._limits = limits
-        self._apply = apply
         self._state = state
         self._clocks = clocks
+        self._wake = wake
         self._ended = ended
         self._carries: dict[PodUid, Carry] = {}
         self._offers: dict[PodUid, _Offering] = {}
+        self._refusals: Counter[WorkloadKey] = Counter()
+        self._resting: dict[WorkloadKey, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def under_way(self) -> int:
         """How many plans and offers are on their way."""
         return len(self._tasks) + len(self._offers)
+
+    def rests(self, workload: WorkloadKey) -> bool:
+        """Whether kube-scheduler refused plans of the workload so often that the next one has to wait a while."""
+        return workload in self._resting
 
     def admit(self, decision: Admit, workload: Workload, *, nominate: bool, plan_name: str) -> None:
         """Start to carry an admission out."""
@@ -114,10 +127,22 @@ class Committer:
         if (offering := self._offers.get(uid)) is not None:
             if node not in offering.nodes:
                 return f"{node} was not offered to {pod.namespace}/{pod.name}"
+            if not self._has_room(uid, node):
+                return f"{node} is planned for others"
             return await bind_for_good(self._effects, pod, node)
         if self._board.get(uid) is not None or self._state.workload_of(uid) is not None:
             return f"{pod.namespace}/{pod.name} has no plan"
         return await bind_for_good(self._effects, pod, node)
+
+    def _has_room(self, uid: PodUid, node: NodeName) -> bool:
+        """Whether what plans on their way leave of the node is enough for the pod."""
+        pod, snapshot = self._state.pod(uid), self._state.snapshot()
+        columns = snapshot.columns
+        row = columns.row_of.get(node)
+        if pod is None or row is None:
+            return False
+        free = dict(zip(columns.resources, columns.free[row].tolist(), strict=True))
+        return all(free.get(name, 0) >= count for name, count in pod.shape.requests.extended)
 
     def node_refused(self, uid: PodUid, node: NodeName) -> None:
         """kube-scheduler would not take the planned node of a pod."""
@@ -164,6 +189,10 @@ class Committer:
             self._withdraw_offer(uid)
         self._board.close()
 
+    def _apply(self, event: Event) -> None:
+        self._state.apply(event)
+        self._wake()
+
     def _reserve(self, workload: Workload, assignments: tuple[Assignment, ...]) -> Reserved:
         reservation = Reserved(
             workload=workload.key,
@@ -189,8 +218,10 @@ class Committer:
                 del self._carries[uid]
         match result:
             case Bound():
-                pass
+                del self._refusals[carry.workload]
             case Withdrawn(refused=refused):
+                if refused:
+                    self._rest(carry.workload)
                 self._board.withdraw(carry.members, carry.workload)
                 self._apply(Released(workload=carry.workload))
                 until_s = self._clocks.now_s() + round(self._limits.refusal_memory_s)
@@ -206,6 +237,17 @@ class Committer:
             case _:
                 assert_never(result)
         self._ended(carry.workload, result)
+
+    def _rest(self, workload: WorkloadKey) -> None:
+        self._refusals[workload] += 1
+        surplus = self._refusals[workload] - FREE_TRIES
+        if surplus > 0:
+            rest_s = min(2.0 ** (surplus - 1), LONGEST_REST_S)
+            self._resting[workload] = asyncio.get_running_loop().call_later(rest_s, self._rested, workload)
+
+    def _rested(self, workload: WorkloadKey) -> None:
+        del self._resting[workload]
+        self._wake()
 
     async def _let_go(self, pod: Pod, plan_name: str) -> None:
         if pod.gated:

@@ -92,7 +92,9 @@ class PlannerLoop:
                 case RollBack():
                     self._listener.roll_back(decision, workload)
                 case Admit():
-                    if self._still_stands(a.pod for a in decision.placement.assignments):
+                    if not self._committer.rests(workload.key) and self._still_stands(
+                        a.pod for a in decision.placement.assignments
+                    ):
                         self._committer.admit(decision, workload, nominate=nominate, plan_name=_name(snapshot))
                 case Offer():
                     if self._still_stands((decision.pod,)):

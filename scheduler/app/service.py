@@ -1,7 +1,6 @@
 """The running service, the only module that knows all parts: watches feed the state; the leader plans and writes."""
 
 import asyncio
-import contextlib
 import os
 import random
 import socket
@@ -104,9 +103,9 @@ class Service:
                 refusal_memory_s=settings.refusal_memory_s,
                 offer_timeout_s=settings.offer_timeout_s,
             ),
-            apply=self._apply_own,
             state=self._state,
             clocks=Clocks(now_s=_now_s, scheduler_seen_s=lambda: self._guard.asked_s),
+            wake=self._wake_planner,
             ended=self._reporter.ended,
         )
         self._planner = PlannerLoop(
@@ -131,7 +130,6 @@ class Service:
             for kind in self._kinds
         ]
         self._auditor = Auditor(api, self._state, self._kinds, self._telemetry)
-        self._leading: list[asyncio.Task[None]] = []
 
     @classmethod
     async def connect(cls, kubeconfig: Path | None, settings: Settings, addresses: Addresses) -> Self:
@@ -165,9 +163,9 @@ class Service:
             if not stop.is_set():
                 snapshot = self._state.snapshot()
                 log.info("synced", nodes=len(snapshot.nodes), workloads=len(snapshot.workloads))
-                self._leadership.on_change = self._lead_or_follow
                 tasks += [
                     asyncio.ensure_future(self._leadership.run()),
+                    asyncio.ensure_future(self._lead()),
                     asyncio.ensure_future(self._teller.run()),
                     asyncio.ensure_future(self._reporter.run()),
                     asyncio.ensure_future(self._auditor.run(self._settings.audit_period_s)),
@@ -177,11 +175,10 @@ class Service:
         finally:
             log.info("stopping")
             await server.stop()
-            await self._follow()
-            await self._leadership.release()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await self._leadership.release()
             await self._api.close()
 
     async def _bind(self, request: BindRequest) -> str | None:
@@ -193,6 +190,9 @@ class Service:
     async def _audit_page(self) -> bytes:
         audit = asyncio.run_coroutine_threadsafe(self._auditor.audit(), self._loop)
         return msgspec.json.encode(await asyncio.wrap_future(audit))
+
+    def _wake_planner(self) -> None:
+        self._planner.wake()
 
     def _leads(self) -> bool:
         return self._leadership.writable
@@ -215,28 +215,21 @@ class Service:
     def _counted(self, kind: str) -> "_Counted":
         return _Counted(self._intake, self._telemetry, kind)
 
-    def _apply_own(self, event: Event) -> None:
-        self._state.apply(event)
-        self._planner.wake()
-
-    def _lead_or_follow(self, leads: bool) -> None:  # noqa: FBT001  the callback's one argument
-        self._telemetry.put(LEADER, float(leads))
-        if leads:
+    async def _lead(self) -> None:
+        """Plan whenever this replica leads, and end all that is on its way whenever it does not any more."""
+        while True:
+            await self._leadership.leads.wait()
             log.info("leading")
-            self._leading = [asyncio.ensure_future(self._planner.run())]
-            self._leading[0].add_done_callback(_report_crash)
-            self._planner.wake()
-        else:
-            log.warning("not leading any more")
-            task = asyncio.ensure_future(self._follow())
-            task.add_done_callback(_report_crash)
-
-    async def _follow(self) -> None:
-        tasks, self._leading = self._leading, []
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self._committer.stop()
+            self._telemetry.put(LEADER, 1.0)
+            planning = asyncio.ensure_future(self._planner.run())
+            try:
+                await self._leadership.follows.wait()
+                log.warning("not leading any more")
+            finally:
+                self._telemetry.put(LEADER, 0.0)
+                planning.cancel()
+                await asyncio.gather(planning, return_exceptions=True)
+                await self._committer.stop()
 
     async def _tick(self) -> None:
         while True:
@@ -271,10 +264,3 @@ async def _first(stop: asyncio.Event, *others: asyncio.Future[Any]) -> None:
             task.result()
     finally:
         stopped.cancel()
-
-
-def _report_crash(task: asyncio.Task[None]) -> None:
-    with contextlib.suppress(asyncio.CancelledError):
-        error = task.exception()
-        if error is not None:
-            log.error("a part of the service ended", error, part=task.get_coro())

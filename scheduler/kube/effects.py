@@ -216,8 +216,18 @@ class Effects:
         except ApiUnreachableError as err:
             return Unreachable(message=str(err))
         except ApiRefusedError as err:
-            if err.status == 404 or (err.status == 409 and "uid" in err.message.lower()):
+            if err.status == 404 or _is_namesake(err):
                 return Gone()
             passing = err.status in (409, 429) or err.status >= 500
             return Refused(status=err.status, message=err.message, passing=passing)
         return Done()
+
+
+def _is_namesake(err: ApiRefusedError) -> bool:
+    """Whether the write met another pod of the same name.
+
+    A patch with another uid is 422 "metadata.uid: … field is immutable"; binding and eviction answer 409 naming the UID.
+    """
+    if err.status == 422:
+        return "metadata.uid" in err.message
+    return err.status == 409 and "uid" in err.message.lower()

@@ -77,8 +77,11 @@ class Leadership:
         self._renewed_s: float | None = None
         self._observed: tuple[str | None, str | None] = (None, None)
         self._observed_s = monotonic_s()
-        self.on_change: Callable[[bool], None] = lambda _: None
-        self._told = False
+        self.leads = asyncio.Event()
+        """Set while this replica leads."""
+        self.follows = asyncio.Event()
+        """Set while it does not."""
+        self.follows.set()
 
     @property
     def writable(self) -> bool:
@@ -121,9 +124,12 @@ class Leadership:
             return
 
     def _tell(self) -> None:
-        if self.writable != self._told:
-            self._told = self.writable
-            self.on_change(self._told)
+        if self.writable:
+            self.follows.clear()
+            self.leads.set()
+        else:
+            self.leads.clear()
+            self.follows.set()
 
     async def _try_once(self) -> bool:
         lease = await self._get()
