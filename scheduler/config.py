@@ -1,10 +1,14 @@
 """The service's settings: one typed tree, read once, unknown keys refused."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 import yaml
+
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+SecondsOrNever = Annotated[float, msgspec.Meta(ge=0)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
@@ -17,44 +21,44 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Where the leader's Lease stands."""
 
     lease_name: str = "bayplan"
-    lease_duration_s: float = 10.0
+    lease_duration_s: Seconds = 10.0
     """A standby takes over this long after the leader's last renewal."""
 
-    renew_deadline_s: float = 7.0
+    renew_deadline_s: Seconds = 7.0
     """A leader that could not renew for this long writes nothing more."""
 
-    renew_period_s: float = 2.0
+    renew_period_s: Seconds = 2.0
 
     nominate: Literal["auto", "always", "never"] = "auto"
     """Whether planned pods get `status.nominatedNodeName` before they are ungated; `auto`: where it pays."""
 
-    nominate_from_nodes: int = 1000
+    nominate_from_nodes: Count = 1000
     """With `auto`: nominate in clusters of at least this many nodes, where evaluating all of them costs more than a
     write."""
 
-    arrival_timeout_s: float = 20.0
+    arrival_timeout_s: Seconds = 20.0
     """How long the members of a gang may take, from the first to the last, to arrive at the barrier; keep it below the
     extender's `httpTimeout`."""
 
-    refusal_memory_s: float = 60.0
+    refusal_memory_s: Seconds = 60.0
     """How long a node that refused a planned pod is avoided for that workload, unless the node changes before."""
 
-    offer_timeout_s: float = 30.0
+    offer_timeout_s: Seconds = 30.0
     """How long quota stays charged for a pod that kube-scheduler has to place by its own rules."""
 
-    write_concurrency: int = 32
+    write_concurrency: Count = 32
     """API writes under way at once."""
 
-    planning_pause_s: float = 0.02
+    planning_pause_s: SecondsOrNever = 0.02
     """Least time between the starts of two planning cycles; arrivals within it are planned together."""
 
-    settle_s: float = 1.0
+    settle_s: SecondsOrNever = 1.0
     """A reason to wait must hold this long before it is written on the pod."""
 
-    solver_budget_ms: int = 200
+    solver_budget_ms: Annotated[int, msgspec.Meta(ge=0)] = 200
     """Wall time that CP-SAT may take for one workload."""
 
-    audit_period_s: float = 300.0
+    audit_period_s: SecondsOrNever = 300.0
     """How often the believed state is compared with a fresh list; 0: never."""
 
 

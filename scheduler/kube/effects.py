@@ -226,7 +226,7 @@ class Effects:
 def _is_namesake(err: ApiRefusedError) -> bool:
     """Whether the write met another pod of the same name.
 
-    A patch with another uid is 422 "metadata.uid: … field is immutable"; binding and eviction answer 409 naming the UID.
+    A patch with another uid is 422 "metadata.uid: … field is immutable"; binding and eviction answer 409 with the UID.
     """
     if err.status == 422:
         return "metadata.uid" in err.message
