@@ -158,20 +158,24 @@ class SpreadConstraint(Wire, frozen=True, kw_only=True):
     when_unsatisfiable: str = ""
 
 
+class Present(Wire, frozen=True, kw_only=True):
+    """An object of which it only matters that it is there."""
+
+
 class Volume(Wire, frozen=True, kw_only=True):
     """spec.volumes[]: the sources that a scheduler has to judge."""
 
-    persistent_volume_claim: msgspec.Raw | None = None
-    ephemeral: msgspec.Raw | None = None
-    gce_persistent_disk: msgspec.Raw | None = None
-    aws_elastic_block_store: msgspec.Raw | None = None
-    azure_disk: msgspec.Raw | None = None
-    azure_file: msgspec.Raw | None = None
-    cinder: msgspec.Raw | None = None
-    iscsi: msgspec.Raw | None = None
-    portworx_volume: msgspec.Raw | None = None
-    rbd: msgspec.Raw | None = None
-    vsphere_volume: msgspec.Raw | None = None
+    persistent_volume_claim: Present | None = None
+    ephemeral: Present | None = None
+    gce_persistent_disk: Present | None = None
+    aws_elastic_block_store: Present | None = None
+    azure_disk: Present | None = None
+    azure_file: Present | None = None
+    cinder: Present | None = None
+    iscsi: Present | None = None
+    portworx_volume: Present | None = None
+    rbd: Present | None = None
+    vsphere_volume: Present | None = None
 
 
 class PodSpec(Wire, frozen=True, kw_only=True):

@@ -1,0 +1,333 @@
+import json
+from collections.abc import Mapping
+from typing import cast
+
+import pytest
+
+from scheduler.kube.translate_pod import PodReader
+from scheduler.model.resources import Resources
+from scheduler.model.workload import GangClaim, HostPort, Linked, Pod, Requirement, Toleration
+from scheduler.state.events import PodGone, PodSeen
+
+READER = PodReader("bayplan")
+REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+GPU_CONTAINER = {"name": "main", "resources": {"requests": {"cpu": "2", "memory": "1Gi", "nvidia.com/gpu": "1"}}}
+
+
+Document = Mapping[str, object]
+
+
+def raw(**parts: object) -> bytes:
+    """A pod of ours that asks for a GPU, with a field nobody reads; `parts` are of its spec, `meta` and `status`."""
+    meta, status = cast("Document", parts.pop("meta", {})), cast("Document", parts.pop("status", {}))
+    plain = {"name": "p", "namespace": "a", "uid": "u", "managedFields": [{"fieldsV1": {"f": 1}}]}
+    return json.dumps(
+        {
+            "metadata": {**plain, **meta},
+            "spec": {"schedulerName": "bayplan", "containers": [GPU_CONTAINER], **parts},
+            "status": {"phase": "Pending", **status},
+        }
+    ).encode()
+
+
+def read(**parts: object) -> Pod:
+    _, event = READER.read(raw(**parts))
+    assert isinstance(event, PodSeen)
+    return event.pod
+
+
+def annotated(annotations: Mapping[str, str], labels: Mapping[str, str] | None = None) -> Pod:
+    return read(meta={"annotations": dict(annotations), "labels": dict(labels or {})})
+
+
+def test_a_whole_pod() -> None:
+    pod = read(
+        meta={
+            "creationTimestamp": "2026-01-01T00:00:10Z",
+            "labels": {
+                "bayplan.dev/gang": "g",
+                "bayplan.dev/queue": "red",
+                "batch.kubernetes.io/job-completion-index": "3",
+            },
+            "annotations": {
+                "bayplan.dev/gang-size": "4",
+                "bayplan.dev/topology-required": "rack",
+                "bayplan.dev/topology-preferred": "example.com/block",
+                "bayplan.dev/linked": "required",
+                "bayplan.dev/gpu-model": "H200, H100",
+                "bayplan.dev/duration": "1h30m",
+            },
+            "ownerReferences": [
+                {"kind": "Other", "uid": "o", "name": "o"},
+                {"kind": "Job", "uid": "j", "name": "train", "controller": True},
+            ],
+        },
+        status={
+            "conditions": [
+                {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"},
+                {"type": "bayplan.dev/Planned", "status": "False", "reason": "QuotaExhausted", "message": "m"},
+            ],
+            "nominatedNodeName": "n1",
+        },
+        priority=7,
+        schedulingGates=[{"name": "bayplan.dev/plan"}, {"name": "other"}],
+        nodeSelector={"b": "2", "a": "1"},
+        tolerations=[{"key": "k", "operator": "Exists", "effect": "NoSchedule"}, {"key": "l", "value": "v"}],
+        affinity={
+            "nodeAffinity": {
+                REQUIRED: {
+                    "nodeSelectorTerms": [
+                        {
+                            "matchExpressions": [{"key": "z", "operator": "NotIn", "values": ["x", "y"]}],
+                            "matchFields": [{"key": "metadata.name", "operator": "In", "values": ["n1"]}],
+                        },
+                        {},
+                    ]
+                }
+            }
+        },
+    )
+    assert (pod.uid, pod.namespace, pod.name, pod.priority) == ("u", "a", "p", 7)
+    assert (pod.ours, pod.managed, pod.gated, pod.foreign_gates, pod.unschedulable) == (True, True, True, True, True)
+    assert (pod.gang, pod.index, pod.queue) == (GangClaim(name="g", size=4), 3, "red")
+    assert (pod.owner_uid, pod.owner_name, pod.created_s) == ("j", "train", 1_767_225_610)
+    assert (pod.topology_required, pod.topology_preferred, pod.duration_s) == ("rack", "example.com/block", 5400)
+    assert (pod.node, pod.nominated_node, pod.told) == (None, "n1", ("QuotaExhausted", "m"))
+    assert pod.problems == ()
+    shape = pod.shape
+    assert shape.requests == Resources(milli_cpu=2000, memory_bytes=2**30, pods=1, extended=(("nvidia.com/gpu", 1),))
+    assert shape.node_selector == (("a", "1"), ("b", "2"))
+    assert shape.tolerations == (
+        Toleration(key="k", operator="Exists", effect="NoSchedule"),
+        Toleration(key="l", operator="Equal", value="v"),
+    )
+    assert shape.affinity == (
+        (
+            Requirement(key="z", operator="NotIn", values=("x", "y")),
+            Requirement(key="metadata.name", operator="In", values=("n1",), on_name=True),
+        ),
+    )
+    assert (shape.models, shape.linked) == (("H100", "H200"), Linked.REQUIRED)
+
+
+@pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
+def test_a_pod_that_ended_is_gone(phase: str) -> None:
+    assert READER.read(raw(status={"phase": phase}, nodeName="n1"))[1] == PodGone(uid=read().uid)
+
+
+def test_a_terminating_pod_still_counts() -> None:
+    pod = read(meta={"deletionTimestamp": "2026-01-01T00:00:00Z"}, nodeName="n1")
+    assert (pod.deleting, pod.node) == (True, "n1")
+
+
+def test_when_a_pod_was_bound() -> None:
+    bound = {"type": "PodScheduled", "status": "True", "lastTransitionTime": "2026-01-01T00:00:10Z"}
+    assert read(nodeName="n1", status={"conditions": [bound]}).bound_s == 1_767_225_610
+    assert read(nodeName="n1").bound_s is None
+
+
+PLAIN = {"name": "main", "resources": {"requests": {"cpu": "1", "nvidia.com/gpu": "0"}}}
+MIG = {"name": "main", "resources": {"requests": {"nvidia.com/mig-1g.10gb": "1"}}}
+
+
+@pytest.mark.parametrize(
+    ("parts", "ours", "managed"),
+    [
+        pytest.param({}, True, True, id="asks for a GPU"),
+        pytest.param({"containers": [MIG]}, True, True, id="asks for a slice"),
+        pytest.param({"containers": [PLAIN]}, True, False, id="asks for nothing of ours"),
+        pytest.param(
+            {"containers": [PLAIN], "meta": {"labels": {"bayplan.dev/gang": "g"}}}, True, True, id="in a gang"
+        ),
+        pytest.param(
+            {"containers": [PLAIN], "meta": {"labels": {"bayplan.dev/gang": ""}}}, True, True, id="in a gang?"
+        ),
+        pytest.param(
+            {"containers": [PLAIN], "schedulingGates": [{"name": "bayplan.dev/plan"}]}, True, True, id="gated"
+        ),
+        pytest.param({"containers": [PLAIN], "initContainers": [GPU_CONTAINER]}, True, True, id="GPU while it starts"),
+        pytest.param({"schedulerName": "default-scheduler"}, False, False, id="another scheduler's"),
+    ],
+)
+def test_which_pods_are_managed(parts: Document, ours: bool, managed: bool) -> None:
+    pod = read(**parts)
+    assert (pod.ours, pod.managed) == (ours, managed)
+
+
+def test_another_scheduler_s_name_can_be_ours() -> None:
+    event = PodReader("gpu").read(raw(schedulerName="gpu"))[1]
+    assert isinstance(event, PodSeen)
+    assert event.pod.managed
+
+
+def test_of_another_scheduler_s_pod_only_its_use_is_read() -> None:
+    annotations = {"bayplan.dev/linked": "nonsense"}
+    pod = read(
+        schedulerName="x",
+        meta={"annotations": annotations, "labels": {"bayplan.dev/gang": "g"}},
+        status={"nominatedNodeName": "n1"},
+        nodeSelector={"a": "b"},
+    )
+    assert (pod.nominated_node, pod.gang, pod.problems, pod.shape.node_selector) == ("n1", None, (), ())
+    assert pod.shape.requests.gpus == 1
+    assert read(schedulerName="x").shape.requests.gpus == 0
+
+
+def test_equal_shapes_are_one_record() -> None:
+    assert read().shape is read(meta={"name": "q", "uid": "v"}).shape
+    assert read().shape is not read(nodeSelector={"a": "b"}).shape
+
+
+def said(pod: Pod) -> list[str]:
+    return [str(p) for p in pod.problems]
+
+
+SIZE = "annotation bayplan.dev/gang-size"
+MODELS = "GPU models separated by commas, as the node label nvidia.com/gpu.product gives them"
+LEVEL = "the name of a topology level, or a node label key"
+TIME = "a time above 0 as in 45s, 90m, 2h30m or 3d, at most 3650d"
+
+
+@pytest.mark.parametrize("text", ["four", "0", "-1", "4.0", "1e3", "150001", "99999999999999999999", "٤", " 4", ""])
+def test_a_gang_size_that_is_none_is_quoted(text: str) -> None:
+    pod = annotated({"bayplan.dev/gang-size": text}, {"bayplan.dev/gang": "g"})
+    assert pod.gang == GangClaim(name="g", size=None)
+    assert said(pod) == [f"{SIZE} is {text!r}; allowed: a whole number from 1 to 150000"]
+
+
+@pytest.mark.parametrize(
+    ("annotations", "labels", "sentence"),
+    [
+        (
+            {"bayplan.dev/gang-size": "4"},
+            {},
+            f"{SIZE} is '4'; allowed: only beside the label bayplan.dev/gang with the gang's name",
+        ),
+        ({}, {"bayplan.dev/gang": ""}, "label bayplan.dev/gang is ''; allowed: the gang's name"),
+        (
+            {"bayplan.dev/linked": "yes"},
+            {},
+            "annotation bayplan.dev/linked is 'yes'; allowed: required or preferred",
+        ),
+        (
+            {"bayplan.dev/gpu-model": "H100,,A100"},
+            {},
+            "annotation bayplan.dev/gpu-model is 'H100,,A100'; allowed: " + MODELS,
+        ),
+        (
+            {"bayplan.dev/topology-required": " "},
+            {},
+            "annotation bayplan.dev/topology-required is ' '; allowed: " + LEVEL,
+        ),
+    ],
+)
+def test_what_cannot_be_read_is_quoted(annotations: dict[str, str], labels: dict[str, str], sentence: str) -> None:
+    assert said(annotated(annotations, labels)) == [sentence]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("45s", 45),
+        ("90m", 5400),
+        ("2h30m", 9000),
+        ("3d", 259_200),
+        ("1d2h3m4s", 93_784),
+        ("3650d", 315_360_000),
+        ("3651d", None),
+        ("3600", None),
+        ("0s", None),
+        ("", None),
+        ("30m2h", None),
+        ("1.5h", None),
+        ("-1h", None),
+        ("99999999999s", None),
+        ("soon", None),
+    ],
+)
+def test_durations(text: str, seconds: int | None) -> None:
+    pod = annotated({"bayplan.dev/duration": text})
+    assert pod.duration_s == seconds
+    wrong = f"annotation bayplan.dev/duration is {text!r}; allowed: {TIME}"
+    assert said(pod) == ([] if seconds is not None else [wrong])
+
+
+def test_a_very_long_value_is_quoted_in_part() -> None:
+    assert len(said(annotated({"bayplan.dev/linked": "x" * 10_000}))[0]) < 300
+
+
+def test_host_ports_are_those_of_containers_and_sidecars() -> None:
+    def ports(*numbers: int, **fields: object) -> dict[str, object]:
+        return {"name": "c", "ports": [{"containerPort": 9, "hostPort": n} for n in numbers], **fields}
+
+    spec = {
+        "containers": [
+            ports(80, 0),
+            {"name": "d", "ports": [{"containerPort": 53, "hostPort": 53, "protocol": "UDP", "hostIP": "10.0.0.1"}]},
+        ],
+        "initContainers": [ports(81, restartPolicy="Always"), ports(82)],
+    }
+    assert read(**spec).shape.host_ports == (
+        HostPort(protocol="UDP", address="10.0.0.1", port=53),
+        HostPort(port=80),
+        HostPort(port=81),
+    )
+    assert HostPort(port=9) in read(hostNetwork=True, **spec).shape.host_ports
+
+
+TERMS: list[Document] = [{"topologyKey": "k"}]
+NOTHING: Document = {}
+RULES: dict[str, tuple[Document, tuple[str, ...]]] = {
+    "nothing": (NOTHING, ()),
+    "must be apart": ({"affinity": {"podAntiAffinity": {REQUIRED: TERMS}}}, ("inter-pod affinity",)),
+    "must be together": ({"affinity": {"podAffinity": {REQUIRED: TERMS}}}, ("inter-pod affinity",)),
+    "likes to be together": (
+        {"affinity": {"podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": TERMS}}},
+        (),
+    ),
+    "must spread": ({"topologySpreadConstraints": [{"whenUnsatisfiable": "DoNotSchedule"}]}, ("topology spread",)),
+    "likes to spread": ({"topologySpreadConstraints": [{"whenUnsatisfiable": "ScheduleAnyway"}]}, ()),
+    "claim": ({"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]}, ("volumes",)),
+    "ephemeral claim": ({"volumes": [{"name": "v", "ephemeral": {}}]}, ("volumes",)),
+    "harmless volumes": ({"volumes": [{"name": "v", "emptyDir": {}}, {"name": "w", "configMap": {}}]}, ()),
+    "disk and devices": (
+        {"volumes": [{"name": "v", "iscsi": {"iqn": "i"}}], "resourceClaims": [{"name": "r"}]},
+        ("volumes", "resource claims"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_rules_that_only_kube_scheduler_can_judge(name: str) -> None:
+    spec, rules = RULES[name]
+    assert read(**spec).shape.scheduler_rules == rules
+
+
+def test_a_node_affinity_of_empty_terms_meets_no_node() -> None:
+    empty: Document = {}
+    (term,) = read(affinity={"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": [empty]}}}).shape.affinity
+    assert term == (Requirement(key="metadata.name", operator="In", values=(), on_name=True),)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"metadata": 5}',
+        b'{"spec": {}}',
+        raw(priority="high"),
+        raw(containers=[{"resources": {"requests": {"cpu": "much"}}}]),
+        raw(
+            affinity={
+                "nodeAffinity": {
+                    REQUIRED: {"nodeSelectorTerms": [{"matchExpressions": [{"key": "a", "operator": "Near"}]}]}
+                }
+            }
+        ),
+    ],
+)
+def test_what_is_no_pod_is_refused(text: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        READER.read(text)
