@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,8 @@ import pytest
 from scheduler.localcluster import assets, build, golang
 from scheduler.localcluster.errors import LocalClusterError
 from scheduler.localcluster.progress import Quiet
+from scheduler.localcluster.waiting import until
+from tests.localcluster.proc import commands_with
 
 FAKE_GO = """#!/bin/sh
 # Stands for `go`: tells a version, one package, and builds after a while, counting its builds.
@@ -19,7 +22,7 @@ case "$1" in
     while [ "$1" != -o ]; do shift; done
     echo 'some/package' >&2
     [ -z "$BROKEN" ] || { echo 'main.go:1: no such thing' >&2; exit 1; }
-    sleep 0.5
+    sleep "${SLOW:-0.5}"
     printf '#!/bin/sh\\necho "$@"\\n' > "$2"
     chmod +x "$2" ;;
 esac
@@ -78,6 +81,17 @@ def test_a_build_that_fails_shows_what_the_compiler_said(builds: Path, monkeypat
         build.controlplane(Quiet())
     monkeypatch.delenv("BROKEN")
     assert build.controlplane(Quiet()).exists()
+
+
+def test_ctrl_c_ends_the_compilers_too(builds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLOW", "61.25")
+    command = [sys.executable, "-m", "scheduler", "cluster", "build"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as building:
+        until(lambda: bool(builds.read_text(encoding="utf-8")), timeout_s=60, what="the build's start")
+        building.send_signal(signal.SIGINT)
+        building.wait(timeout=30)
+    assert building.returncode == 130
+    assert commands_with("sleep 61.25") == []
 
 
 def test_other_sources_or_another_go_give_another_key(tmp_path: Path) -> None:

@@ -1,5 +1,4 @@
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from scheduler.localcluster.errors import ApiError
 from scheduler.localcluster.fleet import Fleet, Group
 from scheduler.localcluster.options import BARE
 from scheduler.localcluster.waiting import until
+from tests.localcluster.proc import commands_with
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("localcluster")]
 
@@ -37,20 +37,6 @@ def api(cluster: LocalCluster) -> Iterator[Api]:
     api = cluster.api()
     yield api
     api.close()
-
-
-def processes_of(state_dir: Path) -> list[str]:
-    """Command lines of all processes that name something in the folder."""
-    found: list[str] = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal() and int(entry.name) != os.getpid():
-            try:
-                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            except OSError:
-                continue
-            if str(state_dir) in command:
-                found.append(command)
-    return found
 
 
 def job(name: str, **annotations: str) -> dict[str, Any]:
@@ -193,16 +179,16 @@ def test_a_part_that_dies_at_its_start_is_named_with_its_log(tmp_path: Path, mon
     monkeypatch.setenv("KUBEBUILDER_ASSETS", str(broken))
     with pytest.raises(PartFailedError, match=r"(?s)kube-apiserver ended with status 7.*no luck today"):
         LocalCluster(tmp_path / "state").start(BARE)
-    assert processes_of(tmp_path / "state") == []
+    assert commands_with(str(tmp_path / "state")) == []
     assert LocalCluster(tmp_path / "state").status() == []
 
 
 def test_nothing_is_left_when_the_cluster_is_stopped(tmp_path: Path) -> None:
     cluster = LocalCluster(tmp_path)
     cluster.start(BARE)
-    assert len(processes_of(tmp_path)) >= 5
+    assert len(commands_with(str(tmp_path))) >= 5
     LocalCluster(tmp_path).stop()
-    assert processes_of(tmp_path) == []
+    assert commands_with(str(tmp_path)) == []
     assert (tmp_path / "logs" / "etcd.log").is_file()
     assert not (tmp_path / "etcd").exists()
     cluster.stop()
@@ -214,13 +200,13 @@ def test_nothing_is_left_when_a_start_is_interrupted(tmp_path: Path, number: sig
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as starting:
         assert starting.stderr is not None
         until(
-            lambda: any("kube-apiserver" in line for line in processes_of(tmp_path)[1:]),
+            lambda: any("kube-apiserver" in line for line in commands_with(str(tmp_path))[1:]),
             timeout_s=60,
             what="the API server's start",
         )
         starting.send_signal(number)
         starting.wait(timeout=60)
-    until(lambda: processes_of(tmp_path) == [], timeout_s=60, what="the end of all processes")
+    until(lambda: commands_with(str(tmp_path)) == [], timeout_s=60, what="the end of all processes")
 
 
 def test_the_command_starts_shows_and_stops_a_cluster_that_outlives_it(tmp_path: Path) -> None:
@@ -253,7 +239,7 @@ def test_the_command_starts_shows_and_stops_a_cluster_that_outlives_it(tmp_path:
     assert code == 0
     assert "etcd" in stopped["stopped"]
     assert bayplan("status") == (1, {"stateDir": str(tmp_path / "c"), "parts": []})
-    assert processes_of(tmp_path) == []
+    assert commands_with(str(tmp_path)) == []
 
 
 def test_the_service_and_its_scheduler_have_the_rights_of_their_accounts_only(tmp_path: Path) -> None:
