@@ -4,7 +4,7 @@ import pytest
 
 from tests.cluster.harness.apiproxy import ApiProxy, Trap
 from tests.cluster.harness.lab import Lab
-from tests.cluster.harness.objects import gang_job
+from tests.cluster.harness.objects import foreign_pod, gang_job
 from tests.cluster.harness.replica import Replica
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster-2")]
@@ -39,4 +39,21 @@ def test_the_gang_ends_whole_and_no_gpu_is_leaked(lab: Lab, nominate: str, index
     lab.delete_job("gang")
     lab.create(gang_job("next", pods=PODS, gpus=8))
     lab.bound_whole("next-", PODS)
+    lab.check()
+
+
+def test_a_half_bound_gang_that_finds_no_room_any_more_goes_back_whole(lab: Lab) -> None:
+    nodes = lab.h100(PODS)
+    replica, proxy = lab.start_behind_proxy(nominate="never")
+    killed_after(lab, replica, proxy, PODS + 2)
+    lab.eventually("two pods are bound", lambda: len(lab.bound("gang-")) == 2)
+    taken = next(node for node in nodes if node not in lab.bound("gang-").values())
+    lab.create(foreign_pod("filler", node=taken))
+    lab.bound_whole("filler", 1)
+    proxy.set_trap(None)
+    lab.start(replica)
+    lab.eventually("the bound pods are evicted", lambda: lab.bound("gang-") == {})
+    lab.check()
+    lab.delete_pod("filler")
+    lab.bound_whole("gang-", PODS)
     lab.check()

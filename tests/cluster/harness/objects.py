@@ -105,3 +105,8 @@ def gates(made: Json) -> list[str]:
 def condition(made: Json, kind: str) -> Json | None:
     """The condition of this type on a pod."""
     return next((c for c in made.get("status", {}).get("conditions", ()) if c["type"] == kind), None)
+
+
+def foreign_pod(name: str, *, node: str, gpus: int = 8) -> Json:
+    """A pod that the default scheduler puts on `node`."""
+    return pod(name, gpus=gpus, schedulerName="default-scheduler", nodeSelector={"kubernetes.io/hostname": node})
