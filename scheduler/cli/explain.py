@@ -1,0 +1,141 @@
+"""`bayplan explain`: why a pod or gang waits and what would unblock it, or where it runs.
+
+Asked of a running service, or read from the API server and planned on this machine, which needs no running service.
+"""
+
+import asyncio
+import os
+import time
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+import yaml
+
+from scheduler.cli.explained import Explanation, NotFound, find, people_text
+from scheduler.cli.output import BadInputError, CommandError, Commands, complain, print_json
+from scheduler.config import Settings
+from scheduler.kube.api import ApiClient, ApiRefusedError, ApiUnreachableError
+from scheduler.kube.keys import GROUP_VERSION
+from scheduler.kube.login import LoginError
+from scheduler.kube.translate import kinds
+from scheduler.kube.watch import list_events
+from scheduler.model.workload import Pod
+from scheduler.planning.cycle import plan
+from scheduler.planning.settings import PlanSettings
+from scheduler.state.cluster import ClusterState
+from scheduler.state.events import PodSeen
+
+DESCRIPTION = (
+    "Say why a pod, a gang or the pods of a Job wait, what is in the way and what would unblock them, or where they "
+    "run. Without --server, the cluster is read and planned on this machine, with the service's own planner."
+)
+NOT_FOUND_STATUS = 404
+
+
+def register(commands: Commands) -> None:
+    """Add `bayplan explain`."""
+    parser = commands.add_parser(
+        "explain",
+        help="say why a pod or gang waits and what would unblock it, or where it runs",
+        description=DESCRIPTION,
+    )
+    parser.add_argument("name", metavar="POD|GANG", help="name of a pod, a gang or a Job")
+    parser.add_argument("-n", "--namespace", help="its namespace (default: that of the kubeconfig's current context)")
+    parser.add_argument(
+        "--kubeconfig", type=Path, metavar="FILE", help="how to reach the cluster (default: as kubectl does)"
+    )
+    parser.add_argument(
+        "--server", metavar="HOST:PORT", help="ask the service's gRPC API there instead of reading the cluster"
+    )
+    parser.add_argument(
+        "--scheduler-name",
+        default=Settings().scheduler_name,
+        metavar="NAME",
+        help="schedulerName of the pods that Bayplan places (default: %(default)s)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(func=run)
+
+
+def run(arguments: Namespace) -> int:
+    """Explain, and show."""
+    kubeconfig = cast("Path | None", arguments.kubeconfig) or default_kubeconfig()
+    namespace = cast("str | None", arguments.namespace) or current_namespace(kubeconfig)
+    name, server = cast("str", arguments.name), cast("str | None", arguments.server)
+    if server is not None:
+        from scheduler.cli.remote import ask  # noqa: PLC0415  gRPC takes long to load, and is seldom asked
+
+        found = ask(server, namespace, name)
+    else:
+        found = _read_and_plan(kubeconfig, arguments.scheduler_name, namespace, name)
+    if isinstance(found, NotFound):
+        raise BadInputError(str(found))
+    if arguments.json:
+        print_json({"namespace": namespace, "name": name, "workloads": msgspec.to_builtins(found)})
+    else:
+        print(together(found))
+    return 0
+
+
+def _read_and_plan(
+    kubeconfig: Path | None, scheduler_name: str, namespace: str, name: str
+) -> list[Explanation] | NotFound:
+    try:
+        state, pods = asyncio.run(_listed(kubeconfig, scheduler_name))
+    except LoginError as err:
+        raise BadInputError(str(err)) from err
+    except ApiRefusedError as err:
+        if err.status == NOT_FOUND_STATUS:
+            raise CommandError(f"the cluster has no {GROUP_VERSION} objects; is Bayplan installed in it?") from err
+        raise CommandError(f"the API server refused to list what explaining needs: {err}") from err
+    except ApiUnreachableError as err:
+        raise CommandError(f"the API server does not answer: {err}") from err
+    snapshot = state.snapshot()
+    planned = plan(snapshot, now_s=int(time.time()), settings=PlanSettings())
+    return find(snapshot, planned, pods, namespace, name)
+
+
+async def _listed(kubeconfig: Path | None, scheduler_name: str) -> tuple[ClusterState, list[Pod]]:
+    """Everything that planning needs to know, read once."""
+    state, pods = ClusterState(), list[Pod]()
+    async with await ApiClient.connect(kubeconfig) as api:
+        for kind in kinds(scheduler_name):
+            for event in await list_events(api, kind, lambda what, text: complain("bayplan", f"{what}: {text}")):
+                state.apply(event)
+                if isinstance(event, PodSeen):
+                    pods.append(event.pod)
+    return state, pods
+
+
+def together(found: Sequence[Explanation]) -> str:
+    """All explanations; those that differ in the pod's name alone as one."""
+    alike: dict[tuple[object, ...], list[Explanation]] = {}
+    for one in found:
+        key = (one.state, one.queue, one.priority, one.message or one.lines[1:], one.name if one.nodes else "")
+        alike.setdefault(key, []).append(one)
+    blocks: list[str] = []
+    for first, *others in alike.values():
+        more = f"\nlikewise:  {', '.join(other.name for other in others)}" if others else ""
+        blocks.append(people_text(first) + more)
+    return "\n\n".join(blocks)
+
+
+def default_kubeconfig() -> Path | None:
+    """The kubeconfig that kubectl takes: the first that exists of $KUBECONFIG, or ~/.kube/config; None without any."""
+    named = [Path(name) for name in os.environ.get("KUBECONFIG", "").split(os.pathsep) if name]
+    candidates = named or [Path.home() / ".kube" / "config"]
+    return next((path for path in candidates if path.exists()), None)
+
+
+def current_namespace(kubeconfig: Path | None) -> str:
+    """The namespace of the current context; `default` where it names none."""
+    try:
+        root: Any = yaml.safe_load(kubeconfig.read_text(encoding="utf-8")) if kubeconfig is not None else {}
+        contexts = {entry["name"]: entry["context"] for entry in root.get("contexts", ())}
+        return contexts.get(root.get("current-context"), {}).get("namespace") or "default"
+    except (OSError, yaml.YAMLError, UnicodeDecodeError, AttributeError, KeyError, TypeError):
+        # What is wrong with the file is said when the credentials are read.
+        return "default"

@@ -1,0 +1,178 @@
+"""What `bayplan explain` says: found in a snapshot and a plan of it, or in the service's answer."""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, assert_never
+
+import msgspec
+
+from scheduler.cli.output import facts
+from scheduler.model.names import WorkloadKey, gang_key, people_name, pod_key
+from scheduler.model.plan import Admit, Decision, Offer, Plan, RollBack, Wait
+from scheduler.model.snapshot import Snapshot
+from scheduler.model.workload import Pod, Workload
+from scheduler.planning.explain import explain, in_the_way
+
+State = Literal["running", "starting", "waiting", "leaving", "not planned"]
+
+NEAR_NAMES = 3
+NODES_SHOWN = 12
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """One workload, or a pod that is none, in words and in fields.
+
+    `state`: `running`, all its pods have nodes; `starting`, nothing stands in its way; `waiting`, `reason` and the
+    fields after it say for what; `leaving`, what stands of it is taken back; `not planned`, Bayplan does not place it.
+    `pods` of `size` are there, `placed` of them on `nodes`.
+    """
+
+    kind: Literal["gang", "pod"]
+    name: str
+    state: State
+    lines: tuple[str, ...]
+    queue: str | None = None
+    priority: int = 0
+    size: int = 1
+    pods: int = 1
+    placed: int = 0
+    reason: str | None = None
+    message: str = ""
+    detail: str = ""
+    blocking: tuple[str, ...] = ()
+    unblock: str = ""
+    nodes: Mapping[str, tuple[str, ...]] = {}
+
+
+class NotFound(msgspec.Struct, frozen=True, kw_only=True):
+    """There is nothing of that name; `near` are names like it, `elsewhere` namespaces that have it."""
+
+    namespace: str
+    name: str
+    near: tuple[str, ...] = ()
+    elsewhere: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """One sentence for people."""
+        said = f"nothing called {self.name!r} waits or runs in the namespace {self.namespace!r}"
+        if self.elsewhere:
+            return f"{said}, but in {' and '.join(self.elsewhere)} (-n NAMESPACE)"
+        if self.near:
+            return f"{said}; names like it: {', '.join(self.near)}"
+        return said
+
+
+def find(
+    snapshot: Snapshot, plan: Plan, pods: Sequence[Pod], namespace: str, name: str
+) -> list[Explanation] | NotFound:
+    """What is known of `name`: a pod, a gang, or a Job or other owner of pods. `pods` are all that there are."""
+    here = [pod for pod in pods if pod.namespace == namespace]
+    decisions = {d.workload: d for d in plan.decisions}
+    keys = _keys(snapshot, here, namespace, name)
+    if keys:
+        return [_workload(snapshot.workloads[key], decisions.get(key)) for key in keys]
+    unplanned = [pod for pod in here if name in (pod.name, pod.owner_name)]
+    if unplanned:
+        return [_unplanned(pod) for pod in unplanned]
+    known = {n for pod in here for n in _names(pod)}
+    return NotFound(
+        namespace=namespace,
+        name=name,
+        near=tuple(difflib.get_close_matches(name, sorted(known), n=NEAR_NAMES)),
+        elsewhere=tuple(sorted({pod.namespace for pod in pods if name in _names(pod)})),
+    )
+
+
+def people_text(found: Explanation) -> str:
+    """The explanation as people read it: what matters first, then the facts."""
+    shown = list(found.nodes.items())
+    nodes = [f"{node} ({' '.join(pods)})" if found.size > 1 else node for node, pods in shown[:NODES_SHOWN]]
+    if len(shown) > NODES_SHOWN:
+        nodes.append(f"and {len(shown) - NODES_SHOWN} more")
+    there = f"{found.pods} of {found.size} there, {found.placed} on nodes" if found.kind == "gang" else ""
+    if found.state == "not planned":
+        return "\n".join(found.lines)
+    return "\n".join(
+        [
+            *found.lines,
+            facts(
+                {
+                    "queue": found.queue or "none",
+                    "priority": str(found.priority),
+                    "pods": there,
+                    "nodes": ", ".join(nodes),
+                }
+            ),
+        ]
+    )
+
+
+def _names(pod: Pod) -> Iterable[str]:
+    gang = (pod.gang.name,) if pod.gang is not None else ()
+    return {pod.name, *gang, *((pod.owner_name,) if pod.owner_name else ())}
+
+
+def _keys(snapshot: Snapshot, here: Sequence[Pod], namespace: str, name: str) -> list[WorkloadKey]:
+    """The workloads that `name` means: a pod's own or its gang's, a gang's, or those of an owner's pods."""
+    of_pod = {pod.uid: key for key, workload in snapshot.workloads.items() for pod in workload.members}
+    named = [of_pod[pod.uid] for pod in here if pod.name == name and pod.uid in of_pod]
+    for key in (*named, gang_key(namespace, name), pod_key(namespace, name)):
+        if key in snapshot.workloads:
+            return [key]
+    return list(dict.fromkeys(of_pod[pod.uid] for pod in here if pod.owner_name == name and pod.uid in of_pod))
+
+
+def _workload(workload: Workload, decision: Decision | None) -> Explanation:
+    nodes: dict[str, tuple[str, ...]] = {}
+    for pod in workload.placed:
+        nodes[str(pod.node)] = (*nodes.get(str(pod.node), ()), pod.name)
+    found = Explanation(
+        kind="gang" if workload.is_gang else "pod",
+        name=people_name(workload.key),
+        state="running",
+        lines=(f"{people_name(workload.key)} runs.",),
+        queue=workload.queue,
+        priority=workload.priority,
+        size=workload.size,
+        pods=len(workload.pending) + len(workload.placed),
+        placed=len(workload.placed),
+        nodes=dict(sorted(nodes.items())),
+    )
+    return found if decision is None else _decided(found, decision)
+
+
+def _decided(found: Explanation, decision: Decision) -> Explanation:
+    lines = tuple(explain(decision))
+    match decision:
+        case Admit() | Offer():
+            return msgspec.structs.replace(found, state="starting", lines=lines)
+        case RollBack():
+            return msgspec.structs.replace(found, state="leaving", lines=lines)
+        case Wait():
+            return msgspec.structs.replace(
+                found,
+                state="waiting",
+                lines=lines,
+                reason=decision.reason.value,
+                message=decision.message,
+                detail=decision.detail,
+                blocking=tuple(in_the_way(blocker) for blocker in decision.blocking),
+                unblock=decision.unblock,
+            )
+        case _:
+            assert_never(decision)
+
+
+def _unplanned(pod: Pod) -> Explanation:
+    name = f"{pod.namespace}/{pod.name}"
+    why = "it asks for no GPU and belongs to no gang" if pod.ours else "it names another scheduler"
+    where = f" It is on {pod.node}." if pod.node is not None else ""
+    return Explanation(
+        kind="pod",
+        name=name,
+        state="not planned",
+        lines=(f"{name} is not planned by Bayplan: {why}.{where}",),
+        priority=pod.priority,
+        placed=int(pod.node is not None),
+        nodes={} if pod.node is None else {str(pod.node): (pod.name,)},
+    )
