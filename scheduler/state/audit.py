@@ -13,6 +13,7 @@ from scheduler.state.cluster import ClusterState
 from scheduler.state.events import (
     DevicesSeen,
     Event,
+    JobGone,
     JobSeen,
     NodeSeen,
     PodSeen,
@@ -60,6 +61,7 @@ def compare(state: ClusterState, fresh: Iterable[Event]) -> AuditReport:
 
 def _by_name(facts: Iterable[Event]) -> dict[str, msgspec.Struct]:
     named: dict[str, msgspec.Struct] = {}
+    jobs: dict[str, str] = {}
     for fact in facts:
         match fact:
             case PodSeen(pod=pod):
@@ -68,8 +70,11 @@ def _by_name(facts: Iterable[Event]) -> dict[str, msgspec.Struct]:
                 named[f"node {node.name}"] = node
             case DevicesSeen(node=node):
                 named[f"report on node {node}"] = fact
-            case JobSeen(namespace=namespace, name=name):
-                named[f"job {namespace}/{name}"] = fact
+            case JobSeen(uid=uid, namespace=namespace, name=name):
+                jobs[uid] = f"job {namespace}/{name}"
+                named[jobs[uid]] = fact
+            case JobGone(uid=uid):
+                del named[jobs[uid]]
             case QueueSeen(queue=queue):
                 named[f"queue {queue.name}"] = queue
             case TopologySeen(name=name):

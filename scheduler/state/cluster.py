@@ -96,6 +96,10 @@ class ClusterState:
         """The workload that the pod is a member of."""
         return self._groups.key(uid)
 
+    def uid_of(self, namespace: str, name: str) -> PodUid | None:
+        """The uid of the pod of this name, where it is known and counts."""
+        return self._uid_of.get(f"{namespace}/{name}")
+
     def job_known(self, uid: str) -> bool:
         """Whether the Job was seen; until then nobody can say whether its pods are a gang."""
         return self._groups.job_known(uid)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
 from scheduler.model.queue import Queue
 from scheduler.model.workload import Pod, Workload
-from scheduler.state.events import JobSeen, NodeRefused
+from scheduler.state.events import JobGone, JobSeen, NodeRefused
 from scheduler.state.grouping import key_of, workload_of
 from scheduler.state.queues import QueueFinder
 from scheduler.state.refusals import RefusalBook
@@ -92,7 +92,7 @@ class GroupBook:
         As long as any of its pods is there, its word on them holds: they are about to be deleted, and must not start
         one by one meanwhile.
         """
-        if uid in self._owned:
+        if uid in self._jobs and uid in self._owned:
             self._ended_jobs.add(uid)
             return False
         return self._jobs.pop(uid, None) is not None
@@ -168,8 +168,9 @@ class GroupBook:
             self._view = self._workloads.copy()
         return self._view
 
-    def facts(self) -> Iterator[JobSeen | Queue | NodeRefused]:
-        """Everything known beside the pods."""
-        yield from (job for uid, job in self._jobs.items() if uid not in self._ended_jobs)
+    def facts(self) -> Iterator[JobSeen | JobGone | Queue | NodeRefused]:
+        """Everything known beside the pods. Jobs that are gone, but whose word still holds, come and go."""
+        yield from self._jobs.values()
+        yield from (JobGone(uid=uid) for uid in self._ended_jobs)
         yield from self._queues.values()
         yield from self._refusals.facts()

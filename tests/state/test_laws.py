@@ -1,0 +1,196 @@
+"""Laws of the state: however it came to be, a snapshot shows what is there now and nothing else."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
+from scheduler.model.node import Taint
+from scheduler.model.workload import GangClaim, HostPort
+from scheduler.state.audit import compare, inconsistencies, violations
+from scheduler.state.cluster import ClusterState
+from scheduler.state.events import (
+    DevicesGone,
+    DevicesSeen,
+    Event,
+    JobGone,
+    JobSeen,
+    NodeGone,
+    NodeRefused,
+    NodeSeen,
+    PodGone,
+    PodSeen,
+    QueueGone,
+    QueueSeen,
+    Released,
+    Reserved,
+    Ticked,
+)
+from tests.state.build import content, foreign, job, node, pod, queue, report, reserved, shape
+
+NODES: tuple[str, ...] = ("n1", "n2", "n3")
+PODS: tuple[str, ...] = ("p0", "p1", "p2", "p3", "p4")
+node_names = st.sampled_from(NODES)
+places = st.none() | node_names.map(NodeName)
+ports = st.sampled_from([(), (HostPort(port=80),), (HostPort(port=80), HostPort(port=81))])
+
+
+@st.composite
+def pods(draw: st.DrawFn) -> PodSeen:
+    name = draw(st.sampled_from(PODS))
+    what = shape(draw(st.integers(0, 3)), host_ports=draw(ports))
+    if draw(st.booleans()):
+        return PodSeen(pod=foreign(name, shape=what, node=draw(places), nominated_node=draw(places)))
+    return PodSeen(
+        pod=pod(
+            name,
+            uid=PodUid(name + draw(st.sampled_from(["", "-again"]))),
+            shape=what,
+            managed=draw(st.booleans()),
+            gang=draw(st.sampled_from([None, None, "g", "h"])),
+            size=draw(st.sampled_from([None, 2, 3])),
+            owner_uid=draw(st.sampled_from([None, "j1", "j2"])),
+            node=draw(places),
+            nominated_node=draw(places),
+            deleting=draw(st.booleans()),
+            queue=draw(st.sampled_from([None, QueueName("red"), QueueName("ghost")])),
+            priority=draw(st.integers(0, 2)),
+        )
+    )
+
+
+@st.composite
+def nodes(draw: st.DrawFn) -> NodeSeen:
+    made = node(
+        draw(node_names),
+        gpus=draw(st.sampled_from([0, 4, 8])),
+        labels={"rack": draw(st.sampled_from("ab"))},
+        taints=draw(st.sampled_from([(), (Taint(key="k"),)])),
+        ready=draw(st.booleans()),
+    )
+    return NodeSeen(node=made)
+
+
+@st.composite
+def reports(draw: st.DrawFn) -> DevicesSeen:
+    held = draw(st.dictionaries(st.sampled_from(PODS), st.sampled_from([(0,), (1,), (2, 3)]), max_size=2))
+    return report(draw(node_names), gpus=8, sick=draw(st.sets(st.integers(0, 7), max_size=2)), **held)
+
+
+@st.composite
+def jobs(draw: st.DrawFn) -> JobSeen:
+    return job(
+        draw(st.sampled_from(["j1", "j2"])),
+        completions=draw(st.sampled_from([None, 2, 3])),
+        succeeded=draw(st.integers(0, 1)),
+        gang=draw(st.sampled_from([None, GangClaim(name="g"), GangClaim(name="h", size=3)])),
+        queue=draw(st.sampled_from([None, QueueName("red")])),
+    )
+
+
+@st.composite
+def queues(draw: st.DrawFn) -> QueueSeen:
+    name, served = draw(st.sampled_from(["red", "default"])), draw(st.sampled_from([(), ("a",)]))
+    return QueueSeen(queue=queue(name, *served))
+
+
+keys = st.sampled_from(["gang:a/g", "gang:a/h", "pod:a/p0", "pod:a/p1"]).map(WorkloadKey)
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> Reserved:
+    devices = st.sampled_from([(), (0,), (1, 2)])
+    placed = draw(st.dictionaries(st.sampled_from(PODS), st.tuples(node_names, devices), min_size=1, max_size=3))
+    return reserved(draw(keys), *((p, n, d) for p, (n, d) in placed.items()), milli_gpu=3000)
+
+
+@st.composite
+def refusals(draw: st.DrawFn) -> NodeRefused:
+    return NodeRefused(workload=draw(keys), node=NodeName(draw(node_names)), until_s=draw(st.integers(1, 20)))
+
+
+gone = st.one_of(
+    st.sampled_from([PodGone(uid=PodUid(p + e)) for p in PODS for e in ("", "-again")]),
+    node_names.map(lambda n: NodeGone(name=NodeName(n))),
+    node_names.map(lambda n: DevicesGone(node=NodeName(n))),
+    st.sampled_from([JobGone(uid="j1"), JobGone(uid="j2"), QueueGone(name=QueueName("red"))]),
+    keys.map(lambda k: Released(workload=k)),
+    st.integers(0, 20).map(lambda s: Ticked(now_s=s)),
+)
+events: st.SearchStrategy[Event] = st.one_of(
+    pods(), pods(), nodes(), reports(), jobs(), queues(), plans(), gone, refusals()
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(events, st.booleans()), max_size=40))
+def test_snapshots_made_step_by_step_equal_one_made_from_scratch(steps: list[tuple[Event, bool]]) -> None:
+    state = ClusterState()
+    for event, looked_at in steps:
+        before, generation = content(state.snapshot()) if looked_at else None, state.snapshot().generation
+        changed = state.apply(event)
+        if before is not None and not changed:
+            assert content(state.snapshot()) == before
+        assert (state.snapshot().generation > generation) == changed
+    assert inconsistencies(state) == []
+    replayed = ClusterState()
+    for event in state.facts():
+        replayed.apply(event)
+    assert content(replayed.snapshot()) == content(state.snapshot())
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(events, max_size=40), st.data())
+def test_the_order_of_independent_objects_does_not_matter(happened: list[Event], data: st.DataObject) -> None:
+    state = ClusterState()
+    for event in happened:
+        state.apply(event)
+    facts = list(state.facts())
+    ended = [f for f in facts if isinstance(f, JobGone)]
+    ours = [f for f in facts if isinstance(f, Reserved | NodeRefused)]
+    objects = [f for f in facts if f not in ended and f not in ours]
+    shuffled = ClusterState()
+    for event in [*data.draw(st.permutations(objects)), *ended, *data.draw(st.permutations(ours))]:
+        shuffled.apply(event)
+    assert content(shuffled.snapshot()) == content(state.snapshot())
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(events, max_size=40))
+def test_a_fresh_list_of_what_is_believed_shows_no_difference(happened: list[Event]) -> None:
+    state = ClusterState()
+    for event in happened:
+        state.apply(event)
+    assert compare(state, state.facts()).is_clean
+
+
+@st.composite
+def honest_histories(draw: st.DrawFn) -> list[Event]:
+    """Pods are bound where their plan says, plans respect what is free, and reports name what is held."""
+    happened: list[Event] = [QueueSeen(queue=queue()), *(NodeSeen(node=node(n, gpus=4)) for n in NODES)]
+    free: dict[str, int] = dict.fromkeys(NODES, 4)
+    waiting = [pod(f"{gang}{i}", gang=gang, size=2) for gang in "gh" for i in range(2)]
+    happened += [PodSeen(pod=p) for p in waiting]
+    for gang in draw(st.permutations("gh")):
+        members = [p for p in waiting if p.gang == GangClaim(name=gang, size=2)]
+        chosen = {p.uid: draw(st.sampled_from([n for n in NODES if free[n]])) for p in members}
+        for name in chosen.values():
+            free[name] -= 1
+        happened.append(reserved(f"gang:a/{gang}", *((u, n, ()) for u, n in chosen.items()), milli_gpu=2000))
+        bound = [PodSeen(pod=replace(p, node=NodeName(chosen[p.uid]))) for p in draw(st.permutations(members))]
+        happened += bound
+        if draw(st.booleans()):
+            happened += [PodGone(uid=p.uid) for p in members]
+            for name in chosen.values():
+                free[name] += 1
+    return happened
+
+
+@settings(max_examples=100, deadline=None)
+@given(honest_histories())
+def test_an_honest_history_breaks_no_rule_at_any_moment(happened: list[Event]) -> None:
+    state = ClusterState()
+    for event in happened:
+        state.apply(event)
+        assert violations(state.snapshot()) == []
+        assert inconsistencies(state) == []
