@@ -21,6 +21,7 @@ from scheduler.app.intake import Intake
 from scheduler.app.planner import PlannerLoop
 from scheduler.app.reporter import Reporter
 from scheduler.app.teller import Teller
+from scheduler.app.view import ServiceView
 from scheduler.config import Settings
 from scheduler.extender.guard import BindRequest
 from scheduler.extender.server import ExtenderServer, Tls
@@ -32,6 +33,8 @@ from scheduler.kube.watch import Watcher
 from scheduler.model.names import NodeName, PodUid
 from scheduler.model.snapshot import Snapshot
 from scheduler.planning.settings import PlanSettings
+from scheduler.rpc.feed import PlanFeed
+from scheduler.rpc.server import RpcServer
 from scheduler.state.cluster import ClusterState
 from scheduler.state.events import Event, Ticked
 from scheduler.telemetry import API_WRITES, LEADER, WATCH_EVENTS, Telemetry
@@ -129,6 +132,8 @@ class Service:
             )
             for kind in self._kinds
         ]
+        self._feed = PlanFeed()
+        self._reporter.listeners.append(lambda _, decided: self._feed.publish(decided))
         self._auditor = Auditor(api, self._state, self._kinds, self._telemetry)
 
     @classmethod
@@ -157,8 +162,10 @@ class Service:
         )
         server.start(*self._addresses.http)
         log.info("listening", http=f"{self._addresses.http[0]}:{server.port}", api=self._api.server)
+        rpc = RpcServer(ServiceView(self._state, self._board, self._reporter), self._feed, self._not_ready)
         tasks = [asyncio.ensure_future(watcher.run()) for watcher in self._watchers]
         try:
+            await rpc.start(*self._addresses.grpc)
             await _first(stop, asyncio.gather(*(w.synced.wait() for w in self._watchers)))
             if not stop.is_set():
                 snapshot = self._state.snapshot()
@@ -174,6 +181,7 @@ class Service:
                 await _first(stop, *tasks)
         finally:
             log.info("stopping")
+            await rpc.stop()
             await server.stop()
             for task in tasks:
                 task.cancel()

@@ -50,6 +50,7 @@ def serve(arguments: argparse.Namespace) -> int:
     from scheduler.app.service import Addresses, Service  # noqa: PLC0415
     from scheduler.extender.server import ListenError, Tls  # noqa: PLC0415
     from scheduler.kube.login import LoginError  # noqa: PLC0415
+    from scheduler.rpc.server import ListenError as RpcListenError  # noqa: PLC0415
 
     try:
         settings = load_settings(arguments.config)
@@ -77,7 +78,7 @@ def serve(arguments: argparse.Namespace) -> int:
 
     try:
         uvloop.run(run())
-    except (LoginError, ListenError) as err:
+    except (LoginError, ListenError, RpcListenError) as err:
         raise BadInputError(str(err)) from err
     return 0
 

@@ -1,0 +1,78 @@
+"""The service as the gRPC API sees it: rulings from the board, explanations from the latest plan."""
+
+from scheduler.app.board import Board
+from scheduler.app.reporter import Reporter
+from scheduler.extender.guard import Offered, Planned, Untouched, Waiting
+from scheduler.model.names import NodeName, PodUid, WorkloadKey, gang_key, people_name, pod_key
+from scheduler.model.plan import Assignment
+from scheduler.model.workload import Workload
+from scheduler.planning.explain import explain
+from scheduler.rpc.view import Explanation, PodRuling
+from scheduler.state.cluster import ClusterState
+
+PLANNED_SCORE = 1
+
+
+class ServiceView:
+    """Answers on the service's loop, without waiting."""
+
+    def __init__(self, state: ClusterState, board: Board, reporter: Reporter) -> None:
+        self._state = state
+        self._board = board
+        self._reporter = reporter
+
+    def ruling_of_pod(self, uid: PodUid) -> PodRuling | None:
+        """Where the pod may go."""
+        match self._board.get(uid):
+            case Planned(workload=key, node=node):
+                return PodRuling(kind="planned", workload=key, scores={node: PLANNED_SCORE})
+            case Offered(workload=key, scores=scores):
+                return PodRuling(kind="offered", workload=key, scores=scores)
+            case Waiting(workload=key):
+                return PodRuling(kind="waiting", workload=key)
+            case Untouched():
+                return PodRuling(kind="untouched")
+            case None:
+                return self._of_state(uid)
+
+    def explanation_of_pod(self, namespace: str, name: str) -> Explanation | None:
+        """Explains the pod's gang, or the pod alone."""
+        uid = self._state.uid_of(namespace, name)
+        if uid is None:
+            return None
+        key = self._state.workload_of(uid)
+        if key is None:
+            return Explanation(text=(f"{namespace}/{name} is no pod that Bayplan plans.",))
+        return self._explained(key)
+
+    def explanation_of_gang(self, namespace: str, name: str) -> Explanation | None:
+        """Explains a gang by its name."""
+        return self._explained(gang_key(namespace, name)) or self._explained(pod_key(namespace, name))
+
+    def _of_state(self, uid: PodUid) -> PodRuling | None:
+        pod, key = self._state.pod(uid), self._state.workload_of(uid)
+        if pod is None:
+            return None
+        if key is None:
+            return PodRuling(kind="untouched")
+        if pod.node is None:
+            return PodRuling(kind="waiting", workload=key)
+        return PodRuling(kind="planned", workload=key, scores={pod.node: PLANNED_SCORE})
+
+    def _explained(self, key: WorkloadKey) -> Explanation | None:
+        workload = self._state.snapshot().workloads.get(key)
+        if workload is None:
+            return None
+        wait = self._reporter.waiting.get(key)
+        standing = tuple(
+            Assignment(pod=p.uid, node=p.node, devices=p.devices) for p in workload.members if p.node is not None
+        )
+        text = explain(wait) if wait is not None else _standing(workload, standing)
+        return Explanation(text=tuple(text), queue=workload.queue, decision=wait, standing=standing)
+
+
+def _standing(workload: Workload, standing: tuple[Assignment, ...]) -> list[str]:
+    name, nodes = people_name(workload.key), sorted({NodeName(a.node) for a in standing})
+    if not workload.pending:
+        return [f"{name} has {len(standing)} of {workload.size} pods on {', '.join(nodes) or 'no node'}."]
+    return [f"{name} is being started: {len(standing)} of {workload.size} pods have their node."]
