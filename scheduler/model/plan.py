@@ -36,7 +36,10 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class DomainUse(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """How many domains of a topology level the placed members stand in, and the fewest that could hold them."""
+    """How many domains of a topology level the placed members stand in, and the fewest that could hold them.
+
+    Of a placement proven best, `fewest` holds given the fewest of the levels outside.
+    """
 
     level: str
     used: int

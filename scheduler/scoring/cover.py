@@ -15,6 +15,9 @@ from scheduler.scoring.knapsack import UNREACHABLE, Joined, batch, by_class
 BATCHED_NODES = 64
 """Domains of at most this many nodes are worked out many at a time."""
 
+PAIRED_DOMAINS = 64
+"""Up to so many domains, all pairs of them are looked at where two are needed."""
+
 
 Choice = tuple[int, list[Codes]]
 """A price, and the rows that it buys."""
@@ -86,10 +89,36 @@ class Forest:
         paid = parts[self.cost[level][parts] == 0]
         if len(paid) and int(holds[paid].sum()) >= pods:
             parts = paid
-        if (not len(paid) or parts is paid) and int(holds[parts].max()) >= pods:
+        if (not len(paid) or len(parts) == 1) and int(holds[parts].max()) >= pods:
             return self._best_single(level, parts[holds[parts] >= pods], pods)
-        function = self._join(level, parts, pods)
-        return int(function.cost[pods]), function.of(pods)
+        if len(paid):
+            return self._all_of(self._join(level, parts, pods), pods)
+        # No fewer domains than `count` will do, so each of so few has to hold what the largest others cannot.
+        count = fewest(holds[parts], pods)
+        least = pods - int(np.sort(holds[parts])[::-1][: count - 1].sum())
+        parts = parts[holds[parts] >= least]
+        if count == 2 and len(parts) <= PAIRED_DOMAINS:
+            return self._best_pair(level, parts, pods)
+        return self._all_of(self._join(level, parts, pods, least), pods)
+
+    def _all_of(self, joined: Joined, pods: int) -> Choice:
+        return int(joined.cost[pods]), joined.of(pods)
+
+    def _best_pair(self, level: int, parts: Codes, pods: int) -> Choice:
+        """The cheapest way to share `pods` between two domains, none of which holds them alone."""
+        functions = self._functions_of(level, parts)
+        table = np.full((len(functions), pods + 1), UNREACHABLE, dtype=np.int64)
+        for at, function in enumerate(functions):
+            table[at, : len(function.cost)] = function.cost
+        best, pair, share = UNREACHABLE, (0, 0), 0
+        for at in range(len(functions) - 1):
+            sums = table[at] + table[at + 1 :, ::-1]
+            low = int(np.argmin(sums))
+            if int(sums.flat[low]) < best:
+                other, share = divmod(low, pods + 1)
+                best, pair = int(sums.flat[low]), (at, at + 1 + other)
+        first, second = functions[pair[0]], functions[pair[1]]
+        return best, [*first.of(share), *second.of(pods - share)]
 
     def _best_single(self, level: int, parts: Codes, pods: int) -> Choice:
         """The cheapest of several domains each of which holds `pods` alone, looked at from the most promising on."""
@@ -128,19 +157,22 @@ class Forest:
         low, high = np.searchsorted(self.bounds[level + 1], [first, last])
         return int(low), int(high)
 
-    def _join(self, level: int, parts: Codes, pods: int) -> Joined:
-        """The price of 0 to `pods` pods in several domains of a level."""
+    def _join(self, level: int, parts: Codes, pods: int, least: int = 1) -> Joined:
+        """The price of 0 to `pods` pods in several domains of a level, of which each used one holds `least` or more."""
         sizes = np.diff(self.bounds[level])[parts]
         lone = parts[sizes == 1]
         prices = np.array([self._chain_cost(level, part) for part in lone.tolist()], dtype=np.int64)
         first = self.bounds[level][lone]
         joined = Joined(by_class(self.fits[first], prices, pods), first)
-        many = parts[sizes > 1]
-        if level + 1 == self.depth:
-            self._prepare(level, many)
-        for part in many.tolist():
-            joined.add(self._function(level, part), pods)
+        for function in self._functions_of(level, parts[sizes > 1]):
+            joined.add(function, pods, least)
         return joined
+
+    def _functions_of(self, level: int, parts: Codes) -> list[Joined]:
+        """The prices in several domains, each by itself."""
+        if level + 1 == self.depth:
+            self._prepare(level, parts)
+        return [self._function(level, part) for part in parts.tolist()]
 
     def _chain_cost(self, level: int, part: int) -> int:
         """The price of a domain that holds one node, with that of everything inside it."""

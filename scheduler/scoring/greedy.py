@@ -1,15 +1,18 @@
 """A gang placed group by group, the largest pods first: exact where all pods are equal, quick where they differ."""
 
 from collections.abc import Iterable, Sequence
+from math import gcd
 
 import msgspec
 import numpy as np
 
-from scheduler.model.plan import Proof
+from scheduler.model.plan import Proof, ProofStatus
+from scheduler.model.resources import GPU
 from scheduler.scoring.cost import Charges
-from scheduler.scoring.cover import Forest
+from scheduler.scoring.cover import Cover, Forest
 from scheduler.scoring.fleet import Codes, Mask
 from scheduler.scoring.gang import Layout
+from scheduler.scoring.knapsack import UNREACHABLE
 from scheduler.scoring.problem import Problem, spread
 from scheduler.scoring.room import Room
 
@@ -29,46 +32,90 @@ class Packing(msgspec.Struct, frozen=True):
         return np.unique(np.concatenate([rows for rows, _ in self.groups]))
 
 
-def pack(room: Room, problem: Problem) -> Packing | None:
-    """The best packing found over all model choices; None where none was found, which proves nothing."""
-    found = [packing for choice in problem.choices if (packing := _pack_on(room, problem, choice)) is not None]
-    return min(found, key=lambda packing: packing.cost) if found else None
+class Bounded(msgspec.Struct, frozen=True):
+    """The best packing found, None where none was, which proves nothing; and a cost that no packing goes below."""
+
+    packing: Packing | None
+    bound: int
 
 
-def lower_bound(problem: Problem) -> int:
-    """A cost that no packing goes below: that of the dearest group placed by itself, on the cheapest choice."""
-    return min((_bound_on(problem, choice) for choice in problem.choices), default=0)
+def pack(room: Room, problem: Problem) -> Bounded:
+    """The best packing found over all model choices, and a bound that holds for all of them."""
+    found = [_pack_on(room, problem, choice) for choice in problem.choices]
+    packings = [each.packing for each in found if each.packing is not None]
+    return Bounded(min(packings, key=lambda p: p.cost, default=None), min(each.bound for each in found))
 
 
-def layout(room: Room, problem: Problem, packing: Packing, bound: int, status: str | None = None) -> Layout:
-    """The packing with its proof: `optimal` where the bound is reached, otherwise `status` or `feasible`."""
-    if packing.cost <= bound:
-        proof = Proof(status="optimal", cost=packing.cost, bound=packing.cost)
-    else:
-        proof = Proof(
-            status="budget hit" if status == "budget hit" else "feasible",
-            cost=packing.cost,
-            bound=min(bound, packing.cost),
-        )
-    uses = spread(room, problem.ask, problem.fits, packing.rows)
+def layout(room: Room, problem: Problem, packing: Packing, bound: int, *, budget_hit: bool = False) -> Layout:
+    """The packing with its proof: it is optimal where the bound is reached."""
+    rest: ProofStatus = "budget hit" if budget_hit else "feasible"
+    proof = Proof(
+        status="optimal" if packing.cost <= bound else rest, cost=packing.cost, bound=min(bound, packing.cost)
+    )
+    uses = spread(room, problem, packing.rows, proven=proof.status == "optimal")
     return Layout(groups=packing.groups, proof=proof, spread=uses)
 
 
-def _pack_on(room: Room, problem: Problem, choice: Mask | None) -> Packing | None:
-    fits = _limited(problem, choice)
-    order = list(range(len(fits)))
+def _pack_on(room: Room, problem: Problem, choice: Mask | None) -> Bounded:
+    fits = limited(problem, choice)
+    counts = [count for _, count in problem.ask.groups]
+    covers = [Forest(problem.charges, f, n).cover() for f, n in zip(fits, counts, strict=True)]
+    bound = max(UNREACHABLE if cover is None else cover.cost for cover in covers)
+    if bound == UNREACHABLE:
+        return Bounded(None, bound)
+    if len(fits) == 1 and covers[0] is not None:
+        rows = covers[0].rows
+        return Bounded(Packing(((rows, covers[0].counts),), problem.charges.cost_of(rows)), bound)
+    together = _devices_cover(room, problem, fits)
+    best: Packing | None = None
+    if together is not None:
+        bound = max(bound, together.cost)
+        chosen = np.zeros(len(room.fleet), dtype=np.bool_)
+        chosen[together.rows] = True
+        best = _in_some_order(room, problem, [np.where(chosen, f, 0) for f in fits], [])
+    if best is None or best.cost > bound:
+        other = _in_some_domain(room, problem, fits)
+        best = other if best is None or (other is not None and other.cost < best.cost) else best
+    return Bounded(best, bound)
+
+
+def _devices_cover(room: Room, problem: Problem, fits: Sequence[Codes]) -> Cover | None:
+    """The cheapest nodes with as many free GPUs as all groups ask for together, sizes of pods apart.
+
+    Each packing uses such nodes, so none is cheaper.
+    """
+    sizes = [shape.requests.gpus for shape, _ in problem.ask.groups]
+    column = room.column(GPU)
+    if column is None or sum(size > 0 for size in sizes) < 2:
+        return None
+    unit = gcd(*sizes)
+    holds = np.zeros(len(room.fleet), dtype=np.int64)
+    for size, f, (_, count) in zip(sizes, fits, problem.ask.groups, strict=True):
+        holds += np.minimum(f, count) * (size // unit)
+    holds = np.minimum(holds, np.maximum(room.free[:, column], 0) // unit)
+    total = sum(size * count for size, (_, count) in zip(sizes, problem.ask.groups, strict=True))
+    return Forest(problem.charges, holds, total // unit).cover()
+
+
+def _in_some_domain(room: Room, problem: Problem, fits: list[Codes]) -> Packing | None:
+    """Group after group; where a domain is required and the first one tried is too small for all, in another one."""
     for _ in range(TRIES):
         first: list[Codes] = []
-        for attempt in (order, order[::-1]) if len(order) > 1 else (order,):
-            groups = _in_turn(room, problem, fits, attempt, first)
-            if groups is not None:
-                used = np.unique(np.concatenate([rows for rows, _ in groups]))
-                return Packing(tuple(groups), problem.charges.cost_of(used))
-        if problem.required is None or not first:
-            return None
-        # The first group's domain does not hold the others beside it: another one may.
+        packing = _in_some_order(room, problem, fits, first)
+        if packing is not None or problem.required is None or not first:
+            return packing
         tried = np.unique(problem.required[np.concatenate(first)])
         fits = [np.where(np.isin(problem.required, tried), 0, f) for f in fits]
+    return None
+
+
+def _in_some_order(room: Room, problem: Problem, fits: list[Codes], first: list[Codes]) -> Packing | None:
+    order = list(range(len(fits)))
+    for attempt in (order, order[::-1]):
+        groups = _in_turn(room, problem, fits, attempt, first)
+        if groups is not None:
+            rows = np.unique(np.concatenate([rows for rows, _ in groups]))
+            return Packing(tuple(groups), problem.charges.cost_of(rows))
     return None
 
 
@@ -117,17 +164,7 @@ def _beside(room: Room, problem: Problem, fits: Codes, group: int, found: dict[i
     return left
 
 
-def _bound_on(problem: Problem, choice: Mask | None) -> int:
-    bound = 0
-    for f, (_, count) in zip(_limited(problem, choice), problem.ask.groups, strict=True):
-        cover = Forest(problem.charges, f, count).cover()
-        if cover is None:
-            return 1 << 62
-        bound = max(bound, cover.cost)
-    return bound
-
-
-def _limited(problem: Problem, choice: Mask | None) -> list[Codes]:
+def limited(problem: Problem, choice: Mask | None) -> list[Codes]:
     """Capacity of each group where those that want devices are kept to the chosen model's nodes."""
     if choice is None:
         return list(problem.fits)

@@ -133,10 +133,14 @@ class Joined:
         self._inner: Codes = lone.cost
         self.cost: Codes = lone.cost
 
-    def add(self, part: "Joined", pods: int) -> None:
-        """Join another domain; prices above `pods` are of no interest."""
+    def add(self, part: "Joined", pods: int, least: int = 1) -> None:
+        """Join another domain, to be used for `least` pods or more; prices above `pods` are of no interest."""
         self._stages.append((self._inner, part))
-        self._inner = convolve(self._inner, part.cost, pods)
+        cost = part.cost
+        if least > 1:
+            cost = cost.copy()
+            cost[1:least] = cost[least]
+        self._inner = convolve(self._inner, cost, pods)
         self.cost = self._inner
 
     def charge(self, own: int) -> None:

@@ -102,8 +102,13 @@ def model_choices(room: Room, shapes: Sequence[PodShape], standing: Sequence[int
     return tuple(mask for mask in masks if mask[settled].all())
 
 
-def spread(room: Room, ask: Ask, fits: Sequence[Codes], rows: Codes) -> tuple[DomainUse, ...]:
-    """Domains used per level by the gang on `rows` and its standing members, and the fewest that could hold it."""
+def spread(room: Room, problem: Problem, rows: Codes, *, proven: bool) -> tuple[DomainUse, ...]:
+    """Domains used per level by the gang on `rows` and its standing members, and the fewest that could hold it.
+
+    Where the placement is `proven` best, a level's fewest is what it uses, given as few domains of the levels before
+    it. Otherwise it is how many of the level's largest domains hold the gang, other levels apart.
+    """
+    ask = problem.ask
     standing = np.array(ask.standing, dtype=np.int64)
     everyone = np.union1d(rows, standing)
     uses: list[DomainUse] = []
@@ -112,15 +117,21 @@ def spread(room: Room, ask: Ask, fits: Sequence[Codes], rows: Codes) -> tuple[Do
         codes = domains(room.fleet, level).codes
         # A node in no domain is counted by itself.
         codes = np.where(codes == NO_DOMAIN, codes.max(initial=0) + 1 + np.arange(len(codes)), codes)
-        stands = np.unique(codes[standing])
-        more = 0
-        for f, (_, count) in zip(fits, ask.groups, strict=True):
-            holds = np.bincount(codes, weights=f).astype(np.int64)
-            inside = int(holds[stands].sum())
-            holds[stands] = 0
-            more = max(more, fewest(np.minimum(holds, count), count - inside))
-        uses.append(DomainUse(level=level.name, used=len(np.unique(codes[everyone])), fewest=len(stands) + more))
+        used = len(np.unique(codes[everyone]))
+        least = used if proven else _fewest(problem, codes, np.unique(codes[standing]))
+        uses.append(DomainUse(level=level.name, used=used, fewest=least))
     return tuple(uses)
+
+
+def _fewest(problem: Problem, codes: Codes, stands: Codes) -> int:
+    """The fewest domains that hold each group by itself, those where members stand included."""
+    more = 0
+    for f, (_, count) in zip(problem.fits, problem.ask.groups, strict=True):
+        holds = np.bincount(codes, weights=np.minimum(f, count)).astype(np.int64)
+        inside = int(holds[stands].sum())
+        holds[stands] = 0
+        more = max(more, fewest(holds, count - inside))
+    return len(stands) + more
 
 
 def _in_large_domains(fits: tuple[Codes, ...], required: Codes, ask: Ask) -> tuple[Codes, ...]:

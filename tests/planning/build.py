@@ -155,9 +155,8 @@ def snapshot(
         if pod.node is not None and pod.node in by_name:
             standing[pod.uid] = pod.node
             amounts[pod.node] = plus(amounts.get(pod.node, Resources()), pod.shape.requests)
-            free = [
-                d.index for d in by_name[pod.node].devices if d.healthy and d.index not in taken.get(pod.node, set())
-            ]
+            gone = taken.setdefault(pod.node, set())
+            free = [d.index for d in by_name[pod.node].devices if d.healthy and d.index not in gone]
             gone.update(free[: pod.shape.requests.gpus])
     for flight in in_flight:
         shapes = {p.uid: p.shape for w in workloads for p in w.members}
