@@ -1,0 +1,116 @@
+"""Asking a service: over a real gRPC connection to one that gives prepared answers."""
+
+# The stubs of grpc leave the types of handlers open.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import pytest
+
+from scheduler.cli.explained import Explanation, NotFound, people_text
+from scheduler.cli.output import BadInputError, CommandError
+from scheduler.cli.remote import METHOD, ask
+from scheduler.rpc import bayplan_pb2 as pb
+
+Answer = pb.ExplainResponse | tuple[grpc.StatusCode, str]
+Serve = Callable[[Callable[[pb.ExplainRequest], Answer]], str]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Starts a server whose Explain is the given function, and says where it is."""
+    servers: list[grpc.Server] = []
+
+    def start(explain: Callable[[pb.ExplainRequest], Answer]) -> str:
+        def handle(request: pb.ExplainRequest, context: grpc.ServicerContext) -> pb.ExplainResponse:
+            answer = explain(request)
+            if isinstance(answer, tuple):
+                context.abort(*answer)
+            return answer
+
+        _, service, method = METHOD.split("/")
+        handler = grpc.unary_unary_rpc_method_handler(
+            handle,
+            request_deserializer=pb.ExplainRequest.FromString,
+            response_serializer=pb.ExplainResponse.SerializeToString,
+        )
+        server = grpc.server(ThreadPoolExecutor(1))
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: handler}),))
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        servers.append(server)
+        return f"127.0.0.1:{port}"
+
+    yield start
+    for server in servers:
+        server.stop(None).wait()
+
+
+def test_a_gang_that_waits(serve: Serve) -> None:
+    wait = pb.Wait(
+        reason="QuotaExhausted",
+        message="the queue's quota is used up",
+        detail="needs 16, 8 are left",
+        unblock="Wait.",
+        blocking=[
+            pb.Blocker(kind="quota", subject="a", needed=16000, available=8000, unit="milli-GPU"),
+            pb.Blocker(kind="weather", subject="rain"),
+        ],
+    )
+    response = pb.ExplainResponse(
+        text=["vision/train waits: the queue's quota is used up."],
+        queue="a",
+        decision=pb.Decision(workload="vision/train", is_gang=True, wait=wait),
+    )
+    seen: list[str] = []
+
+    def explain(request: pb.ExplainRequest) -> Answer:
+        seen.append(request.gang)
+        return response
+
+    found = ask(serve(explain), "vision", "train")
+    assert seen == ["vision/train"]
+    assert isinstance(found, list)
+    assert isinstance(found[0], Explanation)
+    assert (found[0].kind, found[0].name, found[0].state, found[0].reason) == (
+        "gang",
+        "vision/train",
+        "waiting",
+        "QuotaExhausted",
+    )
+    assert found[0].blocking == ("quota of queue a: needs 16 GPUs, has 8 GPUs", "weather rain")
+    assert people_text(found[0]).startswith("vision/train waits: the queue's quota is used up.\n")
+
+
+def test_a_pod_is_asked_for_when_no_gang_has_the_name(serve: Serve) -> None:
+    def explain(request: pb.ExplainRequest) -> Answer:
+        if request.gang:
+            return grpc.StatusCode.NOT_FOUND, "no such gang"
+        standing = [pb.Assignment(pod_uid="u", node="n1")]
+        return pb.ExplainResponse(text=[f"{request.pod} runs."], queue="a", standing=standing)
+
+    found = ask(serve(explain), "default", "web-0")
+    assert isinstance(found, list)
+    assert (found[0].state, dict(found[0].nodes)) == ("running", {"n1": ("u",)})
+
+
+def test_a_name_that_the_service_does_not_know(serve: Serve) -> None:
+    found = ask(serve(lambda _: (grpc.StatusCode.NOT_FOUND, "unknown")), "default", "nobody")
+    assert found == NotFound(namespace="default", name="nobody")
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [(grpc.StatusCode.UNAVAILABLE, CommandError), (grpc.StatusCode.INVALID_ARGUMENT, BadInputError)],
+)
+def test_other_answers_are_errors(serve: Serve, code: grpc.StatusCode, error: type[CommandError]) -> None:
+    with pytest.raises(error, match=f"answers {code.name}: not leading") as raised:
+        ask(serve(lambda _: (code, "not leading")), "default", "x")
+    assert type(raised.value) is error
+
+
+def test_no_service_at_all_is_an_error() -> None:
+    with pytest.raises(CommandError, match="UNAVAILABLE"):
+        ask("127.0.0.1:1", "default", "x")
