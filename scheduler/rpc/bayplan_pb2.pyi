@@ -1,0 +1,209 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Ruling(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    RULING_UNSPECIFIED: _ClassVar[Ruling]
+    RULING_PLANNED: _ClassVar[Ruling]
+    RULING_OFFERED: _ClassVar[Ruling]
+    RULING_WAITING: _ClassVar[Ruling]
+    RULING_UNTOUCHED: _ClassVar[Ruling]
+RULING_UNSPECIFIED: Ruling
+RULING_PLANNED: Ruling
+RULING_OFFERED: Ruling
+RULING_WAITING: Ruling
+RULING_UNTOUCHED: Ruling
+
+class FilterRequest(_message.Message):
+    __slots__ = ("pod_uid", "nodes")
+    POD_UID_FIELD_NUMBER: _ClassVar[int]
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    pod_uid: str
+    nodes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, pod_uid: _Optional[str] = ..., nodes: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class FilterResponse(_message.Message):
+    __slots__ = ("ruling", "nodes", "workload")
+    RULING_FIELD_NUMBER: _ClassVar[int]
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    WORKLOAD_FIELD_NUMBER: _ClassVar[int]
+    ruling: Ruling
+    nodes: _containers.RepeatedScalarFieldContainer[str]
+    workload: str
+    def __init__(self, ruling: _Optional[_Union[Ruling, str]] = ..., nodes: _Optional[_Iterable[str]] = ..., workload: _Optional[str] = ...) -> None: ...
+
+class ScoreRequest(_message.Message):
+    __slots__ = ("pod_uid", "nodes")
+    POD_UID_FIELD_NUMBER: _ClassVar[int]
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    pod_uid: str
+    nodes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, pod_uid: _Optional[str] = ..., nodes: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ScoreResponse(_message.Message):
+    __slots__ = ("scores",)
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    scores: _containers.RepeatedCompositeFieldContainer[NodeScore]
+    def __init__(self, scores: _Optional[_Iterable[_Union[NodeScore, _Mapping]]] = ...) -> None: ...
+
+class NodeScore(_message.Message):
+    __slots__ = ("node", "score")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    score: int
+    def __init__(self, node: _Optional[str] = ..., score: _Optional[int] = ...) -> None: ...
+
+class ExplainRequest(_message.Message):
+    __slots__ = ("pod", "gang")
+    POD_FIELD_NUMBER: _ClassVar[int]
+    GANG_FIELD_NUMBER: _ClassVar[int]
+    pod: str
+    gang: str
+    def __init__(self, pod: _Optional[str] = ..., gang: _Optional[str] = ...) -> None: ...
+
+class ExplainResponse(_message.Message):
+    __slots__ = ("text", "queue", "decision", "standing")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    STANDING_FIELD_NUMBER: _ClassVar[int]
+    text: _containers.RepeatedScalarFieldContainer[str]
+    queue: str
+    decision: Decision
+    standing: _containers.RepeatedCompositeFieldContainer[Assignment]
+    def __init__(self, text: _Optional[_Iterable[str]] = ..., queue: _Optional[str] = ..., decision: _Optional[_Union[Decision, _Mapping]] = ..., standing: _Optional[_Iterable[_Union[Assignment, _Mapping]]] = ...) -> None: ...
+
+class WatchPlansRequest(_message.Message):
+    __slots__ = ("namespaces",)
+    NAMESPACES_FIELD_NUMBER: _ClassVar[int]
+    namespaces: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, namespaces: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class WatchPlansResponse(_message.Message):
+    __slots__ = ("generation", "decisions", "missed")
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    DECISIONS_FIELD_NUMBER: _ClassVar[int]
+    MISSED_FIELD_NUMBER: _ClassVar[int]
+    generation: int
+    decisions: _containers.RepeatedCompositeFieldContainer[Decision]
+    missed: int
+    def __init__(self, generation: _Optional[int] = ..., decisions: _Optional[_Iterable[_Union[Decision, _Mapping]]] = ..., missed: _Optional[int] = ...) -> None: ...
+
+class Decision(_message.Message):
+    __slots__ = ("workload", "is_gang", "admit", "offer", "wait", "roll_back")
+    WORKLOAD_FIELD_NUMBER: _ClassVar[int]
+    IS_GANG_FIELD_NUMBER: _ClassVar[int]
+    ADMIT_FIELD_NUMBER: _ClassVar[int]
+    OFFER_FIELD_NUMBER: _ClassVar[int]
+    WAIT_FIELD_NUMBER: _ClassVar[int]
+    ROLL_BACK_FIELD_NUMBER: _ClassVar[int]
+    workload: str
+    is_gang: bool
+    admit: Admit
+    offer: Offer
+    wait: Wait
+    roll_back: RollBack
+    def __init__(self, workload: _Optional[str] = ..., is_gang: _Optional[bool] = ..., admit: _Optional[_Union[Admit, _Mapping]] = ..., offer: _Optional[_Union[Offer, _Mapping]] = ..., wait: _Optional[_Union[Wait, _Mapping]] = ..., roll_back: _Optional[_Union[RollBack, _Mapping]] = ...) -> None: ...
+
+class Admit(_message.Message):
+    __slots__ = ("assignments", "proof", "spread")
+    ASSIGNMENTS_FIELD_NUMBER: _ClassVar[int]
+    PROOF_FIELD_NUMBER: _ClassVar[int]
+    SPREAD_FIELD_NUMBER: _ClassVar[int]
+    assignments: _containers.RepeatedCompositeFieldContainer[Assignment]
+    proof: Proof
+    spread: _containers.RepeatedCompositeFieldContainer[DomainUse]
+    def __init__(self, assignments: _Optional[_Iterable[_Union[Assignment, _Mapping]]] = ..., proof: _Optional[_Union[Proof, _Mapping]] = ..., spread: _Optional[_Iterable[_Union[DomainUse, _Mapping]]] = ...) -> None: ...
+
+class Assignment(_message.Message):
+    __slots__ = ("pod_uid", "node", "devices")
+    POD_UID_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    DEVICES_FIELD_NUMBER: _ClassVar[int]
+    pod_uid: str
+    node: str
+    devices: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, pod_uid: _Optional[str] = ..., node: _Optional[str] = ..., devices: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class Proof(_message.Message):
+    __slots__ = ("status", "cost", "bound")
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    COST_FIELD_NUMBER: _ClassVar[int]
+    BOUND_FIELD_NUMBER: _ClassVar[int]
+    status: str
+    cost: int
+    bound: int
+    def __init__(self, status: _Optional[str] = ..., cost: _Optional[int] = ..., bound: _Optional[int] = ...) -> None: ...
+
+class DomainUse(_message.Message):
+    __slots__ = ("level", "used", "fewest")
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
+    USED_FIELD_NUMBER: _ClassVar[int]
+    FEWEST_FIELD_NUMBER: _ClassVar[int]
+    level: str
+    used: int
+    fewest: int
+    def __init__(self, level: _Optional[str] = ..., used: _Optional[int] = ..., fewest: _Optional[int] = ...) -> None: ...
+
+class Offer(_message.Message):
+    __slots__ = ("pod_uid", "nodes")
+    POD_UID_FIELD_NUMBER: _ClassVar[int]
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    pod_uid: str
+    nodes: _containers.RepeatedCompositeFieldContainer[NodeScore]
+    def __init__(self, pod_uid: _Optional[str] = ..., nodes: _Optional[_Iterable[_Union[NodeScore, _Mapping]]] = ...) -> None: ...
+
+class Wait(_message.Message):
+    __slots__ = ("reason", "message", "detail", "unblock", "blocking", "problems")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    UNBLOCK_FIELD_NUMBER: _ClassVar[int]
+    BLOCKING_FIELD_NUMBER: _ClassVar[int]
+    PROBLEMS_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    message: str
+    detail: str
+    unblock: str
+    blocking: _containers.RepeatedCompositeFieldContainer[Blocker]
+    problems: _containers.RepeatedCompositeFieldContainer[Problem]
+    def __init__(self, reason: _Optional[str] = ..., message: _Optional[str] = ..., detail: _Optional[str] = ..., unblock: _Optional[str] = ..., blocking: _Optional[_Iterable[_Union[Blocker, _Mapping]]] = ..., problems: _Optional[_Iterable[_Union[Problem, _Mapping]]] = ...) -> None: ...
+
+class Blocker(_message.Message):
+    __slots__ = ("kind", "subject", "needed", "available", "unit")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    NEEDED_FIELD_NUMBER: _ClassVar[int]
+    AVAILABLE_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    subject: str
+    needed: int
+    available: int
+    unit: str
+    def __init__(self, kind: _Optional[str] = ..., subject: _Optional[str] = ..., needed: _Optional[int] = ..., available: _Optional[int] = ..., unit: _Optional[str] = ...) -> None: ...
+
+class Problem(_message.Message):
+    __slots__ = ("where", "value", "allowed")
+    WHERE_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    ALLOWED_FIELD_NUMBER: _ClassVar[int]
+    where: str
+    value: str
+    allowed: str
+    def __init__(self, where: _Optional[str] = ..., value: _Optional[str] = ..., allowed: _Optional[str] = ...) -> None: ...
+
+class RollBack(_message.Message):
+    __slots__ = ("evict_pod_uids", "why")
+    EVICT_POD_UIDS_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    evict_pod_uids: _containers.RepeatedScalarFieldContainer[str]
+    why: str
+    def __init__(self, evict_pod_uids: _Optional[_Iterable[str]] = ..., why: _Optional[str] = ...) -> None: ...

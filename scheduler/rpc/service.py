@@ -1,0 +1,121 @@
+"""The calls of the gRPC API."""
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import Any, TypeVar
+
+import grpc
+import grpc.aio
+
+from scheduler.model.names import NodeName, PodUid
+from scheduler.rpc import bayplan_pb2 as pb
+from scheduler.rpc import bayplan_pb2_grpc
+from scheduler.rpc.convert import assignment_message, decision_message, delivery_messages
+from scheduler.rpc.feed import PlanFeed
+from scheduler.rpc.view import Planner, PodRuling
+
+NotReady = Callable[[], Sequence[str]]
+"""Why the service is not ready, one reason an entry; empty: it is ready."""
+
+Context = grpc.aio.ServicerContext[Any, Any]
+_Found = TypeVar("_Found")
+
+_RULINGS = {
+    "planned": pb.RULING_PLANNED,
+    "offered": pb.RULING_OFFERED,
+    "waiting": pb.RULING_WAITING,
+    "untouched": pb.RULING_UNTOUCHED,
+}
+
+
+class BayplanService(bayplan_pb2_grpc.BayplanServicer):
+    """Answers from what the planner knows. No call changes anything, and none waits but `WatchPlans`."""
+
+    def __init__(self, planner: Planner, feed: PlanFeed, not_ready: NotReady) -> None:
+        self._planner = planner
+        self._feed = feed
+        self._not_ready = not_ready
+
+    async def Filter(self, request: pb.FilterRequest, context: Context) -> pb.FilterResponse:  # noqa: N802  as in the .proto
+        """Which of the given nodes the pod may use."""
+        ruling = await self._ruling(request.pod_uid, request.nodes, context)
+        free = ruling.kind == "untouched"
+        return pb.FilterResponse(
+            ruling=_RULINGS[ruling.kind],
+            nodes=[name for name in request.nodes if free or name in ruling.scores],
+            workload=(ruling.workload or "").partition(":")[2],
+        )
+
+    async def Score(self, request: pb.ScoreRequest, context: Context) -> pb.ScoreResponse:  # noqa: N802  as in the .proto
+        """How good the given nodes are; for a pod that is not ours, each is as good as any other."""
+        ruling = await self._ruling(request.pod_uid, request.nodes, context)
+        free = ruling.kind == "untouched"
+        scores = [
+            pb.NodeScore(node=name, score=0 if free else ruling.scores[NodeName(name)])
+            for name in request.nodes
+            if free or name in ruling.scores
+        ]
+        return pb.ScoreResponse(scores=scores)
+
+    async def Explain(self, request: pb.ExplainRequest, context: Context) -> pb.ExplainResponse:  # noqa: N802  as in the .proto
+        """Where a workload stands, or why it waits."""
+        await self._ready(context)
+        kind = request.WhichOneof("subject")
+        if kind is None:
+            await _invalid(context, "the subject is missing: give pod or gang, as namespace/name")
+        text = request.pod if kind == "pod" else request.gang
+        namespace, _, name = text.partition("/")
+        if not namespace or not name or "/" in name:
+            await _invalid(context, f'{kind} is "{text}"; allowed: namespace/name')
+        ask = self._planner.explanation_of_pod if kind == "pod" else self._planner.explanation_of_gang
+        found = await _known(context, ask(namespace, name), f'no {kind} "{text}" is known here')
+        answer = pb.ExplainResponse(
+            text=found.text, queue=found.queue or "", standing=[assignment_message(a) for a in found.standing]
+        )
+        if found.decision is not None:
+            answer.decision.CopyFrom(decision_message(found.decision))
+        return answer
+
+    async def WatchPlans(  # noqa: N802  as in the .proto
+        self, request: pb.WatchPlansRequest, context: Context
+    ) -> AsyncGenerator[pb.WatchPlansResponse]:
+        """Plans as they are made. Those without a decision for the reader are passed over."""
+        await self._ready(context)
+        namespaces = frozenset(request.namespaces)
+        if "" in namespaces:
+            await _invalid(context, 'namespaces holds ""; allowed: names of namespaces, or none at all for every one')
+        missed = 0
+        first = True
+        with self._feed.subscribe() as reader:
+            await context.send_initial_metadata(())  # tells the client that it misses nothing from here on
+            while (delivery := await reader.next()) is not None:
+                missed += delivery.missed
+                for message in delivery_messages(delivery, namespaces):
+                    if first or missed or message.decisions:
+                        message.missed, missed, first = missed, 0, False
+                        yield message
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "this replica does not plan any more")
+
+    async def _ruling(self, uid: str, nodes: Sequence[str], context: Context) -> PodRuling:
+        await self._ready(context)
+        if not uid:
+            await _invalid(context, "pod_uid is empty; give the pod's metadata.uid")
+        if not nodes:
+            await _invalid(context, "nodes is empty; give the names of the nodes to choose from")
+        if "" in nodes:
+            await _invalid(context, 'nodes holds ""; allowed: names of nodes')
+        return await _known(context, self._planner.ruling_of_pod(PodUid(uid)), f'no pod with uid "{uid}" is known here')
+
+    async def _ready(self, context: Context) -> None:
+        reasons = self._not_ready()
+        if reasons:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "not ready: " + "; ".join(reasons))
+
+
+async def _invalid(context: Context, why: str) -> None:
+    await context.abort(grpc.StatusCode.INVALID_ARGUMENT, why)
+
+
+async def _known(context: Context, found: _Found | None, otherwise: str) -> _Found:
+    if found is None:
+        await context.abort(grpc.StatusCode.NOT_FOUND, otherwise)
+    return found

@@ -1,0 +1,90 @@
+from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey, gang_key, pod_key
+from scheduler.model.plan import (
+    Admit,
+    Assignment,
+    Blocker,
+    DomainUse,
+    Offer,
+    Placement,
+    Plan,
+    Proof,
+    Reason,
+    RollBack,
+    Wait,
+)
+from scheduler.model.workload import Problem
+from scheduler.rpc import bayplan_pb2 as pb
+from scheduler.rpc.convert import MESSAGE_BYTES, decision_message, delivery_messages
+from scheduler.rpc.feed import Delivery
+
+GANG = gang_key("team", "train")
+POD = pod_key("team", "nb")
+
+
+def wait(workload: WorkloadKey, message: str = "m") -> Wait:
+    return Wait(workload=workload, reason=Reason.QUOTA_EXHAUSTED, message=message)
+
+
+def test_admit() -> None:
+    placement = Placement(
+        assignments=(Assignment(pod=PodUid("u1"), node=NodeName("n1"), devices=(0, 3)),),
+        proof=Proof(status="feasible", cost=12, bound=10),
+        spread=(DomainUse(level="rack", used=2, fewest=1),),
+    )
+    message = decision_message(Admit(workload=GANG, placement=placement))
+    assert (message.workload, message.is_gang, message.WhichOneof("outcome")) == ("team/train", True, "admit")
+    assert message.admit == pb.Admit(
+        assignments=[pb.Assignment(pod_uid="u1", node="n1", devices=[0, 3])],
+        proof=pb.Proof(status="feasible", cost=12, bound=10),
+        spread=[pb.DomainUse(level="rack", used=2, fewest=1)],
+    )
+
+
+def test_offer() -> None:
+    message = decision_message(Offer(workload=POD, pod=PodUid("u1"), nodes=((NodeName("n1"), 7),)))
+    assert (message.workload, message.is_gang) == ("team/nb", False)
+    assert message.offer == pb.Offer(pod_uid="u1", nodes=[pb.NodeScore(node="n1", score=7)])
+
+
+def test_wait() -> None:
+    message = decision_message(
+        Wait(
+            workload=GANG,
+            reason=Reason.QUOTA_EXHAUSTED,
+            message="waits for quota",
+            detail="needs 8 GPUs",
+            blocking=(Blocker(kind="quota", subject=QueueName("a"), needed=8, available=3, unit="GPU"),),
+            problems=(Problem(where="annotation x", value="y", allowed="z"),),
+            unblock="5 GPUs of queue a",
+        )
+    )
+    assert message.wait == pb.Wait(
+        reason="QuotaExhausted",
+        message="waits for quota",
+        detail="needs 8 GPUs",
+        unblock="5 GPUs of queue a",
+        blocking=[pb.Blocker(kind="quota", subject="a", needed=8, available=3, unit="GPU")],
+        problems=[pb.Problem(where="annotation x", value="y", allowed="z")],
+    )
+
+
+def test_roll_back() -> None:
+    message = decision_message(RollBack(workload=GANG, evict=(PodUid("u1"), PodUid("u2")), why="no room"))
+    assert message.roll_back == pb.RollBack(evict_pod_uids=["u1", "u2"], why="no room")
+
+
+def test_only_decisions_of_the_named_namespaces_are_sent() -> None:
+    plan = Plan(generation=4, decisions=(wait(GANG), wait(gang_key("team2", "x")), wait(pod_key("other", "y"))))
+    (message,) = delivery_messages(Delivery(plan=plan, missed=2), {"team", "other"})
+    assert [d.workload for d in message.decisions] == ["team/train", "other/y"]
+    assert (message.generation, message.missed) == (4, 2)
+
+
+def test_a_large_plan_is_cut_into_messages_that_clients_take() -> None:
+    long = "x" * (MESSAGE_BYTES // 3)
+    plan = Plan(generation=4, decisions=tuple(wait(gang_key("team", f"g{i}"), long) for i in range(7)))
+    messages = list(delivery_messages(Delivery(plan=plan, missed=1), ()))
+    assert [d.workload for m in messages for d in m.decisions] == [f"team/g{i}" for i in range(7)]
+    assert max(m.ByteSize() for m in messages) <= MESSAGE_BYTES + 100
+    assert [m.missed for m in messages] == [1, 0, 0, 0]
+    assert {m.generation for m in messages} == {4}
