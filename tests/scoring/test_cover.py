@@ -49,10 +49,8 @@ def tree_of(case: Case) -> Tree:
 @given(case=cases())
 def test_no_set_of_nodes_is_cheaper(case: Case) -> None:
     fits = np.array(case.fits)
-    tree = tree_of(case)
-    prices = charges(
-        tree, (fits > 0) | X case.pods, case.paid
-    )
+    candidates = (fits > 0) | np.isin(np.arange(len(fits)), case.paid)
+    prices = charges(tree_of(case), candidates, fits + np.array(case.more), case.pods, case.paid)
     found = Forest(prices, fits, case.pods).cover()
     enough = [
         np.array(rows)
