@@ -1,12 +1,13 @@
 """Nodes, and reports on their devices, as events."""
 
 import sys
+from itertools import combinations
 
 import msgspec
 
 from scheduler.kube import keys
 from scheduler.kube.requests import read_quantities, resources_of
-from scheduler.kube.wire import Holding, Meta, NameMeta, WireDevice, WireGPUNode, WireNode
+from scheduler.kube.wire import GPUNodeStatus, Holding, Meta, NameMeta, WireDevice, WireGPUNode, WireNode
 from scheduler.model.names import NodeName
 from scheduler.model.node import Device, Node, Taint
 from scheduler.state.events import DevicesSeen, NodeSeen
@@ -61,8 +62,18 @@ def read_report(raw: bytes | msgspec.Raw) -> tuple[NameMeta, DevicesSeen]:
         node=NodeName(sys.intern(wire.metadata.name)),
         machine=status.machine,
         devices=tuple(devices),
+        linked=_linked(status),
         held=_held(status.holdings, {d.uuid: d.index for d in devices}),
     )
+
+
+def _linked(status: GPUNodeStatus) -> bool:
+    """Whether every two GPUs of the node are connected by NVLink."""
+    if status.nvswitch:
+        return True
+    pairs = {(min(link.a, link.b), max(link.a, link.b)) for link in status.links if link.type == "NVLink"}
+    indexes = sorted(device.index for device in status.devices)
+    return len(indexes) > 1 and all(pair in pairs for pair in combinations(indexes, 2))
 
 
 def _device(wire: WireDevice) -> Device:

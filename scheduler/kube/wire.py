@@ -346,11 +346,21 @@ class Holding(Wire, frozen=True, kw_only=True):
     device_uuids: list[str] = []
 
 
+class WireLink(Wire, frozen=True, kw_only=True):
+    """status.links[] of a GPUNode."""
+
+    a: int
+    b: int
+    type: str = ""
+
+
 class GPUNodeStatus(Wire, frozen=True, kw_only=True):
     """status of a GPUNode."""
 
     machine: str = ""
     devices: list[WireDevice] = []
+    nvswitch: bool = False
+    links: list[WireLink] = []
     holdings: list[Holding] = []
 
 

@@ -34,7 +34,8 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     """A node as the planner sees it. `allocatable.pods` is the kubelet's pod limit.
 
     `product` is the GPU product as the node labels it (`NVIDIA-H100-80GB-HBM3`), empty on a node without GPUs.
-    `devices` is empty where no exporter reported; then only counts are known.
+    `devices` is empty where no exporter reported; then only counts are known. `linked`: every two of its GPUs are
+    reported to be connected by NVLink, so that any choice of them is.
     """
 
     name: NodeName
@@ -47,6 +48,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     product: str = ""
     machine: str = ""
     devices: tuple[Device, ...] = ()
+    linked: bool = False
 
     @property
     def unhealthy_devices(self) -> int:

@@ -92,7 +92,8 @@ def _combine(a: Resources, b: Resources, sign: int) -> Resources:
 def mig_milli_gpu(profile: str) -> int:
     """Quota charge of one slice of `profile`, in milli-GPU.
 
-    `3g.40gb` is 3/7 of a GPU, rounded down, so that slices never sum above their parent. A profile whose name does not start with a number of compute slices counts as a whole GPU.
+    `3g.40gb` is 3/7 of a GPU, rounded down, so that slices never sum above their parent. A profile whose name does
+    not start with a number of compute slices counts as a whole GPU.
     """
     slices, _, _ = profile.partition("g.")
     if not slices.isdigit():

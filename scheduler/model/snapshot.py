@@ -63,7 +63,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
     generation: int
     static_generation: int
-    """Grows when labels, taints or the set of nodes change, and only then."""
+    """Grows when labels, taints, NVLink connections or the set of nodes change, and only then."""
     nodes: Mapping[NodeName, Node]
     columns: Columns
     workloads: Mapping[WorkloadKey, Workload] = {}

@@ -10,7 +10,7 @@ from scheduler.model.workload import PodShape
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
 from scheduler.planning.wording import amount, listed, resource_name
-from scheduler.scoring.filters import label_mask, model_mask, selector_mask, taint_mask
+from scheduler.scoring.filters import label_mask, model_mask, needs_linked, selector_mask, taint_mask
 from scheduler.scoring.fleet import Mask
 from scheduler.scoring.topology import NO_DOMAIN, domains, find_level
 
@@ -97,6 +97,15 @@ def _conditions(desk: Desk, candidate: Candidate, shape: PodShape) -> list[Condi
         found.append(
             Condition(
                 Blocker(kind="selector", subject=text), text, model_mask(fleet, shape.models), "accept other GPU models"
+            )
+        )
+    if needs_linked(shape):
+        found.append(
+            Condition(
+                Blocker(kind="selector", subject="NVLink between all GPUs"),
+                "NVLink between every two of its GPUs",
+                fleet.linked,
+                "ask for linked GPUs as preferred",
             )
         )
     found += _level_condition(desk, candidate)

@@ -78,6 +78,13 @@ class Fleet:
         return self._products
 
     @property
+    def linked(self) -> Mask:
+        """The nodes all of whose GPUs are connected by NVLink."""
+        return self.remember(
+            "linked", lambda: np.fromiter((node.linked for node in self._nodes), dtype=np.bool_, count=len(self))
+        )
+
+    @property
     def hard_taints(self) -> tuple[Codes, tuple[tuple[Taint, ...], ...]]:
         """A code per node, and for each code the taints that keep pods off (`NoSchedule`, `NoExecute`)."""
         if self._taints is None:

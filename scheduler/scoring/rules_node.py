@@ -3,7 +3,7 @@
 from typing import assert_never
 
 from scheduler.model.node import Node, Taint
-from scheduler.model.workload import PodShape, Requirement, Toleration
+from scheduler.model.workload import Linked, PodShape, Requirement, Toleration
 
 _INT64_MAX = 2**63 - 1
 
@@ -30,6 +30,8 @@ def why_not_on(shape: PodShape, node: Node) -> list[str]:
         found.append("no term of the node affinity holds")
     if shape.models and shape.requests.wants_devices and not any(is_model(m, node.product) for m in shape.models):
         found.append(f"its product {node.product!r} is none of {', '.join(shape.models)}")
+    if shape.linked is Linked.REQUIRED and shape.requests.gpus > 1 and not node.linked:
+        found.append("its GPUs are not all connected by NVLink")
     return found
 
 

@@ -27,12 +27,14 @@ class NodeGone(msgspec.Struct, frozen=True, kw_only=True):
 class DevicesSeen(msgspec.Struct, frozen=True, kw_only=True):
     """What the exporter on a node reported of its GPUs.
 
-    `held` maps a pod's `namespace/name` to the device indexes it holds.
+    `linked`: every two of them are connected by NVLink. `held` maps a pod's `namespace/name` to the device indexes it
+    holds.
     """
 
     node: NodeName
     machine: str
     devices: tuple[Device, ...]
+    linked: bool = False
     held: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
 

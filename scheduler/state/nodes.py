@@ -85,8 +85,11 @@ class NodeBook:
 
     def see_report(self, report: DevicesSeen) -> bool:
         """A report on devices as it is now; whether that is news."""
-        if self._reports.get(report.node) == report:
+        old = self._reports.get(report.node)
+        if old == report:
             return False
+        if report.linked != (old is not None and old.linked):
+            self._static_generation += 1
         self._reports[report.node] = report
         self._held[report.node] = dict(report.held)
         self._stale_nodes.add(report.node)
@@ -94,8 +97,10 @@ class NodeBook:
 
     def forget_report(self, node: NodeName) -> bool:
         """A report is gone; whether there was one."""
-        if self._reports.pop(node, None) is None:
+        old = self._reports.pop(node, None)
+        if old is None:
             return False
+        self._static_generation += old.linked
         del self._held[node]
         self._stale_nodes.add(node)
         return True
@@ -177,7 +182,7 @@ class NodeBook:
             return
         report = self._reports.get(name)
         if report is not None:
-            node = msgspec.structs.replace(node, devices=report.devices, machine=report.machine)
+            node = msgspec.structs.replace(node, devices=report.devices, machine=report.machine, linked=report.linked)
         self._records[name] = node
         self._tables.set_node(
             name, node.allocatable, gpus=healthy_gpus(node), usable=node.ready and not node.unschedulable
