@@ -1,4 +1,4 @@
-"""Requests of a real kube-scheduler, replayed. `record.py` says how they are made."""
+"""Requests of a real kube-scheduler, replayed. `record_from_cluster.py` makes them."""
 
 import json
 from pathlib import Path
@@ -28,6 +28,10 @@ def rulings(names: list[str]) -> list[Ruling]:
         planned("elsewhere"),
         Offered(workload=GANG, scores=scores),
     ]
+
+
+def test_every_verb_is_recorded() -> None:
+    assert all(recorded(verb) for verb in ("filter", "prioritize", "preempt", "bind"))
 
 
 @pytest.mark.parametrize("body", recorded("filter"))
