@@ -1,7 +1,8 @@
 """List and watch: everything of one kind as events, in order, through lost connections and expired versions.
 
-The rules are those of client-go's reflector (tools/cache/reflector.go): list in pages, watch from the list's version with
-bookmarks, go on from the last version seen after a broken connection, list anew where the server has forgotten it (410).
+The rules are those of client-go's reflector (tools/cache/reflector.go): list in pages, watch from the list's version
+with bookmarks, go on from the last version seen after a broken connection, list anew where the server has forgotten
+it (410).
 """
 
 import asyncio
@@ -19,7 +20,7 @@ PAGE_OBJECTS = 500
 """Objects of one page of a list (client-go, tools/pager `defaultPageSize`)."""
 
 BREATH_OBJECTS = 50
-"""After so many objects of a list others get their turn on the event loop: about 3 ms of pods."""
+"""After so many objects others get their turn on the event loop: about 3 ms of pods."""
 
 WATCH_S = 300
 """The server ends a watch after this long; going on costs one request."""
@@ -69,16 +70,21 @@ async def list_events(api: ApiClient, kind: Kind, trouble: Trouble) -> list[Even
     events: list[Event] = []
     async with aclosing(pages(api, kind)) as listed:
         async for page in listed:
-            for raw in page.items:
+            for count, raw in enumerate(page.items, 1):
                 try:
                     events.append(kind.read(raw).event)
                 except ValueError as err:
                     trouble(kind.name, _unreadable(kind, raw, err))
+                if count % BREATH_OBJECTS == 0:
+                    await asyncio.sleep(0)
     return events
 
 
 class Watcher:
-    """Watches one kind. `on_event` gets every event in order; `synced` once the first list is through."""
+    """Watches one kind. `on_event` gets every event in order; `synced` is set once the first list is through.
+
+    `relists` counts lists. `contact_s` is when the server was last heard, on the event loop's clock; None before.
+    """
 
     def __init__(
         self,
@@ -93,6 +99,7 @@ class Watcher:
         self.kind = kind
         self.synced = asyncio.Event()
         self.relists = 0
+        self.contact_s: float | None = None
         self._api = api
         self._on_event = on_event
         self._trouble = trouble
@@ -108,48 +115,40 @@ class Watcher:
                 if not self._version:
                     await self._list()
                     self.synced.set()
-                await self._watch()
-                self._pause_s = FIRST_PAUSE_S
+                heard = await self._watch()
             except _ExpiredError:
                 self._version = ""
+                heard = False
             except (ApiUnreachableError, ApiRefusedError, msgspec.DecodeError) as err:
                 if isinstance(err, ApiRefusedError) and err.status == GONE:
                     self._version = ""
                 self._trouble(self.kind.name, str(err))
+                heard = False
+            if not heard:
                 await asyncio.sleep(self._pause_s * (0.5 + self._chance()))
                 self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
 
     async def _list(self) -> None:
+        """Tell everything that is there, and then the end of what is not there any more."""
         self.relists += 1
-        seen: dict[str, str] = {}
+        seen: set[str] = set()
         version = ""
         async with aclosing(pages(self._api, self.kind)) as listed:
             async for page in listed:
+                self._heard()
                 version = page.metadata.resource_version
                 for count, raw in enumerate(page.items, 1):
-                    self._take(raw, seen)
+                    key = self._take(raw)
+                    if key is not None:
+                        seen.add(key)
                     if count % BREATH_OBJECTS == 0:
                         await asyncio.sleep(0)
-        for key, identity in self._known.items():
-            if seen.get(key) != identity:
-                self._on_event(self.kind.gone(identity))
-        self._known = seen
+        for key in [k for k in self._known if k not in seen]:
+            self._on_event(self.kind.gone(self._known.pop(key)))
         self._version = version
 
-    def _take(self, raw: msgspec.Raw, seen: dict[str, str]) -> None:
-        try:
-            sighting = self.kind.read(raw)
-        except ValueError as err:
-            self._trouble(self.kind.name, _unreadable(self.kind, raw, err))
-            return
-        older = self._known.get(sighting.key)
-        if older is not None and older != sighting.identity:
-            self._on_event(self.kind.gone(older))
-            del self._known[sighting.key]
-        seen[sighting.key] = sighting.identity
-        self._on_event(sighting.event)
-
-    async def _watch(self) -> None:
+    async def _watch(self) -> bool:
+        """Follow the changes until the server ends the watch; whether it said anything."""
         query = {
             **dict(self.kind.query),
             "watch": "true",
@@ -157,11 +156,16 @@ class Watcher:
             "resourceVersion": self._version,
             "timeoutSeconds": str(WATCH_S),
         }
+        count = 0
         async with aclosing(self._api.stream(self.kind.path, query, silence_s=SILENCE_S)) as lines:
             async for line in lines:
-                if line:
-                    self._line(line)
-                    self._pause_s = FIRST_PAUSE_S
+                self._heard()
+                self._line(line)
+                self._pause_s = FIRST_PAUSE_S
+                count += 1
+                if count % BREATH_OBJECTS == 0:
+                    await asyncio.sleep(0)
+        return count > 0
 
     def _line(self, line: bytes) -> None:
         event = _event_decoder.decode(line)
@@ -173,13 +177,42 @@ class Watcher:
         if event.type == "BOOKMARK":
             self._version = _bookmark_decoder.decode(event.object).metadata.resource_version
             return
-        key, identity, version = self.kind.identify(event.object)
+        try:
+            key, identity, version = self.kind.identify(event.object)
+        except ValueError as err:
+            self._trouble(self.kind.name, _unreadable(self.kind, event.object, err))
+            return
         if event.type == "DELETED":
-            self._known.pop(key, None)
+            if self._known.get(key) == identity:
+                del self._known[key]
             self._on_event(self.kind.gone(identity))
         else:
-            self._take(event.object, self._known)
+            self._take(event.object)
         self._version = version
+
+    def _take(self, raw: msgspec.Raw) -> str | None:
+        """Tell an object as it is now; its key, where it has one. What cannot be read stays as it was last seen."""
+        try:
+            sighting = self.kind.read(raw)
+        except ValueError as err:
+            self._trouble(self.kind.name, _unreadable(self.kind, raw, err))
+            return self._key_of_known(raw)
+        older = self._known.get(sighting.key)
+        if older is not None and older != sighting.identity:
+            self._on_event(self.kind.gone(older))
+        self._known[sighting.key] = sighting.identity
+        self._on_event(sighting.event)
+        return sighting.key
+
+    def _key_of_known(self, raw: msgspec.Raw) -> str | None:
+        try:
+            key, identity, _ = self.kind.identify(raw)
+        except ValueError:
+            return None
+        return key if self._known.get(key) == identity else None
+
+    def _heard(self) -> None:
+        self.contact_s = asyncio.get_running_loop().time()
 
 
 def _unreadable(kind: Kind, raw: msgspec.Raw, err: ValueError) -> str:
