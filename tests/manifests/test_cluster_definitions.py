@@ -137,11 +137,6 @@ def node(admin: Api) -> Iterator[str]:
             {"devices": [device(0)], "healthyDeviceCount": 0}, "whose health.state is Healthy", id="healthy count"
         ),
         pytest.param(
-            {"links": [{"a": 0, "b": 1, "type": "NVLink", "count": 18}]},
-            "must be indexes of devices",
-            id="links of nothing",
-        ),
-        pytest.param(
             {"devices": [device(0), device(1)], "links": [{"a": 1, "b": 0, "type": "PCIe", "pcieLevel": "SYS"}]},
             "with a less than b",
             id="a link backwards",
