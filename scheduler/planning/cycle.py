@@ -27,10 +27,10 @@ def plan(snapshot: Snapshot, *, now_s: int, settings: PlanSettings, cache: PlanC
     `now_s`: seconds since 1970. `cache` saves work when plans follow each other and changes no decision. Gangs part
     of which stands come first, then all others by `order.by_turn`.
     """
-    del now_s, settings
+    del now_s
     cache = PlanCache() if cache is None else cache
     fleet = cache.fleet(snapshot)
-    desk = Desk(snapshot, fleet, cache.ledger(snapshot))
+    desk = Desk(snapshot, fleet, cache.ledger(snapshot), settings)
     decisions: list[Decision] = []
     ready: list[Candidate] = []
     for candidate in sorted(cache.candidates(snapshot), key=lambda c: c.workload.key):

@@ -3,13 +3,15 @@
 import msgspec
 import numpy as np
 
-from scheduler.model.names import QueueName
+from scheduler.model.names import QueueName, WorkloadKey
 from scheduler.model.plan import Wait
 from scheduler.model.snapshot import IntTable, Snapshot
 from scheduler.planning.candidate import Candidate
+from scheduler.planning.settings import PlanSettings
 from scheduler.quota.tree import Ledger, flavor_charges
 from scheduler.scoring.fleet import Fleet, Mask
-from scheduler.scoring.gang import Ask
+from scheduler.scoring.gang import Ask, Layout, Limits
+from scheduler.scoring.place import place
 from scheduler.scoring.room import Room
 from scheduler.scoring.topology import find_level
 
@@ -17,12 +19,15 @@ from scheduler.scoring.topology import find_level
 class Desk:
     """The working state of one plan. Free room and quota only ever shrink, so a refusal stays true for the cycle."""
 
-    def __init__(self, snapshot: Snapshot, fleet: Fleet, ledger: Ledger) -> None:
+    def __init__(self, snapshot: Snapshot, fleet: Fleet, ledger: Ledger, settings: PlanSettings) -> None:
         self.snapshot = snapshot
         self.fleet = fleet
         self.room = Room(snapshot, fleet)
         self.ledger = ledger
         self.holds = Holds(len(fleet), self.room.free.shape[1])
+        self._settings = settings
+        self._solver_left_ms = float(settings.solver_budget_ms)
+        self._uncertain: set[WorkloadKey] = set()
         self._refusals: dict[object, Wait] = {}
 
     def ask(self, candidate: Candidate, *, ignore_quota: bool = False, ignore_avoid: bool = False) -> Ask:
@@ -45,6 +50,19 @@ class Desk:
             standing=tuple(self.fleet.rows(pod.node for pod in candidate.standing if pod.node is not None)),
             allowed=mask,
         )
+
+    def place(self, candidate: Candidate, ask: Ask) -> Layout | None:
+        """The best layout that is found with what is left of the solver's budget."""
+        limits = Limits(budget_ms=self._solver_left_ms, seed=self._settings.seed, workers=self._settings.workers)
+        placed = place(self.room, ask, limits)
+        self._solver_left_ms -= placed.spent_ms
+        if placed.layout is None and not placed.certain:
+            self._uncertain.add(candidate.workload.key)
+        return placed.layout
+
+    def is_certain(self, candidate: Candidate) -> bool:
+        """Whether it is proved that a refused candidate has no place, rather than that none was found in time."""
+        return candidate.workload.key not in self._uncertain
 
     def refusal(self, candidate: Candidate, wait: Wait) -> Wait:
         """Remember why a candidate was refused, for others that ask the same."""

@@ -11,7 +11,6 @@ from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
 from scheduler.quota.tree import bill_for
 from scheduler.scoring.gang import Layout
-from scheduler.scoring.place import place
 
 
 def admit_gang(desk: Desk, candidate: Candidate) -> Admit | None:
@@ -55,10 +54,10 @@ def _place(desk: Desk, candidate: Candidate) -> Layout | None:
     ask = desk.ask(candidate)
     if desk.holds.holders:
         apart = ~desk.holds.rows if ask.allowed is None else ask.allowed & ~desk.holds.rows
-        elsewhere = place(desk.room, msgspec.structs.replace(ask, allowed=apart))
+        elsewhere = desk.place(candidate, msgspec.structs.replace(ask, allowed=apart))
         if elsewhere is not None:
             return elsewhere
-    return place(desk.room, ask)
+    return desk.place(candidate, ask)
 
 
 def _commit(desk: Desk, candidate: Candidate, layout: Layout) -> Admit:

@@ -8,6 +8,7 @@ import numpy as np
 from scheduler.model.names import QueueName
 from scheduler.model.node import TopologyLevel
 from scheduler.model.plan import Blocker, Reason, Wait
+from scheduler.model.workload import PodShape
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
 from scheduler.planning.no_node import no_node
@@ -184,11 +185,7 @@ def _fragmented(desk: Desk, candidate: Candidate, ask: Ask) -> Wait:
         room = max((int(_on(choice, f).sum()) for choice in choices), default=0)
         if room >= count:
             continue
-        wants = [amount(name, n) for name, n in shape.requests.extended] or [
-            amount("milli_cpu", shape.requests.milli_cpu),
-            amount("memory_bytes", shape.requests.memory_bytes),
-        ]
-        what = " and ".join(wants)
+        what = _what(shape)
         return Wait(
             workload=candidate.workload.key,
             reason=Reason.FRAGMENTED,
@@ -197,14 +194,24 @@ def _fragmented(desk: Desk, candidate: Candidate, ask: Ask) -> Wait:
             blocking=(Blocker(kind="fragmentation", subject=what, needed=count, available=room, unit="pods"),),
             unblock="It starts when work on partly used nodes ends, or with pods that ask for less each.",
         )
+    certain = desk.is_certain(candidate)
+    proof = " (proved)" if certain else " (the solver's budget ended before that was proved)"
     return Wait(
         workload=candidate.workload.key,
         reason=Reason.FRAGMENTED,
         message="enough is free for each kind of pod, but not for all of them together",
-        detail="; ".join(f"{pods(count)} of {amount('milli_cpu', s.requests.milli_cpu)}" for s, count in ask.groups),
+        detail="; ".join(f"{pods(count)} with {_what(shape)}" for shape, count in ask.groups) + proof,
         blocking=(Blocker(kind="fragmentation", subject="pods of different sizes", needed=len(candidate.pending)),),
         unblock="It starts when work on partly used nodes ends.",
     )
+
+
+def _what(shape: PodShape) -> str:
+    """What a pod asks for, devices alone where there are any: `4 GPUs`, `8 cores and 64 GiB memory`."""
+    requests = shape.requests
+    devices = [amount(name, n) for name, n in requests.extended]
+    rest = [amount("milli_cpu", requests.milli_cpu), amount("memory_bytes", requests.memory_bytes)]
+    return " and ".join(devices or rest)
 
 
 def _behind_others(desk: Desk, candidate: Candidate, wait: Wait) -> Wait:

@@ -29,6 +29,14 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
         return sum(count for _, count in self.groups)
 
 
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What the solver may spend: milliseconds of its deterministic clock; and its seed and workers."""
+
+    budget_ms: float = 0.0
+    seed: int = 1
+    workers: int = 1
+
+
 class Layout(msgspec.Struct, frozen=True, kw_only=True):
     """For each group of an ask the rows to use and how many pods on each, in the order in which ranks are laid out."""
 
