@@ -16,6 +16,14 @@ from scheduler.app.binding import NOT_LEADING, bind_for_good, insist
 from scheduler.kube.effects import Effects, PodRef
 from scheduler.model.names import NodeName, PodUid, WorkloadKey
 
+ASK_AGAIN_S = 0.3
+"""A refusal may rest on a view of kube-scheduler's that is older than the plan (a cycle under way, a pod that has just
+left); after this long the member is tried once more."""
+
+DOUBT_S = 3.0
+"""How long after that a refused member may take to arrive before the refusal is believed; a busy kube-scheduler lets a
+refused pod wait 1 s, and 2 s the next time (podInitialBackoffSeconds)."""
+
 WATCH_PERIOD_S = 1.0
 """How often a plan that waits for arrivals looks whether kube-scheduler is alive."""
 
@@ -85,6 +93,8 @@ class Carry:
         self._loop = asyncio.get_running_loop()
         self._withdrawn: asyncio.Future[Withdrawn] = self._loop.create_future()
         self._opened = asyncio.Event()
+        self._doubted: set[PodUid] = set()
+        self._asked_again: dict[PodUid, asyncio.Task[None]] = {}
         self._answers: dict[PodUid, asyncio.Future[str | None]] = {}
         self._results: dict[PodUid, str | None] = {}
 
@@ -100,8 +110,8 @@ class Carry:
                 work.result()
             return self._withdrawn.result()
         finally:
-            work.cancel()
-            opened.cancel()
+            for task in (work, opened, *self._asked_again.values()):
+                task.cancel()
             why = self._withdrawn.result().why if self._withdrawn.done() else NOT_LEADING
             self._answer_rest(f"the plan of {self.workload} was withdrawn: {why}")
 
@@ -109,6 +119,25 @@ class Carry:
         """Give the plan up; has no effect once the barrier has opened."""
         if not self.barrier.opened and not self._withdrawn.done():
             self._withdrawn.set_result(Withdrawn(why=why, refused=refused))
+
+    def refuse(self, pod: PodUid) -> None:
+        """kube-scheduler would not take a member's node. It is asked once more; the second refusal ends the plan."""
+        if pod in self._doubted:
+            self._believe(pod)
+        elif pod not in self._asked_again:
+            self._asked_again[pod] = asyncio.ensure_future(self._ask_again(self.members[pod]))
+
+    async def _ask_again(self, member: Member) -> None:
+        await asyncio.sleep(ASK_AGAIN_S)
+        self._doubted.add(member.ref.uid)
+        await insist(lambda: self._effects.wake(member.ref, f"{self._plan_name}-again"))
+        await asyncio.sleep(DOUBT_S)
+        self._believe(member.ref.uid)
+
+    def _believe(self, pod: PodUid) -> None:
+        if pod in self.barrier.missing:
+            node = self.members[pod].node
+            self.withdraw(f"kube-scheduler refused {node}", node)
 
     async def arrive(self, pod: PodUid, node: NodeName) -> str | None:
         """kube-scheduler wants the pod bound; holds until all are there. None: bound; otherwise why not."""

@@ -71,6 +71,7 @@ class Committer:
         self._wake = wake
         self._ended = ended
         self._carries: dict[PodUid, Carry] = {}
+        self._on_node: dict[NodeName, dict[WorkloadKey, Carry]] = {}
         self._offers: dict[PodUid, _Offering] = {}
         self._refusals: Counter[WorkloadKey] = Counter()
         self._resting: dict[WorkloadKey, asyncio.TimerHandle] = {}
@@ -104,6 +105,7 @@ class Committer:
         )
         for uid, node in nodes.items():
             self._carries[uid] = carry
+            self._on_node.setdefault(node, {})[workload.key] = carry
             self._board.put(uid, Planned(node=node, workload=workload.key))
         self._spawn(self._carry_out(carry, reservation))
 
@@ -148,7 +150,7 @@ class Committer:
         """kube-scheduler would not take the planned node of a pod."""
         carry = self._carries.get(uid)
         if carry is not None and carry.members[uid].node == node:
-            carry.withdraw(f"kube-scheduler refused {node}", node)
+            carry.refuse(uid)
 
     def pod_refused(self, uid: PodUid) -> None:
         """kube-scheduler says that it finds no node for the pod: its planned one was among those refused."""
@@ -171,9 +173,17 @@ class Committer:
 
     def node_unusable(self, node: NodeName, why: str) -> None:
         """A node is gone, cordoned or not ready: plans that use it end, unless they are being bound."""
-        for carry in {id(c): c for c in self._carries.values()}.values():
-            if any(m.node == node for m in carry.members.values()):
-                carry.withdraw(f"{node} {why}")
+        for carry in self._on_node.get(node, {}).values():
+            carry.withdraw(f"{node} {why}")
+
+    def node_fuller(self, node: NodeName) -> None:
+        """Others took of a node, or it has less than before: plans that do not fit there any more end."""
+        if node not in self._on_node:
+            return
+        columns = self._state.snapshot().columns
+        row = columns.row_of.get(node)
+        if row is not None and (columns.allocatable[row] < columns.used[row]).any():
+            self.node_unusable(node, "was filled by others")
 
     async def stop(self) -> None:
         """End everything without another write; what was under way is planned anew by whoever leads."""
@@ -185,6 +195,7 @@ class Committer:
         for workload in {c.workload for c in self._carries.values()}:
             self._apply(Released(workload=workload))
         self._carries.clear()
+        self._on_node.clear()
         for uid in list(self._offers):
             self._withdraw_offer(uid)
         self._board.close()
@@ -213,9 +224,7 @@ class Committer:
             self._settle(carry, result, reservation)
 
     def _settle(self, carry: Carry, result: CarryResult, reservation: Reserved) -> None:
-        for uid in carry.members:
-            if self._carries.get(uid) is carry:
-                del self._carries[uid]
+        self._take_off(carry)
         match result:
             case Bound():
                 del self._refusals[carry.workload]
@@ -237,6 +246,16 @@ class Committer:
             case _:
                 assert_never(result)
         self._ended(carry.workload, result)
+
+    def _take_off(self, carry: Carry) -> None:
+        for uid, member in carry.members.items():
+            if self._carries.get(uid) is carry:
+                del self._carries[uid]
+            plans = self._on_node.get(member.node, {})
+            if plans.get(carry.workload) is carry:
+                del plans[carry.workload]
+            if not plans:
+                self._on_node.pop(member.node, None)
 
     def _rest(self, workload: WorkloadKey) -> None:
         self._refusals[workload] += 1

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from scheduler.app.board import Board
 from scheduler.app.commit import Committer
 from scheduler.app.teller import Teller
+from scheduler.extender.guard import Planned, Ruling
 from scheduler.extender.verbs import WAITS
 from scheduler.model.node import Node
 from scheduler.model.workload import Pod
@@ -31,7 +32,10 @@ class Intake:
             return
         match event:
             case PodSeen():
+                strange = _comes_unplanned(before, event.pod, self._board.get(event.pod.uid))
                 self._pod(before, event.pod)
+                if strange and event.pod.node is not None:
+                    self._committer.node_fuller(event.pod.node)
             case PodGone(uid=uid):
                 self._committer.pod_gone(uid)
                 self._teller.gone(uid)
@@ -66,3 +70,12 @@ class Intake:
             self._committer.node_unusable(node.name, "was cordoned")
         elif not node.ready:
             self._committer.node_unusable(node.name, "is not ready")
+        else:
+            self._committer.node_fuller(node.name)
+
+
+def _comes_unplanned(before: Pod | None, now: Pod, ruling: Ruling | None) -> bool:
+    """Whether the pod has just got a node that no plan of ours had for it."""
+    if now.node is None or (before is not None and before.node == now.node):
+        return False
+    return not (isinstance(ruling, Planned) and ruling.node == now.node)

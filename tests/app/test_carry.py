@@ -176,3 +176,38 @@ async def test_a_leader_without_lease_writes_nothing() -> None:
     carry = Carry(KEY, members, effects=effects, limits=limits, plan_name="1", scheduler_seen_s=lambda: 0.0)
     assert isinstance(await carry.run(), Withdrawn)
     assert log.writes == []
+
+
+async def test_a_refused_member_is_tried_once_more_and_may_come_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scheduler.app.carry.ASK_AGAIN_S", 0.0)
+    log = Log()
+    carry = carry_of(log, nominate=False)
+    run = asyncio.ensure_future(carry.run())
+    await until(lambda: len(log.writes) == 3)
+    carry.refuse(PodUid("u1"))
+    carry.refuse(PodUid("u1"))
+    await until(lambda: len(log.writes) == 4)
+    assert log.writes[-1] == "PATCH p1 pod"
+    assert await arrivals(carry, 0, 1, 2) == [None] * 3
+    assert await run == Bound()
+
+
+async def test_a_second_refusal_ends_the_plan_and_names_the_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scheduler.app.carry.ASK_AGAIN_S", 0.0)
+    log = Log()
+    carry = carry_of(log, nominate=False)
+    run = asyncio.ensure_future(carry.run())
+    await until(lambda: len(log.writes) == 3)
+    carry.refuse(PodUid("u1"))
+    await until(lambda: len(log.writes) == 4)
+    carry.refuse(PodUid("u1"))
+    assert await run == Withdrawn(why="kube-scheduler refused n1", refused=(NodeName("n1"),))
+
+
+async def test_a_refused_member_that_stays_away_ends_the_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scheduler.app.carry.ASK_AGAIN_S", 0.0)
+    monkeypatch.setattr("scheduler.app.carry.DOUBT_S", 0.05)
+    carry = carry_of(Log(), nominate=False)
+    run = asyncio.ensure_future(carry.run())
+    carry.refuse(PodUid("u1"))
+    assert await run == Withdrawn(why="kube-scheduler refused n1", refused=(NodeName("n1"),))

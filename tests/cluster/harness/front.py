@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
 from typing import cast
 
 import aiohttp
@@ -41,19 +40,19 @@ class Front:
     Of several `upstreams` a call goes to the first that is ready, as through a Service object; a single one gets all.
     """
 
-    def __init__(self) -> None:
-        self.upstreams: Sequence[str] = ()
+    def __init__(self, background: Background) -> None:
+        self._background = background
+        self.upstreams: tuple[str, ...] = ()
         self.calls: list[Call] = []
         self._held: dict[tuple[str, str], asyncio.Event] = {}
-        self._waiting: set[tuple[str, str]] = set()
-        self._lies: dict[tuple[str, str], Callable[[Json], object]] = {}
+        self._waiting: dict[tuple[str, str], Json] = {}
         self._session: aiohttp.ClientSession | None = None
         self._runner: web.AppRunner | None = None
 
     @classmethod
     def begin(cls, background: Background, host: str, port: int) -> "Front":
         async def make() -> "Front":
-            front = cls()
+            front = cls(background)
             await front._start(host, port)
             return front
 
@@ -73,26 +72,21 @@ class Front:
         if self._session is not None:
             await self._session.close()
 
-    async def hold(self, verb: str, pod: str) -> None:
+    def hold(self, verb: str, pod: str) -> None:
         """Hold calls of this verb on this pod from now on."""
         self._held[verb, pod] = asyncio.Event()
 
-    async def let_go(self, verb: str, pod: str) -> None:
+    def let_go(self, verb: str, pod: str) -> None:
         """Send what is held on its way; further calls pass."""
-        event = self._held.pop((verb, pod), None)
-        if event is not None:
-            event.set()
+        self._background.loop.call_soon_threadsafe(self._held.pop((verb, pod)).set)
 
-    def is_holding(self, verb: str, pod: str) -> bool:
-        """Whether a call stands here waiting."""
-        return (verb, pod) in self._waiting
+    def held(self, verb: str, pod: str) -> Json | None:
+        """The call that stands here waiting; None where none does."""
+        return self._waiting.get((verb, pod))
 
-    def answer_instead(self, verb: str, pod: str, answer: Callable[[Json], object] | None) -> None:
-        """Answer such calls ourselves, without asking the service; None: ask it again."""
-        if answer is None:
-            self._lies.pop((verb, pod), None)
-        else:
-            self._lies[verb, pod] = answer
+    def answered(self, verb: str, pod: str) -> list[object]:
+        """What the service answered to such calls."""
+        return [call.answer for call in self.calls if (call.verb, call.pod) == (verb, pod)]
 
     async def _handle(self, request: web.Request) -> web.Response:
         body = await request.read()
@@ -101,18 +95,14 @@ class Front:
         key = (verb, pod_of(verb, asked))
         held = self._held.get(key)
         if held is not None:
-            self._waiting.add(key)
+            self._waiting[key] = asked
             try:
                 async with asyncio.timeout(HOLD_S):
                     await held.wait()
             except TimeoutError:
                 return web.Response(status=504)
             finally:
-                self._waiting.discard(key)
-        if (lie := self._lies.get(key)) is not None:
-            said = lie(asked)
-            self.calls.append(Call(verb=verb, request=asked, answer=said))
-            return web.json_response(said)
+                self._waiting.pop(key, None)
         return await self._ask(verb, asked, body)
 
     async def _ask(self, verb: str, asked: Json, body: bytes) -> web.Response:

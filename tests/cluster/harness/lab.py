@@ -119,7 +119,7 @@ class Lab:
     def add_front(self, *upstreams: Replica) -> Front:
         """Put a front where kube-scheduler looks for its extender; the replicas must listen elsewhere."""
         self.front = Front.begin(self.background, *self.cluster.service_address)
-        self.front.upstreams = [replica.url for replica in upstreams]
+        self.front.upstreams = tuple(replica.url for replica in upstreams)
         return self.front
 
     def start_behind_front(self, **settings: object) -> tuple[Replica, Front]:
@@ -145,12 +145,11 @@ class Lab:
     def nodes(self, *groups: Group) -> Sequence[str]:
         """Make these the nodes of the cluster; returns their names."""
         fleet = Fleet(groups=groups)
-        listed = {n["metadata"]["name"]: n for n in cast("list[Json]", self.api.get(NODES)["items"])}
-        pristine = all(not n["spec"].get("unschedulable") for n in listed.values())
-        if fleet != self._fleet or not pristine or len(listed) != fleet.nodes:
+        listed = cast("list[Json]", self.api.get(NODES)["items"])
+        if fleet != self._fleet or len(listed) != fleet.nodes or not all(_is_usable(node) for node in listed):
             self._fleet = None
-            for name in listed:
-                self.delete_node(name)
+            for node in listed:
+                self.delete_node(node["metadata"]["name"])
             self.cluster.add_nodes(fleet)
             self._fleet = fleet
         return [f"{g.name}-{i}" for g in groups for i in range(g.count)]
@@ -289,3 +288,8 @@ class Lab:
         # A controller may have made a pod for a Job whose deletion it had not seen.
         self.api.delete(f"{PODS}?gracePeriodSeconds=0")
         return False
+
+
+def _is_usable(node: Json) -> bool:
+    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in node["status"].get("conditions", ()))
+    return ready and not node["spec"].get("unschedulable")
