@@ -87,7 +87,7 @@ def _queues(doc: ScenarioDoc, members: Mapping[str, Sequence[SimPod]]) -> dict[s
         queue.name: QueueOutcome(
             used=used[queue.name] / MILLI_GPU,
             borrowed=max(0, used[queue.name] - MILLI_GPU * (queue.nominal or 0)) / MILLI_GPU,
-            lent=0,
+            lent=0.0,
             fair_share=float(queue.nominal or 0),
         )
         for queue in doc.queues
