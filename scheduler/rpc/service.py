@@ -83,15 +83,13 @@ class BayplanService(bayplan_pb2_grpc.BayplanServicer):
         namespaces = frozenset(request.namespaces)
         if "" in namespaces:
             await _invalid(context, 'namespaces holds ""; allowed: names of namespaces, or none at all for every one')
-        missed = 0
         first = True
         with self._feed.subscribe() as reader:
             await context.send_initial_metadata(())  # tells the client that it misses nothing from here on
             while (delivery := await reader.next()) is not None:
-                missed += delivery.missed
                 for message in delivery_messages(delivery, namespaces):
-                    if first or missed or message.decisions:
-                        message.missed, missed, first = missed, 0, False
+                    if first or message.missed or message.decisions:
+                        first = False
                         yield message
         await context.abort(grpc.StatusCode.UNAVAILABLE, "this replica does not plan any more")
 

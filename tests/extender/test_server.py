@@ -186,7 +186,7 @@ async def test_a_head_that_drips_after_an_answer_ends_the_connection(serve: Serv
 
 
 async def test_an_endless_head_ends_the_connection(serve: Serve) -> None:
-    server = serve(FakeGuard(), limits=SHORT)
+    server = serve(FakeGuard(), limits=Limits(head_s=60, head_bytes=1 << 14))
     async with Connection(server.port) as connection, asyncio.timeout(5):
         connection.writer.write(b"GET /healthz HTTP/1.1\r\nX: " + b"x" * (1 << 20))
         assert await connection.at_end()
