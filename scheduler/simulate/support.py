@@ -31,7 +31,7 @@ def _of_node(here: str, node: NodeDoc) -> Iterator[Refused]:
     if node.mig not in (None, False, []):
         yield Refused(where=f"{here}.mig", why="making MIG instances on demand is not supported")
     if node.machine is not None:
-        yield Refused(where=f"{here}.machine", why="links between the GPUs of a node are not supported")
+        yield Refused(where=f"{here}.machine", why="links between GPUs are not supported in scenarios")
 
 
 def _of_queue(here: str, queue: QueueDoc, models: Collection[str]) -> Iterator[Refused]:
@@ -58,7 +58,7 @@ def _of_workload(here: str, workload: WorkloadDoc) -> Iterator[Refused]:
         why = f"a gang that starts with {workload.least} of its {workload.total} pods is not supported"
         yield Refused(where=f"{here}.minMember", why=why)
     if workload.linked is not None:
-        yield Refused(where=f"{here}.linked", why="choosing GPUs by their NVLink connections is not supported")
+        yield Refused(where=f"{here}.linked", why="links between GPUs are not supported in scenarios")
     if not workload.is_gang and workload.total > 1:
         for wish in ("required", "preferred"):
             if getattr(workload.topology, wish) is not None:
