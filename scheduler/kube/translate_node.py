@@ -7,7 +7,8 @@ import msgspec
 
 from scheduler.kube import keys
 from scheduler.kube.requests import read_quantities, resources_of
-from scheduler.kube.wire import GPUNodeStatus, Holding, Meta, NameMeta, WireDevice, WireGPUNode, WireNode
+from scheduler.kube.wire import Meta, NameMeta, WireNode
+from scheduler.kube.wire_own import GPUNodeStatus, Holding, WireDevice, WireGPUNode
 from scheduler.model.names import NodeName
 from scheduler.model.node import Device, Node, Taint
 from scheduler.state.events import DevicesSeen, NodeSeen

@@ -5,7 +5,8 @@ import sys
 import msgspec
 
 from scheduler.kube import keys, translate_values
-from scheduler.kube.wire import Meta, NameMeta, QueueSpec, WireFlavor, WireJob, WireQueue, WireTopology
+from scheduler.kube.wire import Meta, NameMeta, WireJob
+from scheduler.kube.wire_own import QueueSpec, WireFlavor, WireQueue, WireTopology
 from scheduler.model.names import QueueName
 from scheduler.model.node import NODE_LEVEL, TopologyLevel
 from scheduler.model.queue import Queue, Quota

@@ -1,0 +1,106 @@
+"""Bayplan's own objects as they come over the wire: the fields that are used."""
+
+import msgspec
+
+from scheduler.kube.wire import NameMeta, Wire
+
+
+class WireFlavor(Wire, frozen=True, kw_only=True):
+    """spec.flavors[] of a Queue; whole GPUs."""
+
+    name: str
+    nominal: int = 0
+    borrowing_limit: int | None = None
+    lending_limit: int | None = None
+
+
+class QueueSpec(Wire, frozen=True, kw_only=True):
+    """spec of a Queue; whole GPUs, seconds."""
+
+    parent: str | None = None
+    namespaces: list[str] = []
+    nominal: int = 0
+    borrowing_limit: int | None = None
+    lending_limit: int | None = None
+    flavors: list[WireFlavor] = []
+    weight: int = 1
+    priority: int = 0
+    min_runtime_seconds: int = 0
+    order: str = "Fair"
+
+
+class WireQueue(Wire, frozen=True, kw_only=True):
+    """bayplan.dev/v1alpha1 Queue."""
+
+    metadata: NameMeta
+    spec: QueueSpec = QueueSpec()
+
+
+class WireLevel(Wire, frozen=True, kw_only=True):
+    """spec.levels[] of a Topology."""
+
+    name: str
+    node_label: str
+
+
+class TopologySpec(Wire, frozen=True, kw_only=True):
+    """spec of a Topology."""
+
+    levels: list[WireLevel] = []
+
+
+class WireTopology(Wire, frozen=True, kw_only=True):
+    """bayplan.dev/v1alpha1 Topology."""
+
+    metadata: NameMeta
+    spec: TopologySpec = TopologySpec()
+
+
+class Health(Wire, frozen=True, kw_only=True):
+    """Health of a device."""
+
+    state: str = "Unknown"
+
+
+class WireDevice(Wire, frozen=True, kw_only=True):
+    """status.devices[] of a GPUNode."""
+
+    index: int
+    uuid: str = ""
+    model: str = ""
+    memory_mib: int = msgspec.field(default=0, name="memoryMiB")
+    mig_mode: str = "NotSupported"
+    health: Health = Health()
+
+
+class Holding(Wire, frozen=True, kw_only=True):
+    """status.holdings[] of a GPUNode."""
+
+    pod_namespace: str
+    pod_name: str
+    device_uuids: list[str] = []
+
+
+class WireLink(Wire, frozen=True, kw_only=True):
+    """status.links[] of a GPUNode."""
+
+    a: int
+    b: int
+    type: str = ""
+
+
+class GPUNodeStatus(Wire, frozen=True, kw_only=True):
+    """status of a GPUNode."""
+
+    machine: str = ""
+    devices: list[WireDevice] = []
+    nvswitch: bool = False
+    links: list[WireLink] = []
+    holdings: list[Holding] = []
+
+
+class WireGPUNode(Wire, frozen=True, kw_only=True):
+    """bayplan.dev/v1alpha1 GPUNode."""
+
+    metadata: NameMeta
+    status: GPUNodeStatus = GPUNodeStatus()
