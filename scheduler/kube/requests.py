@@ -69,7 +69,10 @@ def _is_counted(name: str) -> bool:
 def _init_peak(
     containers: Iterable[Container], statuses: Mapping[str, ContainerStatus], total: Nanos, *, infeasible: bool
 ) -> Nanos:
-    """The most that initialising takes of each resource (KEP-753); sidecars are added to `total`, as they stay."""
+    """The most that an init container takes together with the sidecars before it (KEP-753).
+
+    Sidecars are added to `total`, as they stay.
+    """
     peak: Nanos = {}
     sidecars: Nanos = {}
     for container in containers:
@@ -77,7 +80,6 @@ def _init_peak(
             amounts = _effective(container, statuses, infeasible=infeasible)
             _add(total, amounts)
             _add(sidecars, amounts)
-            _max(peak, sidecars)
         else:
             step = dict(_read(container.resources.requests))
             _add(step, sidecars)

@@ -207,8 +207,8 @@ async def test_an_object_that_cannot_be_read_is_told_and_stops_nothing(tmp_path:
         store.unseen(store.bookmark)
         store.forget_history()
         told.server.hang_up()
-        await told.until(lambda: told.watcher.relists == 2)
-        await told.until(lambda: len(store.watches) > 1)
+        await told.until(lambda: len(store.watches) == 3)
+        assert told.watcher.relists == 2
         assert told.pods == {"a": "a", "c": "c", "d": "d"}
 
 

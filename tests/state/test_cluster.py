@@ -194,6 +194,12 @@ def test_a_plan_counts_nothing_for_pods_that_are_bound_or_unknown_when_it_starts
     assert (used(state.snapshot(), "n1"), dict(state.snapshot().in_flight)) == (1, {})
 
 
+def test_a_pod_that_is_resized_while_its_plan_is_in_flight_takes_its_new_size() -> None:
+    state = state_of(node(), pod("p"), reserved("pod:a/p", ("p", "n1", ()), milli_gpu=1000))
+    state.apply(PodSeen(pod=pod("p", gpus=3)))
+    assert used(state.snapshot(), "n1") == 3
+
+
 def test_a_new_plan_of_a_workload_replaces_the_one_in_flight() -> None:
     state = state_of(node(), node("n2"), pod("p"), reserved("pod:a/p", ("p", "n1", ()), milli_gpu=1000))
     state.apply(reserved("pod:a/p", ("p", "n2", ()), ("p", "n1", ()), milli_gpu=1000))
