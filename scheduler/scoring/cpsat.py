@@ -5,8 +5,8 @@ packed exactly without it (`cover`). This is the only module that knows the solv
 half a second and 100 MiB.
 """
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Literal, TypeVar
 
 import msgspec
 import numpy as np
@@ -20,9 +20,10 @@ from scheduler.scoring.patterns import NodeClass, Pattern, classes_of
 from scheduler.scoring.problem import Problem
 from scheduler.scoring.room import Room
 
+Key = TypeVar("Key", bound=Hashable)
 Outcome = Literal["optimal", "feasible", "budget hit", "infeasible", "unknown"]
 
-MOST_VARIABLES = 4000
+MOST_VARIABLES = 1200
 """Pattern counts in one model; where there would be more, the most promising domains are kept."""
 
 LARGEST_SUM = 1 << 61
@@ -154,7 +155,7 @@ class _Model:
             zip(charges.codes, charges.level_weight, charges.domain_units, strict=True), start=1
         ):
             paid = set(codes[list(charges.paid)].tolist())
-            for path in dict.fromkeys(each.path[:depth] for each in self._classes):
+            for path, inside in _grouped(each.path[:depth] for each in self._classes).items():
                 if path[-1] in paid:
                     continue
                 used = self._model.new_bool_var("d" + "_".join(map(str, path)))
@@ -162,16 +163,16 @@ class _Model:
                 self._price(weight + int(units[path[-1]]), used, 1)
                 if path[:-1] in self._used:
                     self._model.add_implication(used, self._used[path[:-1]])
-                self._limit(used, [i for i, each in enumerate(self._classes) if each.path[:depth] == path])
+                self._limit(used, inside)
 
     def _choose_required(self) -> None:
-        domains = dict.fromkeys(each.required for each in self._classes)
+        domains = _grouped(each.required for each in self._classes)
         if len(domains) < 2:
             return
         chosen = [self._model.new_bool_var(f"r{code}") for code in domains]
         self._model.add_exactly_one(chosen)
-        for code, used in zip(domains, chosen, strict=True):
-            self._limit(used, [i for i, each in enumerate(self._classes) if each.required == code])
+        for inside, used in zip(domains.values(), chosen, strict=True):
+            self._limit(used, inside)
 
     def _limit(self, used: cp_model.IntVar, inside: Sequence[int]) -> None:
         """No nodes in a domain that is not used; per group as well, which makes the relaxation tight."""
@@ -261,6 +262,14 @@ class _Model:
             groups.append((np.array(rows, dtype=np.int64), np.array([chosen[row][g] for row in rows], dtype=np.int64)))
         used = np.array(sorted(row for row, pods in chosen.items() if any(pods)), dtype=np.int64)
         return Packing(tuple(groups), charges.cost_of(used))
+
+
+def _grouped(keys: Iterable[Key]) -> dict[Key, list[int]]:
+    """Positions by key, in the order in which keys first appear."""
+    groups: dict[Key, list[int]] = {}
+    for at, key in enumerate(keys):
+        groups.setdefault(key, []).append(at)
+    return groups
 
 
 def _containing(patterns: Sequence[Pattern], pods: Sequence[int]) -> int:

@@ -66,35 +66,56 @@ def _pack_on(room: Room, problem: Problem, choice: Mask | None) -> Bounded:
     if len(fits) == 1 and covers[0] is not None:
         rows = covers[0].rows
         return Bounded(Packing(((rows, covers[0].counts),), problem.charges.cost_of(rows)), bound)
-    together = _devices_cover(room, problem, fits)
     best: Packing | None = None
-    if together is not None:
+    for groups in range(len(fits), 1, -1):
+        together = _devices_cover(room, problem, fits, groups)
+        if together is None:
+            continue
         bound = max(bound, together.cost)
-        chosen = np.zeros(len(room.fleet), dtype=np.bool_)
-        chosen[together.rows] = True
-        best = _in_some_order(room, problem, [np.where(chosen, f, 0) for f in fits], [])
+        if best is None or best.cost > bound:
+            best = _cheaper(best, _within(room, problem, fits, groups, together.rows))
     if best is None or best.cost > bound:
-        other = _in_some_domain(room, problem, fits)
-        best = other if best is None or (other is not None and other.cost < best.cost) else best
+        best = _cheaper(best, _in_some_domain(room, problem, fits))
     return Bounded(best, bound)
 
 
-def _devices_cover(room: Room, problem: Problem, fits: Sequence[Codes]) -> Cover | None:
-    """The cheapest nodes with as many free GPUs as all groups ask for together, sizes of pods apart.
+def _cheaper(a: Packing | None, b: Packing | None) -> Packing | None:
+    return b if a is None or (b is not None and b.cost < a.cost) else a
 
-    Each packing uses such nodes, so none is cheaper.
+
+def _devices_cover(room: Room, problem: Problem, fits: Sequence[Codes], groups: int) -> Cover | None:
+    """The cheapest nodes on which as many GPUs can be given out as the first `groups` ask for together.
+
+    Every packing uses such nodes, so none is cheaper.
     """
-    sizes = [shape.requests.gpus for shape, _ in problem.ask.groups]
+    sizes = [shape.requests.gpus for shape, _ in problem.ask.groups[:groups]]
     column = room.column(GPU)
-    if column is None or sum(size > 0 for size in sizes) < 2:
+    if column is None or 0 in sizes:
         return None
     unit = gcd(*sizes)
+    counts = [count for _, count in problem.ask.groups[:groups]]
     holds = np.zeros(len(room.fleet), dtype=np.int64)
-    for size, f, (_, count) in zip(sizes, fits, problem.ask.groups, strict=True):
+    for size, f, count in zip(sizes, fits, counts, strict=False):
         holds += np.minimum(f, count) * (size // unit)
-    holds = np.minimum(holds, np.maximum(room.free[:, column], 0) // unit)
-    total = sum(size * count for size, (_, count) in zip(sizes, problem.ask.groups, strict=True))
-    return Forest(problem.charges, holds, total // unit).cover()
+    free = np.maximum(room.free[:, column], 0)
+    holds = np.minimum(holds, _most_given(int(free.max(initial=0)), sizes)[free] // unit)
+    return Forest(problem.charges, holds, sum(s * n for s, n in zip(sizes, counts, strict=True)) // unit).cover()
+
+
+def _most_given(free: int, sizes: Sequence[int]) -> Codes:
+    """For 0, 1 … `free` GPUs of a node the most of them that pods of these sizes can take."""
+    most = np.zeros(free + 1, dtype=np.int64)
+    for have in range(1, free + 1):
+        most[have] = max((size + int(most[have - size]) for size in sizes if size <= have), default=0)
+    return most
+
+
+def _within(room: Room, problem: Problem, fits: Sequence[Codes], groups: int, rows: Codes) -> Packing | None:
+    """A packing that puts the first `groups` onto `rows` alone."""
+    chosen = np.zeros(len(room.fleet), dtype=np.bool_)
+    chosen[rows] = True
+    kept = [np.where(chosen, f, 0) if g < groups else f for g, f in enumerate(fits)]
+    return _in_some_order(room, problem, kept, [])
 
 
 def _in_some_domain(room: Room, problem: Problem, fits: list[Codes]) -> Packing | None:
