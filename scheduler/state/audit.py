@@ -44,10 +44,15 @@ def compare(state: ClusterState, fresh: Iterable[Event]) -> AuditReport:
 
     Plans in flight and refusals are ours alone and take no part.
     """
+    return differences(state.facts(), fresh)
+
+
+def differences(believed: Iterable[Event], fresh: Iterable[Event]) -> AuditReport:
+    """`compare` for the facts of a state: these never change, so another thread can take its time over them."""
     truth = ClusterState()
     for event in fresh:
         truth.apply(event)
-    ours, theirs = _by_name(state.facts()), _by_name(truth.facts())
+    ours, theirs = _by_name(believed), _by_name(truth.facts())
     return AuditReport(
         missed=tuple(f"{name} exists, and the state does not know it" for name in sorted(theirs.keys() - ours.keys())),
         redundant=tuple(f"{name} is believed in, and does not exist" for name in sorted(ours.keys() - theirs.keys())),
