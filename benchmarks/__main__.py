@@ -8,7 +8,7 @@ from typing import NamedTuple, cast
 
 import msgspec
 
-from benchmarks import end_to_end, extender_latency, table, workloads
+from benchmarks import end_to_end, extender_latency, memory, table, workloads
 from scheduler.kube.login import LoginError
 from scheduler.localcluster import LocalClusterError
 
@@ -46,6 +46,10 @@ def _extender_latency(arguments: argparse.Namespace) -> Sequence[table.Row]:
     return extender_latency.run(quick=arguments.quick)
 
 
+def _memory(arguments: argparse.Namespace) -> Sequence[table.Row]:
+    return memory.run(quick=arguments.quick)
+
+
 BENCHMARKS: Mapping[str, Benchmark] = {
     end_to_end.NAME: Benchmark(
         "gangs and single pods, from create to bound, beside the default scheduler", _end_to_end
@@ -53,6 +57,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     extender_latency.NAME: Benchmark(
         "calls of the extender over HTTP, with the planner at rest and busy", _extender_latency
     ),
+    memory.NAME: Benchmark("the service in a full cluster: memory, restart to first decision", _memory),
 }
 
 

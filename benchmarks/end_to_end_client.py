@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Self
@@ -154,10 +154,7 @@ class Load:
         watching = asyncio.create_task(self._watch_bound(version, len(batch.pods), bound))
         for wanted in batch.objects:
             await self._api.request("POST", await self._path(wanted), body=msgspec.json.encode(wanted))
-        pods = iter(batch.pods)
-        async with asyncio.TaskGroup() as group:
-            for _ in range(_AT_ONCE):
-                group.create_task(self._create_from(pods))
+        await self.create(batch.pods)
         created_s = time.perf_counter() - began_s
         try:
             async with asyncio.timeout(timeout_s):
@@ -166,6 +163,17 @@ class Load:
             pass
         at = sorted(moment - began_s for moment in bound.values())
         return Timeline(pods=len(batch.pods), created_s=created_s, bound_s=at)
+
+    async def create(self, pods: Iterable[bytes]) -> None:
+        """Create these pods, many at once.
+
+        Raises:
+            ExceptionGroup: the API server refused one, or did not answer.
+        """
+        left = iter(pods)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(_AT_ONCE):
+                group.create_task(self._create_from(left))
 
     async def _create_from(self, pods: Iterator[bytes]) -> None:
         for body in pods:
