@@ -24,7 +24,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
     `state`: `running`, all its pods have nodes; `starting`, nothing stands in its way; `waiting`, `reason` and the
     fields after it say for what; `leaving`, what stands of it is taken back; `not planned`, Bayplan does not place it.
-    `pods` of `size` are there, `placed` of them on `nodes`.
+    `pods` of `size` are there, `placed` of them on `nodes`. None, where the service that was asked does not say.
     """
 
     kind: Literal["gang", "pod"]
@@ -32,10 +32,10 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     state: State
     lines: tuple[str, ...]
     queue: str | None = None
-    priority: int = 0
-    size: int = 1
-    pods: int = 1
-    placed: int = 0
+    priority: int | None = None
+    size: int | None = None
+    pods: int | None = None
+    placed: int | None = None
     reason: str | None = None
     message: str = ""
     detail: str = ""
@@ -86,10 +86,11 @@ def find(
 def people_text(found: Explanation) -> str:
     """The explanation as people read it: what matters first, then the facts."""
     shown = list(found.nodes.items())
-    nodes = [f"{node} ({' '.join(pods)})" if found.size > 1 else node for node, pods in shown[:NODES_SHOWN]]
+    nodes = [f"{node} ({' '.join(pods)})" if (found.size or 1) > 1 else node for node, pods in shown[:NODES_SHOWN]]
     if len(shown) > NODES_SHOWN:
         nodes.append(f"and {len(shown) - NODES_SHOWN} more")
-    there = f"{found.pods} of {found.size} there, {found.placed} on nodes" if found.kind == "gang" else ""
+    counted = found.kind == "gang" and found.size is not None
+    there = f"{found.pods} of {found.size} there, {found.placed} on nodes" if counted else ""
     if found.state == "not planned":
         return "\n".join(found.lines)
     return "\n".join(
@@ -98,7 +99,7 @@ def people_text(found: Explanation) -> str:
             facts(
                 {
                     "queue": found.queue or "none",
-                    "priority": str(found.priority),
+                    "priority": "" if found.priority is None else str(found.priority),
                     "pods": there,
                     "nodes": ", ".join(nodes),
                 }
@@ -173,6 +174,8 @@ def _unplanned(pod: Pod) -> Explanation:
         state="not planned",
         lines=(f"{name} is not planned by Bayplan: {why}.{where}",),
         priority=pod.priority,
+        size=1,
+        pods=1,
         placed=int(pod.node is not None),
         nodes={} if pod.node is None else {str(pod.node): (pod.name,)},
     )

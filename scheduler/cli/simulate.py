@@ -72,7 +72,7 @@ def people_text(outcome: Outcome) -> str:
 
 def _workload_row(name: str, workload: WorkloadOutcome, outcome: Outcome) -> tuple[str, ...]:
     pods = [pod for pod in outcome.pods.values() if pod.workload == name]
-    nodes = sorted({pod.node for pod in pods if pod.node is not None})
+    nodes = list(dict.fromkeys(pod.node for pod in pods if pod.node is not None))
     placed = sum(pod.node is not None for pod in pods)
     return (name, workload.state, f"{placed}/{len(pods)}", _some(nodes), workload.reason or "")
 
