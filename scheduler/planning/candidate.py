@@ -19,6 +19,10 @@ class Candidate(msgspec.Struct, frozen=True):
     members: tuple[tuple[Pod, ...], ...]
     milli_gpu: int
     """Quota charge of the pending members."""
+    problems: tuple[Problem, ...]
+    """What could not be read, of the workload and its pending members."""
+    gated: int
+    """Pending members that carry scheduling gates of others."""
 
     @property
     def needed(self) -> int:
@@ -29,12 +33,6 @@ class Candidate(msgspec.Struct, frozen=True):
     def alone(self) -> bool:
         """Whether this is one pod by itself."""
         return not self.workload.is_gang and len(self.workload.members) == 1
-
-    @property
-    def problems(self) -> tuple[Problem, ...]:
-        """What could not be read, of the workload and its pending members."""
-        found = [*self.workload.problems, *(problem for pod in self.pending for problem in pod.problems)]
-        return tuple(dict.fromkeys(found))
 
     def first(self, count: int) -> "Candidate":
         """The same workload with only its first `count` pending members, by rank."""
@@ -54,6 +52,7 @@ def candidate_of(workload: Workload) -> Candidate | None:
 def _candidate(workload: Workload, pending: tuple[Pod, ...], standing: tuple[Pod, ...]) -> Candidate:
     by_shape = _by_shape(pending)
     by_shape.sort(key=lambda entry: size_of(entry[0]), reverse=True)
+    problems = [*workload.problems, *(problem for pod in pending for problem in pod.problems)]
     return Candidate(
         workload,
         pending,
@@ -61,6 +60,8 @@ def _candidate(workload: Workload, pending: tuple[Pod, ...], standing: tuple[Pod
         tuple((shape, len(pods)) for shape, pods in by_shape),
         tuple(tuple(pods) for _, pods in by_shape),
         sum(shape.requests.milli_gpu * len(pods) for shape, pods in by_shape),
+        tuple(dict.fromkeys(problems)),
+        sum(pod.foreign_gates for pod in pending),
     )
 
 

@@ -88,8 +88,7 @@ def _within_nominal(desk: Desk, batch: Sequence[Candidate]) -> int:
 
 def _decide(desk: Desk, batch: Sequence[Candidate]) -> Iterator[Decision]:
     first = batch[0]
-    known = desk.refused(first)
-    if known is None:
+    if desk.refused(first) is None:
         admitted: list[Admit | Offer] = []
         if first.alone:
             admitted = list(admit_singles(desk, batch))

@@ -24,8 +24,8 @@ def screen(snapshot: Snapshot, fleet: Fleet, candidate: Candidate) -> Wait | Non
             blocking=tuple(Blocker(kind="request", subject=problem.where) for problem in problems),
             unblock="Correct " + " and ".join(dict.fromkeys(problem.where for problem in problems)) + ".",
         )
-    if any(pod.foreign_gates for pod in candidate.pending):
-        gated = sum(pod.foreign_gates for pod in candidate.pending)
+    gated = candidate.gated
+    if gated:
         return Wait(
             workload=workload.key,
             reason=Reason.GATED_BY_OTHERS,
@@ -70,6 +70,8 @@ def _queue_missing(snapshot: Snapshot, candidate: Candidate) -> Wait:
 def _level_problems(snapshot: Snapshot, fleet: Fleet, candidate: Candidate) -> list[Problem]:
     """Topology names that mean nothing in this cluster."""
     workload = candidate.workload
+    if workload.topology_required is None and workload.topology_preferred is None:
+        return []
     wanted = (
         ("topology-required", workload.topology_required),
         ("topology-preferred", workload.topology_preferred),

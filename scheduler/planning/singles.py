@@ -6,9 +6,8 @@ A node that takes one of the pods is then fuller still, so filling nodes one aft
 the same as choosing anew for every pod.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-import msgspec
 import numpy as np
 
 from scheduler.model.names import NodeName, QueueName
@@ -19,18 +18,17 @@ from scheduler.model.workload import PodShape
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
 from scheduler.quota.tree import Bill, bill_for
-from scheduler.scoring.fleet import Codes
 from scheduler.scoring.topology import NO_DOMAIN, domains, find_level
 
 BEST = Proof()
 """A pod alone is put on the best node by the order above; there is nothing to prove beyond that."""
 
 
-class Seats(msgspec.Struct, frozen=True):
-    """Nodes for one pod, best first, and how many of its kind each still takes."""
+FEW = 8
+"""For up to so many pods the next best node is looked for each time; for more all nodes are sorted once."""
 
-    rows: Codes
-    fits: Codes
+_HELD, _WHOLE, _FREE = 60, 59, 24
+"""Bits of the sort key from which on things are written: room held back, node not in use, free amount; then the row."""
 
 
 def batch_key(candidate: Candidate) -> tuple[object, ...]:
@@ -48,7 +46,7 @@ def admit_singles(desk: Desk, batch: Sequence[Candidate]) -> Iterator[Admit | Of
     queue = desk.snapshot.queues[QueueName(str(batch[0].workload.queue))]
     waiting = iter(batch)
     taken = _quota_count(desk, queue.name, shape, len(batch))
-    for row, count in _spread_out(desk, queue, seats(desk, batch[0]), shape, taken):
+    for row, count in _spread_out(desk, queue, seats(desk, batch[0], taken), shape, taken):
         desk.room.take(row, shape, count)
         name = desk.room.name(row)
         for _ in range(count):
@@ -58,8 +56,8 @@ def admit_singles(desk: Desk, batch: Sequence[Candidate]) -> Iterator[Admit | Of
             yield Admit(workload=candidate.workload.key, placement=Placement(assignments=(assignment,), proof=BEST))
 
 
-def seats(desk: Desk, candidate: Candidate) -> Seats:
-    """The nodes that take the pod, best first."""
+def seats(desk: Desk, candidate: Candidate, pods: int) -> Iterator[tuple[int, int]]:
+    """The nodes that take the pod, best first, and how many of its kind each takes; `pods`: how many there are."""
     workload = candidate.workload
     shape = candidate.groups[0][0]
     room = desk.room
@@ -73,9 +71,18 @@ def seats(desk: Desk, candidate: Candidate) -> Seats:
         rows = rows[~np.isin(rows, desk.fleet.rows(workload.avoid))]
     column = _column_that_matters(desk, shape)
     free = room.free[rows, column]
-    whole = free >= desk.snapshot.columns.allocatable[rows, column]
-    rows = rows[np.lexsort((rows, free, whole, desk.holds.rows[rows]))]
-    return Seats(rows, fits[rows])
+    whole = (free >= desk.snapshot.columns.allocatable[rows, column]).astype(np.int64)
+    held = desk.holds.rows[rows].astype(np.int64)
+    free = np.minimum(free, (1 << (_WHOLE - _FREE)) - 1)
+    key = (held << _HELD) | (whole << _WHOLE) | (free << _FREE) | rows
+    if pods > FEW:
+        key.sort()
+    for at in range(len(key)):
+        low = at if pods > FEW else int(np.argmin(key))
+        row = int(key[low]) & ((1 << _FREE) - 1)
+        yield row, int(fits[row])
+        if pods <= FEW:
+            key[low] = np.iinfo(np.int64).max
 
 
 def _column_that_matters(desk: Desk, shape: PodShape) -> int:
@@ -91,13 +98,15 @@ def _quota_count(desk: Desk, queue: QueueName, shape: PodShape, wanted: int) -> 
     return wanted if left is None or not each else min(wanted, max(left, 0) // each)
 
 
-def _spread_out(desk: Desk, queue: Queue, found: Seats, shape: PodShape, wanted: int) -> Iterator[tuple[int, int]]:
+def _spread_out(
+    desk: Desk, queue: Queue, found: Iterable[tuple[int, int]], shape: PodShape, wanted: int
+) -> Iterator[tuple[int, int]]:
     """Nodes in order and how many pods each gets, while the quota of the node's flavor lasts; charges the queue."""
     products = desk.fleet.products
     bills: dict[int, Bill] = {}
-    for row, fits in zip(found.rows.tolist(), found.fits.tolist(), strict=True):
-        if wanted <= 0:
-            return
+    if wanted <= 0:
+        return
+    for row, fits in found:
         code = int(products.codes[row])
         bill = bills.get(code)
         if bill is None:
@@ -111,6 +120,8 @@ def _spread_out(desk: Desk, queue: Queue, found: Seats, shape: PodShape, wanted:
             desk.ledger = desk.ledger.charge(queue.name, bill, count)
             wanted -= count
             yield row, count
+        if wanted <= 0:
+            return
 
 
 def _offers(desk: Desk, batch: Sequence[Candidate], shape: PodShape) -> Iterator[Offer]:
@@ -122,12 +133,11 @@ def _offers(desk: Desk, batch: Sequence[Candidate], shape: PodShape) -> Iterator
         if not _quota_count(desk, queue.name, shape, 1):
             return
         if not left or not _pays(desk, candidate, best):
-            found = seats(desk, candidate)
-            paid = [at for at, row in enumerate(found.rows.tolist()) if _pays(desk, candidate, row)]
-            if not paid:
+            open_to_it = [s for s in seats(desk, candidate, len(desk.fleet)) if _pays(desk, candidate, s[0])]
+            if not open_to_it:
                 return
-            listed = tuple((desk.room.name(int(found.rows[at])), len(paid) - i) for i, at in enumerate(paid))
-            best, left = int(found.rows[paid[0]]), int(found.fits[paid[0]])
+            listed = tuple((desk.room.name(row), len(open_to_it) - i) for i, (row, _) in enumerate(open_to_it))
+            best, left = open_to_it[0]
         left -= 1
         desk.room.take(best, shape)
         desk.ledger = desk.ledger.charge(queue.name, bill_for(queue, shape.requests, _product(desk, best)))
