@@ -66,7 +66,7 @@ class LiveView:
             sight = tracker.latest[name]
             state = Text(sight.state, _COLOURS[sight.state])
             short = name.partition("/")[2]
-            table.add_row(work.team, short, work.asks, state, nodes_text(sight.nodes), _why(sight))
+            table.add_row(work.team, short, work.asks, state, nodes_text(sight.nodes), Text(_why(sight)))
         clock = Text(f"{at_s:5.0f} s   three teams, 24 nodes; Ctrl-C ends everything", "dim")
         self._live.update(Group(table, clock), refresh=True)
 
@@ -107,16 +107,20 @@ def _why(sight: Sight) -> str:
 
 def nodes_text(nodes: Sequence[str]) -> str:
     """The nodes, neighbours drawn together, as in "h100-a-0..3 l40s-1"; of many groups the first few."""
-    groups: list[tuple[str, int, int]] = []
+    runs: list[list[str]] = []
     for node in nodes:
-        stem, _, index = node.rpartition("-")
-        number = int(index)
-        if groups and groups[-1][0] == stem and groups[-1][2] == number - 1:
-            groups[-1] = (stem, groups[-1][1], number)
+        if runs and _follows(runs[-1][-1], node):
+            runs[-1].append(node)
         else:
-            groups.append((stem, number, number))
-    shown = [f"{stem}-{low}" if low == high else f"{stem}-{low}..{high}" for stem, low, high in groups[:_GROUPS_SHOWN]]
-    return " ".join([*shown, *(["..."] if len(groups) > _GROUPS_SHOWN else [])])
+            runs.append([node])
+    shown = [run[0] if len(run) == 1 else f"{run[0]}..{run[-1].rpartition('-')[2]}" for run in runs[:_GROUPS_SHOWN]]
+    return " ".join([*shown, *(["..."] if len(runs) > _GROUPS_SHOWN else [])])
+
+
+def _follows(before: str, node: str) -> bool:
+    """Whether `node` has the next number of the same name."""
+    (stem, _, low), (other, _, high) = before.rpartition("-"), node.rpartition("-")
+    return stem == other and low.isdecimal() and high.isdecimal() and int(high) == int(low) + 1
 
 
 def closing_table(reports: Sequence[WorkReport], console: Console) -> None:
@@ -133,7 +137,7 @@ def closing_table(reports: Sequence[WorkReport], console: Console) -> None:
         state = Text(work.state, _COLOURS[work.state])
         table.add_row(work.name, work.what, waited, amount, state, nodes_text(work.nodes), work.connectedness)
     console.print(table)
-    told = [(work.name, f"{reason}: {message}") for work in reports for reason, message in work.reasons]
+    told = [(work.name, Text(f"{reason}: {message}")) for work in reports for reason, message in work.reasons]
     if told:
         why = Table(box=None, pad_edge=False)
         why.add_column("WAITED FOR", no_wrap=True)
