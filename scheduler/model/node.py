@@ -30,7 +30,7 @@ class Device(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     mig_enabled: bool = False
 
 
-class Node(msgspec.Struct, frozen=True, kw_only=True):
+class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A node as the planner sees it. `allocatable.pods` is the kubelet's pod limit.
 
     `product` is the GPU product as the node labels it (`NVIDIA-H100-80GB-HBM3`), empty on a node without GPUs.

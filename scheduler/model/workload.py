@@ -45,7 +45,7 @@ class Linked(Enum):
     REQUIRED = "required"
 
 
-class PodShape(msgspec.Struct, frozen=True, kw_only=True):
+class PodShape(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Everything about a pod that decides which nodes suit it; equal shapes are interchangeable for the planner.
 
     `requests` is totalled as kube-scheduler does it and counts the pod itself (`pods=1`).
@@ -84,7 +84,7 @@ class GangClaim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     size: int | None = None
 
 
-class Pod(msgspec.Struct, frozen=True, kw_only=True):
+class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A pod that counts: bound to a node, or waiting for one. Times are whole seconds since 1970.
 
     `ours`: its schedulerName is ours, so a Job's mark may make it a member of a gang.
@@ -126,7 +126,7 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True):
     told: tuple[str, str] | None = None
 
 
-class Workload(msgspec.Struct, frozen=True, kw_only=True):
+class Workload(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What is planned as one: a gang, or a pod alone. `members` are sorted by (index, name).
 
     `size`: how many pods it shall have. `min_member`: how many must stand together.
@@ -158,6 +158,20 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     def placed(self) -> tuple[Pod, ...]:
         """Members on a node, leaving ones not counted."""
         return tuple(p for p in self.members if p.node is not None and not p.deleting)
+
+    @property
+    def never_stood(self) -> bool:
+        """Whether too few members stand, and some of the missing ones were there all along: a start that was cut short.
+
+        A pending member that came after the others were bound replaces one that stood. A gang whose members' bind times
+        are not known is taken to have stood, since what never stood is taken back.
+        """
+        placed = self.placed
+        bound = [pod.bound_s for pod in placed if pod.bound_s is not None]
+        if not bound or len(placed) >= self.min_member:
+            return False
+        first_s = min(bound)
+        return any(pod.created_s <= first_s for pod in self.pending)
 
     @property
     def milli_gpu(self) -> int:
