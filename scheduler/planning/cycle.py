@@ -12,7 +12,7 @@ from scheduler.planning.desk import Desk
 from scheduler.planning.gangs import admit_gang
 from scheduler.planning.holds import hold_for
 from scheduler.planning.order import by_turn
-from scheduler.planning.partial import is_broken, never_stood, roll_back
+from scheduler.planning.partial import is_broken, roll_back
 from scheduler.planning.refuse import refuse
 from scheduler.planning.screen import screen
 from scheduler.planning.settings import PlanSettings
@@ -54,7 +54,7 @@ def _complete(desk: Desk, candidate: Candidate) -> Decision:
     if admitted is not None:
         return admitted
     wait = refuse(desk, candidate)
-    return roll_back(candidate, wait.message) if never_stood(candidate) else wait
+    return roll_back(candidate, wait.message) if candidate.workload.never_stood else wait
 
 
 def _decide_level(desk: Desk, candidates: Sequence[Candidate]) -> Iterator[Decision]:

@@ -178,7 +178,7 @@ def _over_committed(snapshot: Snapshot) -> Iterator[str]:
 def _partial_gangs(snapshot: Snapshot) -> Iterator[str]:
     for key, workload in sorted(snapshot.workloads.items()):
         placed, least = len(workload.placed), workload.min_member
-        if workload.is_gang and 0 < placed < least and workload.pending and key not in snapshot.in_flight:
+        if workload.never_stood and key not in snapshot.in_flight:
             yield f"gang {people_name(key)} stands with {placed} of {least} pods, and nothing is under way for the rest"
 
 

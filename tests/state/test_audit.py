@@ -91,9 +91,14 @@ def test_a_state_that_forgot_to_refresh_is_found_out() -> None:
         pytest.param([node(gpus=0), foreign("f", node=N1, shape=pod("x").shape)], [], id="none of our business"),
         pytest.param([pod("p", node=N2)], [], id="its node is gone"),
         pytest.param(
-            [node(), *(pod(f"p{i}", gang="g", size=2, node=n) for i, n in enumerate((N1, None)))],
+            [node(), pod("p0", gang="g", size=2, node=N1, bound_s=5), pod("p1", gang="g", size=2, created_s=5)],
             ["gang a/g stands with 1 of 2 pods, and nothing is under way for the rest"],
             id="half a gang",
+        ),
+        pytest.param(
+            [node(), pod("p0", gang="g", size=2, node=N1, bound_s=5), pod("p1", gang="g", size=2, created_s=6)],
+            [],
+            id="a gang that lost a member and waits for the next",
         ),
         pytest.param(
             [
