@@ -136,7 +136,8 @@ class Watcher:
         async with aclosing(pages(self._api, self.kind)) as listed:
             async for page in listed:
                 self._heard()
-                version = page.metadata.resource_version
+                # The first page's, as in client-go's pager: what happened while later pages came is then told again.
+                version = version or page.metadata.resource_version
                 for count, raw in enumerate(page.items, 1):
                     key = self._take(raw)
                     if key is not None:

@@ -26,6 +26,7 @@ class ListStore:
         self.page_objects = 2
         self.watch_answer: bytes | None = None
         self.ends_at_once = False
+        self._listed: dict[str, tuple[int, list[Document]]] = {}
         self._history: list[tuple[int, bytes]] = []
         self._news = asyncio.Event()
         self._quiet = False
@@ -103,15 +104,16 @@ class ListStore:
         if self.page_answers:
             writer.write(self.page_answers.pop())
             return
-        start = int(query.get("continue", "0"))
-        self.lists += start == 0
-        size = min(int(query["limit"]), self.page_objects)
-        names = sorted(self.objects)[start : start + size]
-        more = str(start + size) if start + size < len(self.objects) else ""
-        meta = {"resourceVersion": str(self.version), "continue": more}
-        page = {"metadata": meta, "items": [self.objects[n] for n in names]}
-        writer.write(answer(json.dumps(page).encode()))
-        self.before_page(start + size)
+        start, _, moment = query.get("continue", "0/").partition("/")
+        if not moment:
+            self.lists += 1
+            moment = str(self.lists)
+            self._listed[moment] = (self.version, [self.objects[name] for name in sorted(self.objects)])
+        version, objects = self._listed[moment]
+        end = int(start) + min(int(query["limit"]), self.page_objects)
+        meta = {"resourceVersion": str(version), "continue": f"{end}/{moment}" if end < len(objects) else ""}
+        writer.write(answer(json.dumps({"metadata": meta, "items": objects[int(start) : end]}).encode()))
+        self.before_page(end)
 
     async def _watch(self, version: int, writer: asyncio.StreamWriter) -> None:
         self.watches.append(version)
