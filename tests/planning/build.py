@@ -246,3 +246,9 @@ def outcome(plan: Plan, name: str) -> str:
             case Wait():
                 return decision.reason.value
     return "no decision"
+
+
+def waiting(plan: Plan, name: str) -> Wait:
+    """Why a workload waits."""
+    (wait,) = (d for d in plan.decisions if isinstance(d, Wait) and d.workload.endswith(f"/{name}"))
+    return wait
