@@ -1,5 +1,6 @@
 """`bayplan demo`: three teams' work on a local cluster of fake GPU nodes, watched live and judged at its end."""
 
+import shutil
 import signal
 import sys
 from argparse import Namespace
@@ -80,10 +81,15 @@ def _tell(report: Report, options: DemoOptions, out: Console) -> None:
     took = f"ready in {report.start_s:.0f} s, the teams' work took {report.story_s:.0f} s"
     print(f"\n{report.nodes} nodes, {took}; all of it: {options.state_dir / REPORT}")
     if options.keep:
-        print(f"\n{next_steps(options.state_dir)}")
+        print(f"\n{next_steps(options.state_dir, _own_name())}")
     if not report.ok:
         more = f" (and {len(report.broken) - 1} more, see the report)" if len(report.broken) > 1 else ""
         print(f"bayplan demo: {one_line(report.broken[0])}{more}", file=sys.stderr)
+
+
+def _own_name() -> str:
+    """How this command can be called again from the same folder."""
+    return "bayplan" if shutil.which("bayplan") else sys.argv[0]
 
 
 @contextmanager

@@ -85,8 +85,8 @@ def write(report: Report, path: Path) -> None:
     path.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
 
 
-def next_steps(state_dir: Path) -> str:
-    """What to try on a cluster that was left running."""
+def next_steps(state_dir: Path, bayplan: str) -> str:
+    """What to try on a cluster that was left running; `bayplan` is how the command is called here."""
     kubeconfig = state_dir.absolute() / "kubeconfig"
     return f"""\
 The cluster is left running. To look at it:
@@ -95,10 +95,10 @@ The cluster is left running. To look at it:
   kubectl get nodes -L nvidia.com/gpu.product,fabric.topograph.run/tier-0
   kubectl get pods -A -o wide
   kubectl get queues,gpunodes,topologies
-  bayplan explain vision/too-wide
-  bayplan explain search/embedder-...      (a pod; `kubectl -n search get pods` has the names)
-  kubectl -n vision edit queue vision      (raise borrowingLimit to 12, and vision/too-wide starts)
+  {bayplan} explain -n vision too-wide
+  {bayplan} explain -n language finetune
+  kubectl patch queue vision --type merge -p '{{"spec": {{"borrowingLimit": 16}}}}'   (and too-wide starts)
 
 To end it:
 
-  bayplan cluster stop --state-dir {state_dir}"""
+  {bayplan} cluster stop --state-dir {state_dir}"""

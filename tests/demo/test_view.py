@@ -96,6 +96,6 @@ def test_the_record_is_json_with_the_words_of_the_interface(tmp_path: Path) -> N
 
 
 def test_what_to_try_next_names_the_kubeconfig_and_the_end(tmp_path: Path) -> None:
-    text = next_steps(tmp_path)
+    text = next_steps(tmp_path, "bin/bayplan")
     assert f"export KUBECONFIG={tmp_path}/kubeconfig" in text
-    assert f"bayplan cluster stop --state-dir {tmp_path}" in text
+    assert f"bin/bayplan cluster stop --state-dir {tmp_path}" in text
