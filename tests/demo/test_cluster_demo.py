@@ -119,7 +119,7 @@ def test_the_demo_comes_out_as_it_promises_and_can_be_kept(tmp_path: Path) -> No
 
         told = bayplan(mark, "explain", "--kubeconfig", report["kubeconfig"], "-n", "vision", "too-wide")
         assert told.returncode == 0, told.stderr
-        assert "QuotaExhausted" in told.stdout
+        assert "needs 16 GPUs; queue vision may use 12" in told.stdout
     finally:
         assert bayplan(mark, "cluster", "stop", "--state-dir", str(folder)).returncode == 0
     until(lambda: left_over(mark) == [], timeout_s=30, what="the end of all processes")
