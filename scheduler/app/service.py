@@ -24,7 +24,7 @@ from scheduler.app.teller import Teller
 from scheduler.app.view import ServiceView
 from scheduler.config import Settings
 from scheduler.extender.guard import BindRequest
-from scheduler.extender.server import ExtenderServer, Tls
+from scheduler.extender.server import SWITCH_INTERVAL_S, ExtenderServer, Tls
 from scheduler.kube.api import ApiClient
 from scheduler.kube.effects import Effects
 from scheduler.kube.lease import Leadership, LeaseTimes
@@ -38,9 +38,6 @@ from scheduler.rpc.server import RpcServer
 from scheduler.state.cluster import ClusterState
 from scheduler.state.events import Event, Ticked
 from scheduler.telemetry import API_WRITES, LEADER, WATCH_EVENTS, Telemetry
-
-SWITCH_INTERVAL_S = 0.0005
-"""How long a thread may hold the interpreter while another waits, so that the extender answers in spite of planning."""
 
 EXTRA_CONNECTIONS = 16
 """For reads and background writes beside the writes of plans."""

@@ -21,13 +21,14 @@ from scheduler.telemetry import Telemetry
 _BACKLOG = 4096
 _STOP_MARGIN_S = 0.25
 
-SWITCH_INTERVAL_S = 0.00005
+SWITCH_INTERVAL_S = 0.0001
 """What the service gives to `sys.setswitchinterval`: how long the extender's thread waits before it asks a thread that
-runs Python to let go of the interpreter lock.
+runs Python to let go of the interpreter lock. A call has to get the lock back two or three times.
 
-A call for a planned pod has to get the lock back two or three times. With a thread that never pauses, its p99 on two
-cores was 11 ms at Python's 5 ms, 1.6 ms at 0.5 ms, and 0.6 ms at 0.05 ms (`python -m benchmarks.extender_latency`). Two
-busy threads pay up to a tenth of their speed for it; one busy thread pays nothing.
+Beside a thread that never pauses, a call for a planned pod on two cores had a p99 of 11 ms at Python's 5 ms, 1.6 ms at
+0.5 ms and 0.7 ms at 0.1 ms (`python -m benchmarks.extender_latency --switch-interval-ms 5 0.5 0.1`). Below that little
+is won, and calls with thousands of names lose, since the planner interrupts them as often. Two busy threads pay up to a
+tenth of their speed for it; one busy thread pays nothing.
 """
 
 
