@@ -25,10 +25,11 @@ SWITCH_INTERVAL_S = 0.0001
 """What the service gives to `sys.setswitchinterval`: how long the extender's thread waits before it asks a thread that
 runs Python to let go of the interpreter lock. A call has to get the lock back two or three times.
 
-Beside a thread that never pauses, a call for a planned pod on two cores had a p99 of 11 ms at Python's 5 ms, 1.6 ms at
-0.5 ms and 0.7 ms at 0.1 ms (`python -m benchmarks.extender_latency --switch-interval-ms 5 0.5 0.1`). Below that little
-is won, and calls with thousands of names lose, since the planner interrupts them as often. Two busy threads pay up to a
-tenth of their speed for it; one busy thread pays nothing.
+Beside a thread that never pauses, calls for a planned pod on two cores had a p99 of 8 to 11 ms at Python's 5 ms, 1.6 ms
+at 0.5 ms and 0.7 to 1.4 ms at 0.1 ms; where other programs want the cores too, it is some ms at any value, because
+then the thread with the lock waits for a core (`python -m benchmarks.extender_latency --switch-interval-ms 5 0.5 0.1`).
+Below 0.1 ms little is won, and calls with thousands of names lose, since the planner interrupts them as often. Two busy
+threads pay up to a tenth of their speed for it; one busy thread pays nothing.
 """
 
 
