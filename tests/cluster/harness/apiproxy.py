@@ -112,6 +112,11 @@ class ApiProxy:
         self._cut = self._sprung = False
 
     @property
+    def plan_writes(self) -> int:
+        """How many writes of plans the API server took."""
+        return sum(write.kind in PLAN_WRITES and write.status < 300 for write in self.writes)
+
+    @property
     def sprung(self) -> bool:
         """Whether the trap has sprung."""
         return self._sprung

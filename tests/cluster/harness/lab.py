@@ -207,6 +207,10 @@ class Lab:
         if not self.watch.wait(done, timeout_s):
             raise AssertionError(f"not within {timeout_s:g} s: {what}\n{self.picture()}")
 
+    def measure(self, period_s: float) -> None:
+        """Let time pass: for what is counted over a period, or an outage that is to last so long."""
+        self.watch.wait(lambda: False, period_s)
+
     def bound_whole(self, prefix: str, pods: int, timeout_s: float = WAIT_S) -> dict[str, str]:
         """Wait until so many of these pods are bound; where they stand."""
         self.eventually(f"{pods} pods {prefix}* are bound", lambda: len(self.bound(prefix)) == pods, timeout_s)
@@ -251,6 +255,14 @@ class Lab:
                 lines += replica.log.read_text("utf-8", errors="replace").splitlines()[-40:]
         return "\n".join(lines)
 
+    def revive(self) -> None:
+        """Start every part that died, as its kubelet would, and wait until all are ready."""
+        for part in self.cluster.status():
+            if part.state == "dead":
+                self.cluster.restart(part.name)
+        for part in self.cluster.status():
+            self.cluster.wait_ready(part.name)
+
     # Checks
 
     def check(self) -> None:
@@ -272,11 +284,7 @@ class Lab:
 
     def sweep(self) -> None:
         """Clear the scenario away, and see that every part of the cluster runs."""
-        for part in self.cluster.status():
-            if part.state == "dead":
-                self.cluster.restart(part.name)
-        for part in self.cluster.status():
-            self.cluster.wait_ready(part.name)
+        self.revive()
         for path in SWEPT:
             self.api.delete(path)
         until(self._empty, timeout_s=WAIT_S, what="the namespace getting empty")

@@ -1,4 +1,4 @@
-"""Every event of every pod, from the moment the watch began, across restarts of the API server."""
+"""Every event of every pod from the moment the watch began; while the API server is away some may be lost."""
 
 import asyncio
 import json
@@ -64,8 +64,13 @@ class PodWatch:
     async def _list(self, client: ApiClient) -> None:
         listed: Json = json.loads((await client.request("GET", PODS)).body)
         self._version = listed["metadata"]["resourceVersion"]
-        for pod in cast("list[Json]", listed["items"]):
-            self._take("ADDED", pod)
+        pods = {pod["metadata"]["uid"]: pod for pod in cast("list[Json]", listed["items"])}
+        known = dict(self._pods)
+        for uid in known.keys() - pods.keys():
+            self._take("DELETED", known[uid])
+        for uid, pod in pods.items():
+            if uid not in known or known[uid] != pod:
+                self._take("MODIFIED" if uid in known else "ADDED", pod)
 
     async def _follow(self, client: ApiClient) -> None:
         async with client:
@@ -76,7 +81,9 @@ class PodWatch:
                         async for line in lines:
                             event: Json = json.loads(line)
                             if event["type"] == "ERROR":
-                                raise AssertionError(f"the watch of the harness broke: {event['object']}")
+                                # The version is too old for an API server that has just come back.
+                                await self._list(client)
+                                break
                             self._version = event["object"]["metadata"]["resourceVersion"]
                             self._take(event["type"], event["object"])
                 except ApiError:

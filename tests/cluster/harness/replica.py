@@ -78,6 +78,17 @@ class Replica:
             return False
         return True
 
+    def not_ready(self) -> str:
+        """Why it is not ready; "" where it is, or where it does not answer."""
+        try:
+            self.get("/readyz")
+        except urllib.error.HTTPError as err:
+            with err:
+                return err.read().decode()
+        except OSError:
+            pass
+        return ""
+
     def signal(self, number: signal.Signals) -> None:
         """Send a signal; does not wait for anything."""
         assert self._process is not None
@@ -112,8 +123,3 @@ class Replica:
             if name == series and all(f'{key}="{value}"' in rest for key, value in labels.items()):
                 total += float(line.rpartition(" ")[2])
         return total
-
-
-def said(error: urllib.error.HTTPError) -> str:
-    """What a refusal says."""
-    return error.read().decode()
