@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import resource
 import signal
 from pathlib import Path
 
@@ -67,6 +68,9 @@ def serve(arguments: argparse.Namespace) -> int:
         http=_address("--listen", arguments.listen), grpc=_address("--grpc-listen", arguments.grpc_listen), tls=tls
     )
     log.configure(arguments.log_level)
+    # Every bind that is held for its gang takes a file descriptor.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
     async def run() -> None:
         stop = asyncio.Event()
