@@ -20,10 +20,10 @@ def resource_name(resource: str) -> str:
 
 
 def amount(resource: str, number: int) -> str:
-    """`number` of a column's unit with a unit for people: `3 GPUs`, `12.5 GiB memory`, `2 MIG slices 1g.10gb`."""
+    """`number` of a column's unit with a unit for people: `3 GPUs`, `12.5 GiB memory`, `1 MIG slice 1g.10gb`."""
     if resource not in _BASE:
         name = resource_name(resource)
-        return f"{number} {name[:-1] if number == 1 and name == 'GPUs' else name}"
+        return f"1 {name.replace('GPUs', 'GPU').replace('slices', 'slice')}" if number == 1 else f"{number} {name}"
     name, divisor, unit = _BASE[resource]
     return f"{number / divisor:.4g} {unit}" + ("" if unit in {"pods", "cores"} else f" {name}")
 

@@ -128,7 +128,7 @@ TAINTED = node("t0", product="A100", labels={"zone": "z2"}, taints=(Taint(key="s
         ),
         pytest.param(
             shape(mig="1g.10gb"),
-            "no node is large enough: a pod needs 1 MIG slices 1g.10gb",
+            "no node is large enough: a pod needs 1 MIG slice 1g.10gb",
             ["nvidia.com/mig-1g.10gb"],
             id="a resource that no node has",
         ),
