@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from typing import Any, NamedTuple, assert_never
 
 import msgspec
@@ -14,6 +14,7 @@ from scheduler.extender.guard import BindRequest, Offered, Planned
 from scheduler.kube.effects import Effects, PodRef, ref
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
 from scheduler.model.plan import Admit, Assignment, Offer
+from scheduler.model.snapshot import amount_of
 from scheduler.model.workload import Pod, Workload
 from scheduler.state.cluster import ClusterState
 from scheduler.state.events import Event, NodeRefused, Released, Reserved
@@ -143,8 +144,8 @@ class Committer:
         row = columns.row_of.get(node)
         if pod is None or row is None:
             return False
-        free = dict(zip(columns.resources, columns.free[row].tolist(), strict=True))
-        return all(free.get(name, 0) >= count for name, count in pod.shape.requests.extended)
+        free = zip(columns.resources, columns.free[row].tolist(), strict=True)
+        return all(left >= asked for name, left in free if (asked := amount_of(pod.shape.requests, name)))
 
     def node_refused(self, uid: PodUid, node: NodeName) -> None:
         """kube-scheduler would not take the planned node of a pod."""
@@ -182,8 +183,17 @@ class Committer:
             return
         columns = self._state.snapshot().columns
         row = columns.row_of.get(node)
-        if row is not None and (columns.allocatable[row] < columns.used[row]).any():
-            self.node_unusable(node, "was filled by others")
+        if row is None:
+            return
+        short = (columns.allocatable[row] < columns.used[row]).tolist()
+        lacks = {name for name, is_short in zip(columns.resources, short, strict=True) if is_short}
+        for carry in list(self._on_node[node].values()):
+            if lacks and any(m.node == node and self._asks_for(m.ref.uid, lacks) for m in carry.members.values()):
+                carry.withdraw(f"{node} was filled by others")
+
+    def _asks_for(self, uid: PodUid, resources: Collection[str]) -> bool:
+        pod = self._state.pod(uid)
+        return pod is not None and any(amount_of(pod.shape.requests, name) > 0 for name in resources)
 
     async def stop(self) -> None:
         """End everything without another write; what was under way is planned anew by whoever leads."""

@@ -10,12 +10,28 @@ from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
 from scheduler.model.node import Node, TopologyLevel
 from scheduler.model.plan import Assignment
 from scheduler.model.queue import Queue
+from scheduler.model.resources import Resources
 from scheduler.model.workload import HostPort, Workload
 
 IntTable = npt.NDArray[np.int64]
 
 BASE_RESOURCES = ("milli_cpu", "memory_bytes", "ephemeral_bytes", "pods")
 """The first columns of every table, in this order; extended resources by name follow."""
+
+
+def amount_of(requests: Resources, resource: str) -> int:
+    """How much of a table's column `resource` is requested, in the column's unit."""
+    match resource:
+        case "milli_cpu":
+            return requests.milli_cpu
+        case "memory_bytes":
+            return requests.memory_bytes
+        case "ephemeral_bytes":
+            return requests.ephemeral_bytes
+        case "pods":
+            return requests.pods
+        case _:
+            return requests.count(resource)
 
 
 class Columns(msgspec.Struct, frozen=True, kw_only=True):
