@@ -37,7 +37,7 @@ from scheduler.rpc.feed import PlanFeed
 from scheduler.rpc.server import RpcServer
 from scheduler.state.cluster import ClusterState
 from scheduler.state.events import Event, Ticked
-from scheduler.telemetry import API_WRITES, LEADER, WATCH_EVENTS, Telemetry
+from scheduler.telemetry import API_WRITES, LEADER, PLANS_IN_FLIGHT, WATCH_EVENTS, Telemetry
 
 EXTRA_CONNECTIONS = 16
 """For reads and background writes beside the writes of plans."""
@@ -235,6 +235,7 @@ class Service:
                 planning.cancel()
                 await asyncio.gather(planning, return_exceptions=True)
                 await self._committer.stop()
+        self._telemetry.put(PLANS_IN_FLIGHT, 0)
 
     async def _tick(self) -> None:
         while True:
