@@ -178,10 +178,9 @@ class Parts:
     def own_scheduler(self, configuration: Json) -> PartRecord:
         """Bayplan's kube-scheduler: the manifests' configuration with the addresses of this cluster.
 
-        Its lease is shortened, so that it is back soon after it was killed.
+        Nobody stands by here, so it needs no lease, which it would lose, and end, where the machine is busy for seconds;
+        and it is back at once after it was killed.
         """
-        election: Json = {**configuration.get("leaderElection", {})}
-        election |= {"leaseDuration": "4s", "renewDeadline": "3s", "retryPeriod": "500ms"}
         extenders: list[Json] = [
             {
                 **{k: v for k, v in extender.items() if k not in ("enableHTTPS", "tlsConfig")},
@@ -192,7 +191,7 @@ class Parts:
         changed = {
             **configuration,
             "clientConnection": {**configuration.get("clientConnection", {}), **self._connection(OWN_SCHEDULER)},
-            "leaderElection": election,
+            "leaderElection": {"leaderElect": False},
             "extenders": extenders,
         }
         _write_yaml(self._layout.own_scheduler_config, changed)

@@ -62,7 +62,7 @@ def test_the_own_schedulers_configuration_gets_this_clusters_addresses(tmp_path:
     assert written["extenders"][0]["urlPrefix"] == "http://127.0.0.1:7"
     assert written["extenders"][0]["filterVerb"] == configuration["extenders"][0]["filterVerb"]
     assert written["clientConnection"]["kubeconfig"] == str(layout.kubeconfig("bayplan-kube-scheduler"))
-    assert written["leaderElection"]["leaderElect"] is True
+    assert written["leaderElection"] == {"leaderElect": False}
     assert written["profiles"] == configuration["profiles"]
 
 
