@@ -235,7 +235,7 @@ class Service:
                 planning.cancel()
                 await asyncio.gather(planning, return_exceptions=True)
                 await self._committer.stop()
-        self._telemetry.put(PLANS_IN_FLIGHT, 0)
+                self._telemetry.put(PLANS_IN_FLIGHT, 0)
 
     async def _tick(self) -> None:
         while True:
