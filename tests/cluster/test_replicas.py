@@ -58,7 +58,7 @@ def test_a_leader_that_leaves_in_order_hands_over_at_once(lab: Lab) -> None:
 def test_a_leader_that_slept_through_its_lease_writes_nothing_more(lab: Lab) -> None:
     lab.h100(4)
     (leader, slept), (standby, woke) = pair(lab)
-    slept.set_trap(Trap(index=3, spring=lambda: leader.signal(signal.SIGSTOP), cuts=False))
+    slept.set_trap(Trap(index=1, spring=lambda: leader.signal(signal.SIGSTOP), cuts=False))
     lab.create(gang_job("gang", pods=2, gpus=8))
     lab.eventually("the leader sleeps", lambda: slept.sprung)
     lab.eventually("the standby leads", standby.is_ready)

@@ -192,8 +192,8 @@ class Lab:
 
     def told(self, name: str) -> tuple[str, str] | None:
         """Reason and message of the service's condition on a pod."""
-        found = condition(self.pod(name), "bayplan.dev/Planned")
-        return None if found is None else (found["reason"], found["message"])
+        found = [condition(pod, "bayplan.dev/Planned") for pod in self.pods(name) if pod["metadata"]["name"] == name]
+        return (found[0]["reason"], found[0]["message"]) if found and found[0] else None
 
     def events(self, pod: str) -> list[Json]:
         """The Events about a pod."""
