@@ -34,19 +34,23 @@ class Replica:
     def __init__(
         self, folder: Path, *, name: str, kubeconfig: Path, ports: tuple[int, int], settings: Mapping[str, object]
     ) -> None:
-        self.port, grpc_port = ports
+        self.port, self.grpc_port = ports
         self.log = folder / f"{name}.log"
         self._process: processes.ProcessRecord | None = None
         config = folder / f"{name}.yaml"
         config.write_text(yaml.safe_dump(dict(settings)), encoding="utf-8")
         self._command = processes.python_command(
             *("-m", "scheduler", "serve", "--kubeconfig", str(kubeconfig), "--config", str(config)),
-            *("--listen", f"{HOST}:{self.port}", "--grpc-listen", f"{HOST}:{grpc_port}", "--log-level", "debug"),
+            *("--listen", f"{HOST}:{self.port}", "--grpc-listen", f"{HOST}:{self.grpc_port}", "--log-level", "debug"),
         )
 
     @property
     def url(self) -> str:
         return f"http://{HOST}:{self.port}"
+
+    @property
+    def grpc_address(self) -> str:
+        return f"{HOST}:{self.grpc_port}"
 
     def start(self, token: str) -> None:
         """Start it; the token lets the cluster end it if we do not."""
