@@ -178,8 +178,7 @@ class Parts:
     def own_scheduler(self, configuration: Json) -> PartRecord:
         """Bayplan's kube-scheduler: the manifests' configuration with the addresses of this cluster.
 
-        Nobody stands by here, so it needs no lease, which it would lose, and end, where the machine is busy for seconds;
-        and it is back at once after it was killed.
+        Nobody stands by here, so it needs no lease. It would lose it, and end, where the machine is busy for seconds.
         """
         extenders: list[Json] = [
             {
