@@ -43,8 +43,6 @@ def _affordable_members(desk: Desk, candidate: Candidate) -> int:
     left = desk.ledger.headroom(QueueName(str(candidate.workload.queue)))
     if left is None or candidate.milli_gpu <= left:
         return len(candidate.pending)
-    if candidate.needed == len(candidate.pending):
-        return 0
     sums = np.cumsum([pod.shape.requests.milli_gpu for pod in candidate.pending])
     return int(np.searchsorted(sums, left, side="right"))
 

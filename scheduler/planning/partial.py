@@ -1,8 +1,4 @@
-"""Gangs part of which stands: a bind that was cut short, or a member that was replaced.
-
-Times tell which it is. A pending member that was there when the first of the others was bound was meant to be bound
-with them: the gang never stood whole. A pending member that came later replaces one that stood.
-"""
+"""Gangs part of which stands: a bind that was cut short (`Workload.never_stood`), or a member that was replaced."""
 
 from scheduler.model.plan import RollBack
 from scheduler.planning.candidate import Candidate

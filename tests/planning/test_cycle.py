@@ -111,6 +111,11 @@ def test_priority_goes_before_age() -> None:
     assert outcomes(snap, "old", "urgent") == ["InsufficientResources", "n0"]
 
 
+def test_the_older_goes_before_the_younger_whatever_their_names() -> None:
+    snap = draw("n0: ........", equal("zebra", 1, created_s=1), equal("ant", 1, created_s=2))
+    assert outcomes(snap, "zebra", "ant") == ["n0", "InsufficientResources"]
+
+
 def test_nominal_quota_goes_before_borrowing() -> None:
     rich = queue("rich", nominal=8)
     snap = draw(
@@ -205,6 +210,18 @@ def test_a_gang_that_accepts_several_models_gets_one() -> None:
     assert outcomes(snapshot(nodes, [gang("g", members)]), "g") == ["l0 l1"]
     three = gang("g", pods("g", [shape(8, models=("H100", "A100"))] * 2))
     assert outcomes(snapshot(nodes, [three]), "g") == ["InsufficientResources"]
+
+
+def test_members_that_stand_settle_the_model() -> None:
+    nodes = [
+        node("h0", product="H100"),
+        node("h1", product="H100"),
+        node("h2", product="H100"),
+        node("l0", 2, product="L40S"),
+    ]
+    members = pods("g", [shape(2, models=("L40S", "H100"))] * 2, on=["h0"], bound_s=10, created_s=5)
+    snap = snapshot(nodes, [gang("g", members, least=1)], held={"h0": range(2, 8)})
+    assert outcomes(snap, "g") == ["h1"]
 
 
 def test_a_gang_without_wishes_is_not_mixed_without_need() -> None:
@@ -324,6 +341,10 @@ def test_single_pods_fill_nodes_in_use_and_leave_whole_ones_whole() -> None:
     assert outcomes(snap, "s0", "s1", "s2", "s3", "s4") == ["n2", "n1", "n1", "n1", "n0"]
 
 
+def test_a_small_node_that_is_whole_stays_so() -> None:
+    assert outcomes(draw("n0: ..\nn1: ####....", single("s", shape(2))), "s") == ["n1"]
+
+
 def test_many_equal_pods_go_where_they_would_go_one_by_one() -> None:
     drawing = "n0: ........\nn1: ###.....\nn2: ##......\nn3: #####..."
     together = planned(draw(drawing, *(single(f"s{i:02}", shape(2), created_s=i) for i in range(12))))
@@ -369,8 +390,38 @@ def test_decisions_are_the_same_with_a_cache_and_without() -> None:
         assert plan(snap, now_s=0, settings=PlanSettings(), cache=cache) == fresh
 
 
+def test_when_nodes_change_their_product_what_stands_is_charged_anew() -> None:
+    stands = gang("stands", pods("stands", [shape(4)], on=["n0"]))
+    limited = [queue("a", flavors={"H100": 4})]
+    wants = single("wants", shape(1, models=("H100",)))
+    cache = PlanCache()
+    for generation, (product, want) in enumerate([("L40S", "n1"), ("H100", "QuotaExhausted"), ("L40S", "n1")]):
+        nodes = [node("n0", product=product), node("n1", product="H100")]
+        snap = snapshot(nodes, [stands, wants], queues=limited)
+        snap = msgspec.structs.replace(snap, static_generation=generation)
+        assert outcome(plan(snap, now_s=0, settings=PlanSettings(), cache=cache), "wants") == want
+
+
 def test_a_plan_names_its_snapshot() -> None:
     assert planned(draw("n0: .", generation=7)).generation == 7
+
+
+def test_who_asks_for_less_is_not_told_what_another_was() -> None:
+    drawing = "b0/r0 n0: ........\nb0/r1 n1: ........"
+    strict = equal("strict", 2, created_s=1, topology_required="rack")
+    # A required level that no rack could ever meet keeps no room for the gang.
+    assert outcomes(draw(drawing, strict, equal("loose", 2, created_s=2)), "strict", "loose") == [
+        "TopologyUnsatisfied",
+        "n0 n1",
+    ]
+    whole, part = equal("whole", 3, created_s=1), equal("part", 3, created_s=2, least=2)
+    assert outcomes(draw(drawing, whole, part), "whole", "part") == ["InsufficientResources", "n0 n1"]
+    names = frozenset(draw(drawing).nodes)
+    avoids = single("avoids", shape(8), created_s=1, avoid=names)
+    assert outcomes(draw(drawing, avoids, single("free", shape(8), created_s=2)), "avoids", "free") == [
+        "NodeRefused",
+        "n0",
+    ]
 
 
 def test_refusals_of_equal_gangs_are_worked_out_once_and_told_to_each() -> None:

@@ -66,19 +66,18 @@ def test_a_gang_blocked_by_quota_keeps_nothing() -> None:
 def test_a_gang_keeps_room_in_the_one_domain_that_is_nearest() -> None:
     drawing = """
         b0/r0 n0: ........
-        b0/r0 n1: ########
+        b0/r0 n1: ........
         b0/r1 n2: ........
-        b0/r1 n3: ........
+        b0/r1 n3: ########
         b0/r1 n4: ########
-        b0/r2 n5: ........
     """
-    # Three nodes of a rack are needed: only r1 has three, so r0 and r2 are free for all.
+    # Three nodes of a rack are needed. Only r1 has three, so r0 is free for all, though more of it is free now.
     big = equal("big", 3, 8, created_s=1, topology_required="rack")
     singles = [single(f"s{i}", shape(8), created_s=2 + i) for i in range(3)]
     assert outcomes(draw(drawing, big, *singles), "big", "s0", "s1", "s2") == [
         "TopologyUnsatisfied",
         "n0",
-        "n5",
+        "n1",
         "InsufficientResources",
     ]
 

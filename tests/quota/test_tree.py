@@ -1,0 +1,99 @@
+"""Arithmetic of queues."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scheduler.model.names import QueueName
+from scheduler.model.queue import Quota
+from scheduler.model.resources import GPU, Resources, extended
+from scheduler.quota.tree import Bill, Ledger, Shortage, bill_for
+from tests.planning.build import A, queue
+
+B = QueueName("b")
+
+
+def ledger(**limits: int | None) -> Ledger:
+    """Queues that own 4 GPUs and may borrow as many as is said."""
+    queues = {QueueName(name): queue(name, nominal=4, borrow=borrow) for name, borrow in limits.items()}
+    return Ledger(queues, {})
+
+
+@pytest.mark.parametrize(
+    ("borrow", "used", "left"),
+    [
+        pytest.param(None, 9000, None, id="no limit"),
+        pytest.param(0, 1000, 3000, id="nothing to borrow"),
+        pytest.param(2, 1000, 5000, id="nominal and what may be borrowed"),
+        pytest.param(0, 5000, -1000, id="above its limit"),
+    ],
+)
+def test_headroom(borrow: int | None, used: int, left: int | None) -> None:
+    assert ledger(a=borrow).charge(A, Bill(used)).headroom(A) == left
+
+
+def test_a_charge_makes_a_new_ledger() -> None:
+    before = ledger(a=0, b=0)
+    after = before.charge(A, Bill(1000), 3)
+    assert (before.headroom(A), after.headroom(A), after.headroom(B)) == (4000, 1000, 4000)
+
+
+def test_flavors_have_limits_of_their_own() -> None:
+    limited = Ledger({A: queue("a", nominal=8, borrow=0, flavors={"H100": 2})}, {})
+    used = limited.charge(A, Bill(1000, (("H100", 1000),)))
+    assert used.headroom(A) == 7000
+    assert used.headroom(A, "H100") == 1000
+    assert used.headroom(A, "L40S") is None
+    assert used.shortage(A, Bill(2000, (("H100", 2000),))) == Shortage(
+        queue=A, flavor="H100", needed_milli_gpu=2000, left_milli_gpu=1000
+    )
+    assert used.shortage(A, Bill(8000)) == Shortage(queue=A, flavor=None, needed_milli_gpu=8000, left_milli_gpu=7000)
+    assert used.shortage(A, Bill(2000, (("L40S", 2000),))) is None
+
+
+def test_a_charge_of_nothing_breaks_no_limit() -> None:
+    full = ledger(a=0).charge(A, Bill(9000))
+    assert full.shortage(A, Bill(0)) is None
+    assert full.shortage(A, Bill(1)) == Shortage(queue=A, flavor=None, needed_milli_gpu=1, left_milli_gpu=0)
+    assert full.within_nominal(A, 0)
+
+
+@given(st.lists(st.integers(0, 3000), max_size=6), st.integers(1, 4000))
+def test_within_nominal_is_what_the_queue_owns(charges: list[int], more: int) -> None:
+    used = ledger(a=None)
+    for charge in charges:
+        used = used.charge(A, Bill(charge))
+    assert used.within_nominal(A, more) == (sum(charges) + more <= 4000)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.dictionaries(st.sampled_from(["x", "y"]), st.integers(1, 9)))),
+    st.integers(0, 3),
+)
+def test_bills_add_up_flavor_by_flavor(parts: list[tuple[int, dict[str, int]]], times: int) -> None:
+    total = Bill()
+    for n, flavors in parts:
+        total = total.plus(Bill(n, tuple(sorted(flavors.items()))), times)
+    assert total.total_milli_gpu == times * sum(n for n, _ in parts)
+    for flavor in ("x", "y"):
+        assert total.of(flavor) == times * sum(flavors.get(flavor, 0) for _, flavors in parts)
+
+
+@pytest.mark.parametrize(
+    ("counts", "product", "want"),
+    [
+        pytest.param({GPU: 2}, "NVIDIA-H100-80GB-HBM3", Bill(2000, (("H100", 2000),)), id="the model it lands on"),
+        pytest.param({GPU: 2}, "NVIDIA-L40S", Bill(2000), id="a model without a quota"),
+        pytest.param({GPU: 2}, "", Bill(2000), id="an unknown node"),
+        pytest.param(
+            {"nvidia.com/mig-3g.40gb": 2}, "NVIDIA-H100-80GB-HBM3", Bill(856, (("3g.40gb", 856),)), id="its profile"
+        ),
+        pytest.param({"nvidia.com/mig-1g.10gb": 1}, "NVIDIA-H100-80GB-HBM3", Bill(142), id="a profile without a quota"),
+        pytest.param({}, "NVIDIA-H100-80GB-HBM3", Bill(0), id="no GPU at all"),
+    ],
+)
+def test_what_a_pod_is_charged(counts: dict[str, int], product: str, want: Bill) -> None:
+    no_limit = Quota()
+    owner = msgspec.structs.replace(queue("a"), flavors=(("H100", no_limit), ("3g.40gb", no_limit)))
+    assert bill_for(owner, Resources(extended=extended(counts)), product) == want
