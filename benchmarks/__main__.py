@@ -8,7 +8,7 @@ from typing import NamedTuple, cast
 
 import msgspec
 
-from benchmarks import end_to_end, extender_latency, memory, table, workloads
+from benchmarks import end_to_end, extender_latency, gang_plan, memory, table, workloads
 from scheduler.kube.login import LoginError
 from scheduler.localcluster import LocalClusterError
 
@@ -46,6 +46,10 @@ def _extender_latency(arguments: argparse.Namespace) -> Sequence[table.Row]:
     return extender_latency.run(quick=arguments.quick)
 
 
+def _gang_plan(arguments: argparse.Namespace) -> Sequence[table.Row]:
+    return gang_plan.run(quick=arguments.quick)
+
+
 def _memory(arguments: argparse.Namespace) -> Sequence[table.Row]:
     return memory.run(quick=arguments.quick)
 
@@ -57,6 +61,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     extender_latency.NAME: Benchmark(
         "calls of the extender over HTTP, with the planner at rest and busy", _extender_latency
     ),
+    gang_plan.NAME: Benchmark("plans of big gangs, refusals and many single pods, without a cluster", _gang_plan),
     memory.NAME: Benchmark("the service in a full cluster: memory, restart to first decision", _memory),
 }
 
