@@ -121,7 +121,7 @@ async def story(believer: Believer, api: Api, cluster: LocalCluster) -> None:
         {"kind": "Queue", "apiVersion": "bayplan.dev/v1alpha1", "metadata": {"name": "team"}, "spec": {"nominal": 16}},
     )
     api.create(JOBS, gang_job())
-    await believer.until(lambda: members(state) == 3)
+    await believer.until(lambda: members(state) == 3 and state.snapshot().workloads[GANG].queue is not None)
     gang = state.snapshot().workloads[GANG]
     assert (gang.size, gang.queue, [m.index for m in gang.members]) == (3, "team", [0, 1, 2])
     assert all(m.gated and m.managed for m in gang.members)
