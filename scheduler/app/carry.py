@@ -50,12 +50,17 @@ CarryResult = Bound | Withdrawn | BrokenUp
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
-    """One pod of a plan and what it needs to get going."""
+    """One pod of a plan and what it needs to get going.
+
+    `judged`: kube-scheduler's own filters found no node for it when it was last tried. Nothing that we can do makes
+    kube-scheduler try such a pod again; the next change of the cluster that bears on it does.
+    """
 
     ref: PodRef
     node: NodeName
     gated: bool
     nominated: NodeName | None
+    judged: bool = False
 
 
 class CarryLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +74,7 @@ class Carry:
     """One plan on its way. Lives on the service's event loop.
 
     `scheduler_seen_s` tells when kube-scheduler last asked anything, on the loop's clock: as long as it is silent, a
-    plan that nobody arrived for is left standing.
+    plan that nobody arrived for is left standing, except where it has judged a member before.
     """
 
     def __init__(
@@ -189,9 +194,10 @@ class Carry:
 
     async def _gather(self) -> None:
         let_go_s = self._loop.time()
+        judged = any(member.judged for member in self.members.values())
         while not self._opened.is_set():
             since_s = self.first_arrival_s
-            if since_s is None and self._scheduler_seen_s() > let_go_s:
+            if since_s is None and (judged or self._scheduler_seen_s() > let_go_s):
                 since_s = let_go_s
             left_s = WATCH_PERIOD_S
             if since_s is not None:
@@ -207,7 +213,8 @@ class Carry:
 
     def _give_up_waiting(self) -> None:
         missing = self.barrier.missing
-        refused = sorted({self.members[uid].node for uid in missing}) if self.barrier.arrived else ()
+        late = [self.members[uid] for uid in missing]
+        refused = sorted({member.node for member in late if self.barrier.arrived or member.judged})
         self.withdraw(f"{len(missing)} of {len(self.members)} members did not arrive to be bound", *refused)
 
     async def _bind_all(self) -> CarryResult:

@@ -2,15 +2,16 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from typing import Any, NamedTuple, assert_never
 
 import msgspec
 
 from scheduler.app.binding import NOT_LEADING, bind_for_good
 from scheduler.app.board import Board
-from scheduler.app.carry import Bound, BrokenUp, Carry, CarryLimits, CarryResult, Member, Withdrawn
+from scheduler.app.carry import DOUBT_S, Bound, BrokenUp, Carry, CarryLimits, CarryResult, Member, Withdrawn
 from scheduler.extender.guard import BindRequest, Offered, Planned
+from scheduler.extender.verbs import WAITS
 from scheduler.kube.effects import Effects, PodRef, ref
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
 from scheduler.model.plan import Admit, Assignment, Offer
@@ -48,6 +49,7 @@ class _Offering(msgspec.Struct, frozen=True, kw_only=True):
     pod: PodRef
     nodes: Mapping[NodeName, int]
     expiry: asyncio.TimerHandle
+    doubted: bool = False
 
 
 class Committer:
@@ -92,7 +94,13 @@ class Committer:
         nodes = {a.pod: a.node for a in decision.placement.assignments}
         pods = {p.uid: self._state.pod(p.uid) or p for p in workload.pending}
         members = tuple(
-            Member(ref=ref(pods[uid]), node=node, gated=pods[uid].gated, nominated=pods[uid].nominated_node)
+            Member(
+                ref=ref(pods[uid]),
+                node=node,
+                gated=pods[uid].gated,
+                nominated=pods[uid].nominated_node,
+                judged=pods[uid].unschedulable and WAITS not in pods[uid].scheduler_message,
+            )
             for uid, node in sorted(nodes.items())
         )
         reservation = self._reserve(workload, decision.placement.assignments)
@@ -116,7 +124,7 @@ class Committer:
         self._reserve(workload, ())
         nodes = dict(decision.nodes)
         loop = asyncio.get_running_loop()
-        expiry = loop.call_later(self._limits.offer_timeout_s, self._withdraw_offer, pod.uid)
+        expiry = loop.call_later(self._limits.offer_timeout_s, self._offer_ended, pod.uid)
         self._offers[pod.uid] = _Offering(workload=workload.key, pod=ref(pod), nodes=nodes, expiry=expiry)
         self._board.put(pod.uid, Offered(scores=nodes, workload=workload.key))
         self._spawn(self._let_go(pod, plan_name))
@@ -154,9 +162,16 @@ class Committer:
             carry.refuse(uid)
 
     def pod_refused(self, uid: PodUid) -> None:
-        """kube-scheduler says that it finds no node for the pod: its planned one was among those refused."""
+        """kube-scheduler says that it finds no node for the pod: those planned or offered were among those refused.
+
+        As with a plan, what it says may rest on an older view, so an offer stands a little longer.
+        """
         if (carry := self._carries.get(uid)) is not None:
             self.node_refused(uid, carry.members[uid].node)
+        elif (offering := self._offers.get(uid)) is not None and not offering.doubted:
+            offering.expiry.cancel()
+            expiry = asyncio.get_running_loop().call_later(DOUBT_S, self._offer_ended, uid)
+            self._offers[uid] = msgspec.structs.replace(offering, expiry=expiry, doubted=True)
 
     def pod_seen(self, pod: Pod) -> None:
         """A pod as it is now: a member that is leaving, or that kube-scheduler could not place, ends its plan."""
@@ -243,9 +258,7 @@ class Committer:
                     self._rest(carry.workload)
                 self._board.withdraw(carry.members, carry.workload)
                 self._apply(Released(workload=carry.workload))
-                until_s = self._clocks.now_s() + round(self._limits.refusal_memory_s)
-                for node in refused:
-                    self._apply(NodeRefused(workload=carry.workload, node=node, until_s=until_s))
+                self._avoid(carry.workload, refused)
             case BrokenUp(failed=failed):
                 self._board.withdraw(failed, carry.workload)
                 self._apply(Released(workload=carry.workload))
@@ -283,6 +296,18 @@ class Committer:
             await self._effects.ungate(ref(pod))
         else:
             await self._effects.wake(ref(pod), plan_name)
+
+    def _avoid(self, workload: WorkloadKey, nodes: Iterable[NodeName]) -> None:
+        until_s = self._clocks.now_s() + round(self._limits.refusal_memory_s)
+        for node in nodes:
+            self._apply(NodeRefused(workload=workload, node=node, until_s=until_s))
+
+    def _offer_ended(self, uid: PodUid) -> None:
+        """kube-scheduler took none of the offered nodes in time."""
+        offering, pod = self._offers[uid], self._state.pod(uid)
+        self._withdraw_offer(uid)
+        if pod is not None and pod.unschedulable:
+            self._avoid(offering.workload, offering.nodes)
 
     def _withdraw_offer(self, uid: PodUid) -> None:
         if (offering := self._offers.pop(uid, None)) is not None:

@@ -33,13 +33,22 @@ class Log:
         return Response(status=200, body=b'{"metadata":{"uid":"other"},"spec":{}}')
 
 
-def carry_of(log: Log, count: int = 3, *, nominate: bool = True, timeout_s: float = 5.0, gated: bool = True) -> Carry:
+def carry_of(
+    log: Log,
+    count: int = 3,
+    *,
+    nominate: bool = True,
+    timeout_s: float = 5.0,
+    gated: bool = True,
+    judged: bool = False,
+) -> Carry:
     members = tuple(
         Member(
             ref=PodRef(uid=PodUid(f"u{i}"), namespace="ns", name=f"p{i}"),
             node=NodeName(f"n{i}"),
             gated=gated,
             nominated=None,
+            judged=judged,
         )
         for i in range(count)
     )
@@ -211,3 +220,13 @@ async def test_a_refused_member_that_stays_away_ends_the_plan(monkeypatch: pytes
     run = asyncio.ensure_future(carry.run())
     carry.refuse(PodUid("u1"))
     assert await run == Withdrawn(why="kube-scheduler refused n1", refused=(NodeName("n1"),))
+
+
+async def test_while_kube_scheduler_is_silent_a_plan_stands_but_not_for_members_it_has_judged() -> None:
+    silent = asyncio.ensure_future(carry_of(Log(), timeout_s=0.1).run())
+    judged = carry_of(Log(), timeout_s=0.1, judged=True)
+    assert await judged.run() == Withdrawn(
+        why="3 of 3 members did not arrive to be bound", refused=(NodeName("n0"), NodeName("n1"), NodeName("n2"))
+    )
+    assert not silent.done()
+    silent.cancel()
