@@ -8,9 +8,10 @@ from typing import assert_never
 from scheduler.app import log
 from scheduler.app.carry import Bound, BrokenUp, CarryResult, Withdrawn
 from scheduler.app.planner import waits
+from scheduler.app.queue_status import QueueStatusWriter
 from scheduler.app.teller import Teller
 from scheduler.kube.effects import Done, Effects, ref
-from scheduler.model.names import PodUid, QueueName, WorkloadKey, people_name
+from scheduler.model.names import PodUid, WorkloadKey, people_name
 from scheduler.model.plan import Admit, Offer, Plan, RollBack, Wait
 from scheduler.model.resources import MILLI_GPU
 from scheduler.model.snapshot import Snapshot
@@ -41,7 +42,7 @@ class Reporter:
         self._leading = leading
         self._evicting: set[PodUid] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._written: dict[QueueName, Mapping[str, object]] = {}
+        self._queue_status = QueueStatusWriter(effects)
         self.last: tuple[Snapshot, Plan] | None = None
         self.waiting: Mapping[WorkloadKey, Wait] = {}
         self.listeners: list[Callable[[Snapshot, Plan], None]] = []
@@ -135,35 +136,4 @@ class Reporter:
         }
         self._telemetry.replace(QUEUE_USED_GPUS, used)
         self._telemetry.replace(QUEUE_NOMINAL_GPUS, nominal)
-        statuses = queue_statuses(snapshot, {n: ledger.used_by(n).total_milli_gpu for n in snapshot.queues})
-        for name, status in statuses.items():
-            if self._written.get(name) != status and isinstance(await self._effects.queue_status(name, status), Done):
-                self._written[name] = status
-        for name in [name for name in self._written if name not in statuses]:
-            del self._written[name]
-
-
-def queue_statuses(snapshot: Snapshot, used: Mapping[QueueName, int]) -> Mapping[QueueName, Mapping[str, object]]:
-    """The status of every queue: used, borrowed and pending in milli-GPU, and how many workloads wait and run."""
-    pending_milli: Counter[QueueName] = Counter()
-    pending: Counter[QueueName] = Counter()
-    running: Counter[QueueName] = Counter()
-    for workload in snapshot.workloads.values():
-        if workload.queue is None:
-            continue
-        if workload.pending:
-            pending[workload.queue] += 1
-            pending_milli[workload.queue] += sum(p.shape.requests.milli_gpu for p in workload.pending)
-        elif workload.placed:
-            running[workload.queue] += 1
-    return {
-        name: {
-            "usedMilliGpu": used[name],
-            "borrowedMilliGpu": max(used[name] - queue.total.nominal_milli_gpu, 0),
-            "pendingMilliGpu": pending_milli[name],
-            "pendingWorkloads": pending[name],
-            "runningWorkloads": running[name],
-            "observedGeneration": queue.generation,
-        }
-        for name, queue in snapshot.queues.items()
-    }
+        await self._queue_status.write(snapshot, ledger)

@@ -96,6 +96,20 @@ class _BoundPod(msgspec.Struct):
     spec: _BoundSpec
 
 
+class _QueueCondition(msgspec.Struct):
+    type: str
+    status: str
+    lastTransitionTime: str  # noqa: N815  the API's spelling
+
+
+class _QueueConditions(msgspec.Struct):
+    conditions: list[_QueueCondition] = []
+
+
+class _ToldQueue(msgspec.Struct):
+    status: _QueueConditions = msgspec.field(default_factory=_QueueConditions)
+
+
 class Effects:
     """Writes, at most `concurrency` under way at once. `observe` is told each write's kind and outcome."""
 
@@ -194,6 +208,15 @@ class Effects:
             },
         }
         return await self._send("event", "POST", f"/apis/events.k8s.io/v1/namespaces/{pod.namespace}/events", body)
+
+    async def queue_condition(self, name: str, kind: str) -> tuple[str, str] | None:
+        """Status and lastTransitionTime of a Queue's condition; None where it has none, or no answer came."""
+        try:
+            response = await self._api.request("GET", f"/apis/bayplan.dev/v1alpha1/queues/{name}/status")
+        except (ApiUnreachableError, ApiRefusedError):
+            return None
+        read = msgspec.json.decode(response.body, type=_ToldQueue)
+        return next(((c.status, c.lastTransitionTime) for c in read.status.conditions if c.type == kind), None)
 
     async def queue_status(self, name: str, status: Mapping[str, object]) -> Outcome:
         """Write a Queue's status."""

@@ -1,0 +1,40 @@
+from scheduler.app.queue_status import queue_amounts, verdict_on
+from scheduler.model.names import NodeName, PodUid, QueueName
+from scheduler.model.node import Node
+from scheduler.model.queue import Queue, Quota
+from scheduler.model.resources import GPU, Resources, extended
+from scheduler.model.workload import Pod, PodShape
+from scheduler.quota.usage import opening_ledger
+from scheduler.state.cluster import ClusterState
+from scheduler.state.events import NodeSeen, PodSeen, QueueSeen
+
+TEAM, NODE = QueueName("team"), NodeName("n")
+
+
+def test_a_queue_shows_what_it_uses_borrows_and_waits_for() -> None:
+    state = ClusterState()
+    state.apply(NodeSeen(node=Node(name=NODE, allocatable=Resources(pods=10, extended=extended({GPU: 8})))))
+    state.apply(QueueSeen(queue=Queue(name=TEAM, namespaces=("ns",), total=Quota(nominal_milli_gpu=2000))))
+    for index, (gpus, node) in enumerate([(3, NODE), (2, None), (1, None)]):
+        shape = PodShape(requests=Resources(pods=1, extended=extended({GPU: gpus})))
+        name = f"p{index}"
+        pod = Pod(uid=PodUid(name), namespace="ns", name=name, shape=shape, ours=True, managed=True, node=node)
+        state.apply(PodSeen(pod=pod))
+    snapshot = state.snapshot()
+    assert queue_amounts(snapshot, opening_ledger(snapshot)) == {
+        TEAM: {
+            "usedMilliGpu": 3000,
+            "borrowedMilliGpu": 1000,
+            "pendingMilliGpu": 3000,
+            "pendingWorkloads": 2,
+            "runningWorkloads": 1,
+        }
+    }
+
+
+def test_a_parent_that_does_not_exist_is_quoted() -> None:
+    queue = Queue(name=TEAM, parent=QueueName("org"))
+    missing = verdict_on(queue, {TEAM: queue})
+    assert (missing.status, missing.reason) == ("False", "ParentMissing")
+    assert "'org'" in missing.message
+    assert verdict_on(queue, {TEAM: queue, QueueName("org"): Queue(name=QueueName("org"))}).status == "True"
