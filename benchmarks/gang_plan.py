@@ -2,8 +2,9 @@
 
 Clusters are 70 % full with random holes, in racks and blocks (`synthetic`), another one for every repetition. Figures
 are for a whole `plan()` of a warm process; the first plan after a start, which also lays out labels and domains, is
-told apart. Gangs of pods that differ may spend the solver's budget on top. No cluster is needed: `python -m
-benchmarks.gang_plan [--json] [--quick]`.
+told apart. Gangs of pods that differ may spend the solver's budget on top. The note has the planner's own processor
+time as well, which other load on the machine does not touch. No cluster is needed:
+`python -m benchmarks.gang_plan [--json] [--quick]`.
 """
 
 import argparse
@@ -64,6 +65,7 @@ GANGS = (
 
 class _Timed(NamedTuple):
     took_ms: list[float]
+    cpu_ms: list[float]
     first_ms: float
     plans: list[Plan]
 
@@ -83,20 +85,22 @@ def _time(snapshots: Iterable[Snapshot]) -> _Timed:
     """Plan each, with one cache; the first one is apart. Each is made just before, which is not counted."""
     cache = PlanCache()
     took_ms: list[float] = []
+    cpu_ms: list[float] = []
     plans: list[Plan] = []
     broken: list[str] = []
     for snapshot in snapshots:
         # What making the snapshot left behind is not the planner's to clear away.
         gc.collect()
-        began = time.perf_counter()
+        began, began_cpu = time.perf_counter(), time.thread_time()
         decided = plan(snapshot, now_s=0, settings=_SETTINGS, cache=cache)
         took_ms.append((time.perf_counter() - began) * 1000)
+        cpu_ms.append((time.thread_time() - began_cpu) * 1000)
         if len(plans) < CHECKED:
             broken += broken_rules(snapshot, decided)
         plans.append(decided)
     if broken:
         raise AssertionError(f"a plan breaks the rules: {broken[0]}")
-    return _Timed(took_ms[1:], took_ms[0], plans)
+    return _Timed(took_ms[1:], cpu_ms[1:], took_ms[0], plans)
 
 
 def _gang_row(nodes: int, gang: _Gang, repetitions: int) -> table.Row:
@@ -163,18 +167,21 @@ def _filter_and_score_row(repetitions: int) -> table.Row:
 
 def _time_calls(call: Callable[[], None], repetitions: int) -> _Timed:
     took_ms: list[float] = []
+    cpu_ms: list[float] = []
     for _ in range(repetitions + 1):
-        began = time.perf_counter()
+        began, began_cpu = time.perf_counter(), time.thread_time()
         call()
         took_ms.append((time.perf_counter() - began) * 1000)
-    return _Timed(took_ms[1:], took_ms[0], [])
+        cpu_ms.append((time.thread_time() - began_cpu) * 1000)
+    return _Timed(took_ms[1:], cpu_ms[1:], took_ms[0], [])
 
 
 def _row(
     what: str, timed: _Timed, *, limit: table.Limit | None = None, note: str = "", detail: dict[str, Any] | None = None
 ) -> table.Row:
     median, most = statistics.median(timed.took_ms), _p99(timed.took_ms)
-    figures = f"p50 {table.figure(median)} ms, first {table.figure(timed.first_ms)} ms"
+    cpu = _p99(timed.cpu_ms)
+    figures = f"p50 {table.figure(median)}, cpu p99 {table.figure(cpu)}, first {table.figure(timed.first_ms)} ms"
     return table.Row(
         benchmark=NAME,
         what=f"{what}, p99",

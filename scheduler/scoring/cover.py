@@ -63,6 +63,11 @@ class Forest:
         """The cheapest way to hold all pods; None where they do not fit."""
         if int(self.fits.sum()) < self.pods:
             return None
+        free = np.flatnonzero(self.node_cost == 0)
+        if len(free) and int(self.fits[free].sum()) >= self.pods:
+            # The nodes of standing members hold all: the first of them, by domain and name.
+            enough = free[: int(np.searchsorted(np.cumsum(self.fits[free]), self.pods)) + 1]
+            return Cover(*self._trim(enough), 0)
         cost, chosen = self._cheapest(0, 0, len(self.cost[0]) if self.depth else len(self.rows), self.pods)
         return Cover(*self._trim(np.sort(np.concatenate(chosen))), cost)
 

@@ -16,7 +16,7 @@ from scheduler.scoring.fleet import Codes, Mask
 from scheduler.scoring.gang import Limits
 from scheduler.scoring.greedy import Packing, limited
 from scheduler.scoring.knapsack import UNREACHABLE
-from scheduler.scoring.patterns import NodeClass, Pattern, classes_of
+from scheduler.scoring.patterns import NodeClass, Pattern, classes_of, fewest_classes
 from scheduler.scoring.problem import Problem
 from scheduler.scoring.room import Room
 
@@ -24,7 +24,11 @@ Key = TypeVar("Key", bound=Hashable)
 Outcome = Literal["optimal", "feasible", "budget hit", "infeasible", "unknown"]
 
 MOST_VARIABLES = 1200
-"""Pattern counts in one model; where there would be more, the most promising domains are kept."""
+"""Pattern counts in one model. Where there would be more, nodes have to be left out, so that nothing is proved, and the
+time runs out before anything is improved (measured): then the solver is asked only where no packing is known."""
+
+MOST_ROWS = 500
+"""Nodes looked at where not all can be."""
 
 LARGEST_SUM = 1 << 61
 """The solver adds up costs in 64 bits."""
@@ -81,36 +85,47 @@ def _solve_on(
         return Solved(outcome="unknown", packing=None, bound=bound, spent_ms=0.0)
     fits = limited(problem, choice)
     rows = np.flatnonzero(np.logical_or.reduce([f > 0 for f in fits]))
+    nothing_new = Solved(outcome="feasible", packing=None, bound=bound, spent_ms=0.0)
+    whole = fewest_classes(problem, fits, rows) <= MOST_VARIABLES
+    if not whole:
+        if known is not None:
+            return nothing_new
+        rows = _promising_rows(problem, fits, rows)
     found = classes_of(room, problem, fits, rows)
-    kept = _promising(found.classes, known)
+    kept = _promising(found.classes)
+    whole = whole and found.complete and len(kept) == len(found.classes)
+    if known is not None and not whole:
+        return nothing_new
     model = _Model(problem, kept)
     if model.largest >= LARGEST_SUM:
         return Solved(outcome="unknown", packing=None, bound=bound, spent_ms=0.0)
-    whole = found.complete and len(kept) == len(found.classes)
     return model.solve(known, bound, limits, whole=whole)
 
 
-def _promising(classes: tuple[NodeClass, ...], known: Packing | None) -> tuple[NodeClass, ...]:
-    """Classes within the limit of variables: domains that are used already first, then those with the most room."""
+def _promising_rows(problem: Problem, fits: Sequence[Codes], rows: Codes) -> Codes:
+    """The nodes of the innermost domains with the most room."""
+    codes = problem.charges.codes[-1][rows] if problem.charges.codes else np.zeros(len(rows), dtype=np.int64)
+    pods = sum(np.minimum(f[rows], count) for f, (_, count) in zip(fits, problem.ask.groups, strict=True))
+    room = np.bincount(codes, weights=pods)
+    rank = np.empty(len(room), dtype=np.int64)
+    rank[np.argsort(-room, kind="stable")] = np.arange(len(room))
+    return np.sort(rows[np.lexsort((rows, rank[codes]))][:MOST_ROWS])
+
+
+def _promising(classes: tuple[NodeClass, ...]) -> tuple[NodeClass, ...]:
+    """Classes within the limit of variables: those of the innermost domains with the most room."""
     if sum(len(c.patterns) for c in classes) <= MOST_VARIABLES:
         return classes
-    used: set[int] = set() if known is None else set(known.rows.tolist())
-    domains: dict[tuple[int, ...], list[NodeClass]] = {}
-    for each in classes:
-        domains.setdefault(each.path, []).append(each)
-
-    def rank(path: tuple[int, ...]) -> tuple[bool, int, tuple[int, ...]]:
-        inside = domains[path]
-        touched = any(row in used for c in inside for row in c.rows)
-        return not touched, -sum(max(map(sum, c.patterns)) * len(c.rows) for c in inside), path
-
+    domains = _grouped(each.path for each in classes)
+    room = {
+        path: sum(max(map(sum, classes[i].patterns)) * len(classes[i].rows) for i in inside)
+        for path, inside in domains.items()
+    }
     kept: list[NodeClass] = []
-    size = 0
-    for path in sorted(domains, key=rank):
-        size += sum(len(c.patterns) for c in domains[path])
-        if size > MOST_VARIABLES:
+    for path in sorted(domains, key=lambda path: (-room[path], path)):
+        kept += (classes[i] for i in domains[path])
+        if sum(len(c.patterns) for c in kept) > MOST_VARIABLES:
             break
-        kept += domains[path]
     return tuple(kept)
 
 

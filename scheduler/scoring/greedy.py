@@ -59,24 +59,35 @@ def layout(room: Room, problem: Problem, packing: Packing, bound: int, *, budget
 def _pack_on(room: Room, problem: Problem, choice: Mask | None) -> Bounded:
     fits = limited(problem, choice)
     counts = [count for _, count in problem.ask.groups]
-    covers = [Forest(problem.charges, f, n).cover() for f, n in zip(fits, counts, strict=True)]
-    bound = max(UNREACHABLE if cover is None else cover.cost for cover in covers)
-    if bound == UNREACHABLE:
-        return Bounded(None, bound)
-    if len(fits) == 1 and covers[0] is not None:
-        rows = covers[0].rows
-        return Bounded(Packing(((rows, covers[0].counts),), problem.charges.cost_of(rows)), bound)
+    covers: list[Cover] = []
     best: Packing | None = None
+    bound = 0
+    for f, count in zip(fits, counts, strict=True):
+        cover = Forest(problem.charges, f, count).cover()
+        if cover is None:
+            return Bounded(None, UNREACHABLE)
+        covers.append(cover)
+        bound = max(bound, cover.cost)
+        if len(covers) == 1:
+            best = _packing(problem, _in_turn(room, problem, fits, range(len(fits)), cover))
+        if best is not None and best.cost <= bound:
+            return Bounded(best, bound)
     for groups in range(len(fits), 1, -1):
         together = _devices_cover(room, problem, fits, groups)
-        if together is None:
-            continue
-        bound = max(bound, together.cost)
-        if best is None or best.cost > bound:
-            best = _cheaper(best, _within(room, problem, fits, groups, together.rows))
+        if together is not None:
+            bound = max(bound, together.cost)
+            if best is None or best.cost > bound:
+                best = _cheaper(best, _within(room, problem, fits, groups, together.rows))
     if best is None or best.cost > bound:
-        best = _cheaper(best, _in_some_domain(room, problem, fits))
+        best = _cheaper(best, _in_some_domain(room, problem, fits, covers))
     return Bounded(best, bound)
+
+
+def _packing(problem: Problem, groups: Sequence[tuple[Codes, Codes]] | None) -> Packing | None:
+    if groups is None:
+        return None
+    rows = np.unique(np.concatenate([rows for rows, _ in groups]))
+    return Packing(tuple(groups), problem.charges.cost_of(rows))
 
 
 def _cheaper(a: Packing | None, b: Packing | None) -> Packing | None:
@@ -115,50 +126,43 @@ def _within(room: Room, problem: Problem, fits: Sequence[Codes], groups: int, ro
     chosen = np.zeros(len(room.fleet), dtype=np.bool_)
     chosen[rows] = True
     kept = [np.where(chosen, f, 0) if g < groups else f for g, f in enumerate(fits)]
-    return _in_some_order(room, problem, kept, [])
+    return _packing(problem, _in_turn(room, problem, kept, range(len(fits))))
 
 
-def _in_some_domain(room: Room, problem: Problem, fits: list[Codes]) -> Packing | None:
-    """Group after group; where a domain is required and the first one tried is too small for all, in another one."""
+def _in_some_domain(room: Room, problem: Problem, fits: list[Codes], covers: Sequence[Cover]) -> Packing | None:
+    """The smallest pods first; where a domain is required, then in one after the other of those not tried yet."""
+    best = _packing(problem, _in_turn(room, problem, fits, range(len(fits) - 1, -1, -1), covers[-1]))
+    if problem.required is None:
+        return best
+    first: Cover | None = covers[0]
     for _ in range(TRIES):
-        first: list[Codes] = []
-        packing = _in_some_order(room, problem, fits, first)
-        if packing is not None or problem.required is None or not first:
-            return packing
-        tried = np.unique(problem.required[np.concatenate(first)])
-        fits = [np.where(np.isin(problem.required, tried), 0, f) for f in fits]
-    return None
-
-
-def _in_some_order(room: Room, problem: Problem, fits: list[Codes], first: list[Codes]) -> Packing | None:
-    order = list(range(len(fits)))
-    for attempt in (order, order[::-1]):
-        groups = _in_turn(room, problem, fits, attempt, first)
-        if groups is not None:
-            rows = np.unique(np.concatenate([rows for rows, _ in groups]))
-            return Packing(tuple(groups), problem.charges.cost_of(rows))
-    return None
+        if best is not None or first is None:
+            return best
+        fits = [np.where(problem.required == problem.required[first.rows[0]], 0, f) for f in fits]
+        first = Forest(problem.charges, fits[0], problem.ask.groups[0][1]).cover()
+        if first is not None:
+            best = _packing(problem, _in_turn(room, problem, fits, range(len(fits)), first))
+    return best
 
 
 def _in_turn(
-    room: Room, problem: Problem, fits: Sequence[Codes], order: Iterable[int], first: list[Codes]
+    room: Room, problem: Problem, fits: Sequence[Codes], order: Iterable[int], first: Cover | None = None
 ) -> list[tuple[Codes, Codes]] | None:
-    """Each group where it is cheapest beside those before it; `first` gets the rows of the first one."""
+    """Each group where it is cheapest beside those before it; `first`: where the first one goes, if that is known."""
     found: dict[int, tuple[Codes, Codes]] = {}
     charges = problem.charges
     inside: Mask | None = None
     for g in order:
-        count = problem.ask.groups[g][1]
-        free = _beside(room, problem, fits[g], g, found)
-        if inside is not None:
-            free = np.where(inside, free, 0)
-        cover = Forest(charges, free, count).cover()
+        cover = first
+        if found or cover is None:
+            free = _beside(room, problem, fits[g], g, found)
+            if inside is not None:
+                free = np.where(inside, free, 0)
+            cover = Forest(charges, free, problem.ask.groups[g][1]).cover()
         if cover is None:
             return None
-        if not found:
-            first.append(cover.rows)
-            if problem.required is not None:
-                inside = problem.required == problem.required[cover.rows[0]]
+        if problem.required is not None:
+            inside = problem.required == problem.required[cover.rows[0]]
         found[g] = (cover.rows, cover.counts)
         charges = _with_paid(charges, cover.rows)
     return [found[g] for g in range(len(fits))]

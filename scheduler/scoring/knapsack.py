@@ -168,15 +168,15 @@ class Joined:
 def convolve(a: Codes, b: Codes, pods: int) -> Codes:
     """Prices of k pods shared between two: the least of a[i] + b[j] over i + j >= k."""
     top = min(len(a) + len(b) - 2, pods)
-    ends_a, ends_b = _ends(a), _ends(b)
-    if len(ends_a) < len(ends_b):
-        a, b, ends_b = b, a, ends_a
+    if len(a) < len(b):
+        a, b = b, a
+    ends = _ends(b)
     # Reading before the start of `a` means that `b` alone holds more than enough.
     longest = len(b) - 1
     padded = np.concatenate((np.full(longest, a[0]), a, np.full(max(top + 1 - len(a), 0), UNREACHABLE)))
     best = np.full(top + 1, UNREACHABLE, dtype=np.int64)
     other = np.empty_like(best)
-    for share, price in zip(ends_b.tolist(), b[ends_b].tolist(), strict=True):
+    for share, price in zip(ends.tolist(), b[ends].tolist(), strict=True):
         start = longest - share
         np.add(padded[start : start + top + 1], price, out=other)
         np.minimum(best, other, out=best)

@@ -69,6 +69,16 @@ def classes_of(room: Room, problem: Problem, fits: Sequence[Codes], rows: Codes)
     return Classes(classes, complete)
 
 
+def fewest_classes(problem: Problem, fits: Sequence[Codes], rows: Codes) -> int:
+    """No fewer classes than this are among `rows`; quickly counted."""
+    counts = [count for _, count in problem.ask.groups]
+    keys = [np.minimum(f[rows], count) for f, count in zip(fits, counts, strict=True)]
+    if problem.charges.codes:
+        keys.append(problem.charges.codes[-1][rows])
+    ordered = np.stack(keys)[:, np.lexsort(keys)]
+    return 1 + int((np.diff(ordered, axis=1) != 0).any(axis=0).sum())
+
+
 def _demands(room: Room, problem: Problem) -> tuple[Codes, list[int]]:
     """What a pod of each group needs, one row a group, and the columns that these are of."""
     wanted = [dict(room.demand(shape.requests) or ()) for shape, _ in problem.ask.groups]
