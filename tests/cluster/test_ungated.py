@@ -4,33 +4,21 @@ from collections.abc import Iterator
 
 import pytest
 
-from scheduler.localcluster import install
-from scheduler.localcluster.waiting import until
-from tests.cluster.harness.lab import PODS, Lab
+from tests.cluster.harness.lab import Lab
 from tests.cluster.harness.objects import asking, gang_job, gates, pod, queue
+from tests.cluster.harness.policy import no_gating
 from tests.cluster.harness.replica import Replica
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster-2")]
 
-BINDING = "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicybindings/gate-pods.bayplan.dev"
 IDLE_S = 10.0
-POLICY_S = 20.0
 
 
 @pytest.fixture
 def ungated(lab: Lab) -> Iterator[Lab]:
     """A cluster whose policy does not put gates on pods."""
-    binding = lab.api.get(BINDING)
-    lab.api.delete(BINDING)
-    until(
-        lambda: gates(lab.api.create(f"{PODS}?dryRun=All", pod("probe", gpus=1))) == [],
-        timeout_s=POLICY_S,
-        what="the policy being switched off",
-    )
-    yield lab
-    kept = {key: binding[key] for key in ("apiVersion", "kind", "spec")}
-    lab.api.apply(BINDING, {**kept, "metadata": {"name": binding["metadata"]["name"]}})
-    install.wait_gating(lab.api, lambda: None)
+    with no_gating(lab):
+        yield lab
 
 
 def filter_calls(replica: Replica) -> float:

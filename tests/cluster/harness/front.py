@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import aiohttp
 import msgspec
@@ -10,6 +10,9 @@ from aiohttp import web
 
 from scheduler.localcluster.api import Json
 from tests.cluster.harness.background import Background
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 HOLD_S = 60.0
 """The longest that a call is held; kube-scheduler hangs up after 30 s anyway."""
@@ -37,13 +40,15 @@ def pod_of(verb: str, request: Json) -> str:
 class Front:
     """Listens where kube-scheduler looks for its extender. Made by `begin`.
 
-    Of several `upstreams` a call goes to the first that is ready, as through a Service object; a single one gets all.
+    `keep` is given each call's verb and body. Of several `upstreams` a call goes to the first that is ready, as through
+    a Service object; a single one gets all.
     """
 
     def __init__(self, background: Background) -> None:
         self._background = background
         self.upstreams: tuple[str, ...] = ()
         self.calls: list[Call] = []
+        self.keep: Callable[[str, bytes], object] | None = None
         self._held: dict[tuple[str, str], asyncio.Event] = {}
         self._waiting: dict[tuple[str, str], Json] = {}
         self._session: aiohttp.ClientSession | None = None
@@ -92,6 +97,8 @@ class Front:
         body = await request.read()
         verb = request.match_info["verb"]
         asked = cast("Json", json.loads(body))
+        if self.keep is not None:
+            self.keep(verb, body)
         key = (verb, pod_of(verb, asked))
         held = self._held.get(key)
         if held is not None:
