@@ -27,10 +27,8 @@ def plan(snapshot: Snapshot, *, now_s: int, settings: PlanSettings, cache: PlanC
     `now_s`: seconds since 1970. `cache` saves work when plans follow each other and changes no decision. Gangs part
     of which stands come first, then all others by `order.by_turn`.
     """
-    del now_s
     cache = PlanCache() if cache is None else cache
     fleet = cache.fleet(snapshot)
-    desk = Desk(snapshot, fleet, cache.ledger(snapshot), settings)
     decisions: list[Decision] = []
     ready: list[Candidate] = []
     for candidate in sorted(cache.candidates(snapshot), key=lambda c: c.workload.key):
@@ -41,6 +39,9 @@ def plan(snapshot: Snapshot, *, now_s: int, settings: PlanSettings, cache: PlanC
             ready.append(candidate)
         else:
             decisions.append(refusal)
+    if not ready:
+        return Plan(generation=snapshot.generation, decisions=tuple(decisions))
+    desk = Desk(snapshot, fleet, cache.ledger(snapshot), now_s=now_s, settings=settings)
     for level in by_turn(candidate for candidate in ready if is_broken(candidate)):
         decisions += [_complete(desk, candidate) for candidate in level]
     for level in by_turn(candidate for candidate in ready if not is_broken(candidate)):

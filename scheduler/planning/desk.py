@@ -19,13 +19,14 @@ from scheduler.scoring.topology import find_level
 class Desk:
     """The working state of one plan. Free room and quota only ever shrink, so a refusal stays true for the cycle."""
 
-    def __init__(self, snapshot: Snapshot, fleet: Fleet, ledger: Ledger, settings: PlanSettings) -> None:
+    def __init__(self, snapshot: Snapshot, fleet: Fleet, ledger: Ledger, *, now_s: int, settings: PlanSettings) -> None:
         self.snapshot = snapshot
         self.fleet = fleet
         self.room = Room(snapshot, fleet)
         self.ledger = ledger
         self.holds = Holds(len(fleet), self.room.free.shape[1])
-        self._settings = settings
+        self.settings = settings
+        self.now_s = now_s
         self._solver_left_ms = float(settings.solver_budget_ms)
         self._uncertain: set[WorkloadKey] = set()
         self._refusals: dict[object, Wait] = {}
@@ -53,7 +54,7 @@ class Desk:
 
     def place(self, candidate: Candidate, ask: Ask) -> Layout | None:
         """The best layout that is found with what is left of the solver's budget."""
-        limits = Limits(budget_ms=self._solver_left_ms, seed=self._settings.seed, workers=self._settings.workers)
+        limits = Limits(budget_ms=self._solver_left_ms, seed=self.settings.seed, workers=self.settings.workers)
         placed = place(self.room, ask, limits)
         self._solver_left_ms -= placed.spent_ms
         if placed.layout is None and not placed.certain:

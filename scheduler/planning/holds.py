@@ -4,7 +4,8 @@ The rule: the first gang in the order that finds too little room keeps the room 
 nobody behind it makes it wait longer. Those behind it use other nodes first, and what is left on these.
 A gang keeps nothing where it could not run even if everything else left, where only quota stands in its way, or
 where a gang before it already keeps room among the nodes that it could use. Pods that stand alone keep nothing: where
-such a pod is blocked, there is no node now that could take it.
+such a pod is blocked, there is no node now that could take it. And no gang keeps room for longer than `hold_s` from its
+creation: what stands in its way may never end, and GPUs that idle for nobody help nobody.
 """
 
 from collections.abc import Sequence
@@ -27,6 +28,8 @@ HOLDING = frozenset({Reason.INSUFFICIENT_RESOURCES, Reason.FRAGMENTED, Reason.TO
 def hold_for(desk: Desk, candidate: Candidate, wait: Wait) -> None:
     """Keep room for a gang that was just refused with `wait`, if the rule gives it any."""
     if candidate.alone or candidate.standing or wait.reason not in HOLDING:
+        return
+    if desk.now_s - candidate.workload.created_s >= desk.settings.hold_s:
         return
     ask = desk.ask(candidate)
     possible = emptied(desk.room, ask)

@@ -1,5 +1,7 @@
 """What a blocked gang keeps from those behind it, and what not."""
 
+import pytest
+
 from scheduler.model.plan import Blocker, Plan
 from scheduler.model.snapshot import Snapshot
 from scheduler.planning.cycle import plan
@@ -104,6 +106,12 @@ def test_gangs_that_want_different_models_each_keep_room() -> None:
     decided = planned(snap)
     assert [outcome(decided, name) for name in ("g0", "g1", "s")] == ["InsufficientResources"] * 3
     assert [blocker.subject for blocker in waiting(decided, "s").blocking] == ["team/g0", "team/g1"]
+
+
+@pytest.mark.parametrize(("now_s", "want"), [(1800, "InsufficientResources"), (1801, "n0")])
+def test_no_gang_keeps_room_for_ever(now_s: int, want: str) -> None:
+    decided = plan(draw("n0: ........\nn1: ########", BIG, SMALL), now_s=now_s, settings=PlanSettings())
+    assert outcome(decided, "small") == want
 
 
 def test_who_comes_first_is_not_held_up() -> None:
