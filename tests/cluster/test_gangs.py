@@ -125,3 +125,31 @@ def test_pods_without_gpus_and_gang_pass_untouched(lab: Lab) -> None:
     assert lab.told("plain") is None
     assert replica.metric("bayplan_extender_rulings_total", ruling="untouched") > 0
     lab.check()
+
+
+def test_a_lost_member_comes_back_and_the_others_stay(lab: Lab) -> None:
+    lab.h100(3)
+    lab.start_service()
+    lab.create(gang_job("gang", pods=3, gpus=8))
+    lab.bound_whole("gang-", 3)
+    lost, *others = lab.pods("gang-")
+    lab.delete_pod(lost["metadata"]["name"])
+    lab.eventually("three stand again", lambda: len(lab.bound("gang-")) == 3 and lost not in lab.pods("gang-"))
+    lab.check()
+    assert {p["metadata"]["uid"] for p in others} <= {p["metadata"]["uid"] for p in lab.pods("gang-")}
+
+
+def test_gpus_of_a_pod_that_leaves_slowly_are_not_given_away_before_it_is_gone(lab: Lab) -> None:
+    lab.h100(1)
+    replica = lab.start_service()
+    before = replica.metric("bayplan_extender_rulings_total", verb="filter", ruling="refused")
+    slow = noted(pod("slow", gpus=8, terminationGracePeriodSeconds=30), {"bayplan.dev/simulated-shutdown": "3s"})
+    lab.create(slow)
+    lab.bound_whole("slow", 1)
+    lab.create(pod("next", gpus=8))
+    lab.api.delete("/api/v1/namespaces/default/pods/slow")
+    lab.bound_whole("next", 1)
+    lab.check()
+    order = [s.name for s in lab.watch.history() if s.kind == "DELETED" or (s.name == "next" and s.node)]
+    assert order[0] == "slow"
+    assert replica.metric("bayplan_extender_rulings_total", verb="filter", ruling="refused") == before

@@ -4,7 +4,7 @@ import pytest
 
 from tests.cluster.harness.apiproxy import ApiProxy, Trap
 from tests.cluster.harness.lab import Lab
-from tests.cluster.harness.objects import foreign_pod, gang_job
+from tests.cluster.harness.objects import foreign_pod, gang_job, gang_pods
 from tests.cluster.harness.replica import Replica
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster-2")]
@@ -55,5 +55,19 @@ def test_a_half_bound_gang_that_finds_no_room_any_more_goes_back_whole(lab: Lab)
     lab.eventually("the bound pods are evicted", lambda: lab.bound("gang-") == {})
     lab.check()
     lab.delete_pod("filler")
+    lab.bound_whole("gang-", PODS)
+    lab.check()
+
+
+def test_asked_to_leave_while_members_wait_at_the_barrier_it_binds_nobody_and_the_next_one_finishes(lab: Lab) -> None:
+    lab.h100(PODS)
+    replica, front = lab.start_behind_front()
+    front.hold("bind", "gang-0")
+    lab.create(*gang_pods("gang", pods=PODS))
+    lab.eventually("gang-0 is held", lambda: front.held("bind", "gang-0"))
+    replica.end()
+    assert lab.bound() == {}
+    front.let_go("bind", "gang-0")
+    lab.start(replica)
     lab.bound_whole("gang-", PODS)
     lab.check()
