@@ -40,7 +40,6 @@ MISTAKES: Mapping[str, Mistake] = {
     "a gang without a size": Mistake(
         pods=[pod("wrong", gpus=1, gang="team")], reason="InvalidRequest", quoted="bayplan.dev/gang-size"
     ),
-    "more pods than the gang's size": Mistake(pods=sized("2", "2", "2"), reason="InvalidRequest", quoted="3"),
     "a link that is no link": Mistake(pods=annotated("linked", "yes"), reason="InvalidRequest", quoted="'yes'"),
     "a duration that is none": Mistake(pods=annotated("duration", "soon"), reason="InvalidRequest", quoted="'soon'"),
     "a topology level that nobody knows": Mistake(
@@ -85,6 +84,20 @@ def notes(lab: Lab, made: Mistake) -> list[str]:
     """What the events of the mistaken pods say."""
     names = [p["metadata"]["name"] for p in made.pods]
     return sorted({e["note"] for name in names for e in lab.events(name) if e["reason"] == made.reason})
+
+
+def test_a_pod_beyond_the_size_of_its_gang_is_told_and_the_gang_goes_on(lab: Lab) -> None:
+    lab.h100(1)
+    lab.start_service()
+    first, second, third = sized("2", "2", "2")
+    lab.create(first, second)
+    lab.bound_whole("wrong", 2)
+    lab.create(third)
+    lab.eventually("the pod is told", lambda: lab.told("wrong-2"))
+    reason, message = lab.told("wrong-2") or ("", "")
+    assert reason == "InvalidRequest"
+    assert "'3'" in message
+    assert set(lab.bound()) == {"wrong", "wrong-1"}
 
 
 def test_a_mistake_put_right_starts_the_gang(lab: Lab) -> None:
