@@ -76,7 +76,11 @@ def workloads(draw: st.DrawFn, name: str, names: Sequence[NodeName]) -> Workload
     kinds = draw(st.lists(shapes(), min_size=1, max_size=2))
     members = [draw(st.sampled_from(kinds)) for _ in range(draw(st.integers(1, 5)))]
     least = draw(st.sampled_from([None, None, 1]))
-    return gang(name, pods(name, members), least=least, **more)
+    stand = (
+        draw(st.lists(st.sampled_from(list(names)), max_size=len(members) - 1)) if draw(st.integers(0, 3)) == 0 else []
+    )
+    made = pods(name, members, on=stand, bound_s=draw(st.sampled_from([None, 2, 9])), created_s=draw(st.integers(0, 9)))
+    return gang(name, made, least=least, **more)
 
 
 @st.composite
@@ -111,12 +115,17 @@ def renamed(cluster: Cluster, names: Mapping[NodeName, NodeName]) -> Cluster:
         name = names[each.name]
         return msgspec.structs.replace(each, name=name, labels={**each.labels, "kubernetes.io/hostname": name})
 
+    def move(workload: Workload) -> Workload:
+        members = tuple(
+            pod if pod.node is None else msgspec.structs.replace(pod, node=names[pod.node]) for pod in workload.members
+        )
+        avoid = frozenset(names[name] for name in workload.avoid)
+        return msgspec.structs.replace(workload, members=members, avoid=avoid)
+
     return msgspec.structs.replace(
         cluster,
         nodes=tuple(rename(each) for each in cluster.nodes),
-        workloads=tuple(
-            msgspec.structs.replace(w, avoid=frozenset(names[n] for n in w.avoid)) for w in cluster.workloads
-        ),
+        workloads=tuple(move(workload) for workload in cluster.workloads),
         held={names[NodeName(name)]: devices for name, devices in cluster.held.items()},
         used={names[NodeName(name)]: amount for name, amount in cluster.used.items()},
     )
