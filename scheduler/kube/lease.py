@@ -93,7 +93,7 @@ class Leadership:
         while True:
             began_s = self._monotonic_s()
             try:
-                async with asyncio.timeout(self._deadline_s):
+                async with asyncio.timeout(self._patience_s(began_s)):
                     held = await self._try_once()
             except (ApiUnreachableError, ApiRefusedError, TimeoutError):
                 held = None
@@ -107,6 +107,11 @@ class Leadership:
                 wait_s = min(wait_s, self._renewed_s + self._deadline_s - self._monotonic_s())
             await asyncio.sleep(max(wait_s, 0.05))
             self._tell()
+
+    def _patience_s(self, began_s: float) -> float:
+        """How long a try may take: while leading no longer than that lasts, so that its end is told on time."""
+        left_s = 0.0 if self._renewed_s is None else self._renewed_s + self._deadline_s - began_s
+        return left_s if left_s > 0 else self._deadline_s
 
     async def release(self) -> None:
         """Give the lease up so that a standby takes over at once; errors are left to the lease's own end."""
