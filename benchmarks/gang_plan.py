@@ -192,6 +192,7 @@ def _row(
         detail={
             "p50_ms": median,
             "p99_ms": most,
+            "cpu_p99_ms": cpu,
             "first_ms": timed.first_ms,
             "n": len(timed.took_ms),
             **(detail or {}),

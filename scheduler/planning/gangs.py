@@ -10,6 +10,7 @@ from scheduler.model.plan import Admit, Assignment, Placement
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
 from scheduler.quota.tree import bill_for
+from scheduler.scoring.fleet import Mask
 from scheduler.scoring.gang import Layout
 
 
@@ -48,14 +49,27 @@ def _affordable_members(desk: Desk, candidate: Candidate) -> int:
 
 
 def _place(desk: Desk, candidate: Candidate) -> Layout | None:
-    """The best layout, on nodes where nothing is held back if there is one."""
+    """The best layout, on nodes that nobody else needs if there is one.
+
+    Nodes where nothing is held back go before those where something is, and for a gang that asks for no devices, nodes
+    without devices go before all.
+    """
     ask = desk.ask(candidate)
-    if desk.holds.holders:
-        apart = ~desk.holds.rows if ask.allowed is None else ask.allowed & ~desk.holds.rows
-        elsewhere = desk.place(candidate, msgspec.structs.replace(ask, allowed=apart))
+    for mask in _preferred(desk, candidate):
+        allowed = mask if ask.allowed is None else ask.allowed & mask
+        elsewhere = desk.place(candidate, msgspec.structs.replace(ask, allowed=allowed))
         if elsewhere is not None:
             return elsewhere
     return desk.place(candidate, ask)
+
+
+def _preferred(desk: Desk, candidate: Candidate) -> list[Mask]:
+    """Nodes to try before all of them are tried."""
+    apart = [~desk.holds.rows] if desk.holds.holders else []
+    if any(shape.requests.wants_devices for shape, _ in candidate.groups):
+        return apart
+    bare = desk.room.without_devices
+    return [*(bare & mask for mask in apart), bare, *apart]
 
 
 def _commit(desk: Desk, candidate: Candidate, layout: Layout) -> Admit:

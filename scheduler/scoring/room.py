@@ -35,6 +35,7 @@ class Room:
         self._devices: dict[int, set[int]] = {}
         self._views: dict[PodShape, View] = {}
         self._ready_cordoned: Mask | None = None
+        self._without_devices: Mask | None = None
         self.log: list[int] = []
 
     def view(self, shape: PodShape) -> "View":
@@ -63,6 +64,14 @@ class Room:
     def column(self, resource: str) -> int | None:
         """The column of a resource; None where no node has it."""
         return self._column_of.get(resource)
+
+    @property
+    def without_devices(self) -> Mask:
+        """Nodes that have no extended resource at all."""
+        if self._without_devices is None:
+            extended = self.snapshot.columns.allocatable[:, len(BASE_RESOURCES) :]
+            self._without_devices = np.logical_not(extended.any(axis=1), dtype=np.bool_)
+        return self._without_devices
 
     def open_to(self, shape: PodShape) -> Mask:
         """Nodes that are ready, and not cordoned unless `shape` tolerates that."""

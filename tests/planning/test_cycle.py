@@ -78,6 +78,12 @@ def test_a_launcher_without_gpus_moves_in_with_its_workers() -> None:
     assert outcomes(snap, "g") == ["n0 n0 n1"]
 
 
+def test_a_gang_without_gpus_leaves_gpu_nodes_to_others() -> None:
+    assert outcomes(draw("a0: ....\nb0/r0 m0: ....\nz0:", equal("g", 2, 0)), "g") == ["z0 z0"]
+    crowd = gang("g", pods("g", [shape(0, milli_cpu=40_000)] * 2))
+    assert outcomes(draw("a0: ....\nz0:", crowd), "g") == ["a0 z0"]
+
+
 def test_larger_pods_of_a_gang_go_first() -> None:
     members = pods("g", [shape(1), shape(1), shape(4)])
     assert outcomes(draw("n0: ....\nn1: ..", gang("g", members)), "g") == ["n1 n1 n0"]
