@@ -14,6 +14,8 @@ from scheduler.localcluster import LocalClusterError
 
 DESCRIPTION = "Measure Bayplan against the default scheduler, side by side on this machine. Names: see --list."
 
+FOLDER = Path("build/benchmarks")
+
 
 class Benchmark(NamedTuple):
     """One that can be named on the command line."""
@@ -37,6 +39,7 @@ def _end_to_end(arguments: argparse.Namespace) -> Sequence[table.Row]:
             rival=rival,
             cases=arguments.case,
             repetitions=arguments.repetitions,
+            state_dir=arguments.state_dir,
             service_arguments=[f"--config={arguments.config.absolute()}"] if arguments.config else [],
         )
     )
@@ -51,7 +54,7 @@ def _gang_plan(arguments: argparse.Namespace) -> Sequence[table.Row]:
 
 
 def _memory(arguments: argparse.Namespace) -> Sequence[table.Row]:
-    return memory.run(quick=arguments.quick)
+    return memory.run(quick=arguments.quick, state_dir=arguments.state_dir)
 
 
 BENCHMARKS: Mapping[str, Benchmark] = {
@@ -71,7 +74,20 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=DESCRIPTION)
     parser.add_argument("names", nargs="*", metavar="NAME", help="which benchmarks to run (default: all)")
     parser.add_argument("--list", action="store_true", help="list the names and leave")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE as JSON too")
+    parser.add_argument(
+        "--json",
+        type=Path,
+        default=FOLDER / "figures.json",
+        metavar="FILE",
+        help="where the figures go as JSON (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--state-dir",
+        type=Path,
+        default=FOLDER / "cluster",
+        metavar="DIR",
+        help="folder of the local clusters that benchmarks start (default: %(default)s)",
+    )
     parser.add_argument("--quick", action="store_true", help="small sizes once: does it work")
     other = parser.add_argument_group("end_to_end")
     other.add_argument("--case", action="append", default=[], metavar="CASE", help="only this case of cases.yaml")
@@ -118,8 +134,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"python -m benchmarks: {err}", file=sys.stderr)
         return 1
     print(table.text(facts, rows))
-    if arguments.json is not None:
-        cast("Path", arguments.json).write_bytes(table.document(facts, rows))
+    kept = cast("Path", arguments.json)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_bytes(table.document(facts, rows))
     return int(any(row.verdict == "over" or row.value is None for row in rows))
 
 

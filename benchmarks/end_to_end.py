@@ -11,11 +11,12 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from benchmarks.end_to_end_client import Load, Timeline
-from benchmarks.end_to_end_machine import cpu_s, settle, writes
+from benchmarks.end_to_end_machine import SETTLE_S, cpu_s, settle, writes
 from benchmarks.table import Limit, Row, ratio
 from benchmarks.workloads import NAMESPACE, Case, Dialect, batch, own_dialect, read_cases, setup_objects
 from scheduler.localcluster import ClusterOptions, Console, LocalCluster
@@ -25,6 +26,7 @@ NAME = "end_to_end"
 BASELINE = "default-scheduler"
 _TIMEOUT_S = 300.0
 _WARM_PODS = 32
+_QUICK_SETTLE_S = 2.0
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,8 +46,16 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     rival: Dialect | None = None
     cases: Sequence[str] = ()
     repetitions: int = 0
-    state_dir: Path = Path("build/benchmarks/cluster")
+    state_dir: Path
     service_arguments: Sequence[str] = ()
+
+
+class _Lab(NamedTuple):
+    """The cluster that is measured: a client, the processes of its parts, and how long it may settle between runs."""
+
+    load: Load
+    pids: Mapping[str, int]
+    settle_s: float
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,7 +111,8 @@ async def _measure_all(
                 say(f"creating {case.nodes - nodes} nodes")
                 await asyncio.to_thread(_grow, cluster, nodes, case.nodes)
                 nodes = case.nodes
-            found = await _measure(case, dialects, load, _pids(cluster), options.repetitions)
+            lab = _Lab(load=load, pids=_pids(cluster), settle_s=_QUICK_SETTLE_S if options.quick else SETTLE_S)
+            found = await _measure(case, dialects, lab, options.repetitions)
             rows += compare(case, found[BASELINE], found[rival.scheduler_name], rival.scheduler_name)
     return rows
 
@@ -118,17 +129,15 @@ def _pids(cluster: LocalCluster | None) -> Mapping[str, int]:
     return {part.name: part.pid for part in parts if part.pid is not None}
 
 
-async def _measure(
-    case: Case, dialects: Sequence[Dialect], load: Load, pids: Mapping[str, int], repetitions: int
-) -> Mapping[str, Sequence[Run]]:
+async def _measure(case: Case, dialects: Sequence[Dialect], lab: _Lab, repetitions: int) -> Mapping[str, Sequence[Run]]:
     found: dict[str, list[Run]] = {dialect.scheduler_name: [] for dialect in dialects}
     warm = msgspec.structs.replace(case, pods=min(case.pods, _WARM_PODS))
     for dialect in dialects:
-        await _one(warm, dialect, load, pids, f"warm-{dialect.scheduler_name}")
+        await _one(warm, dialect, lab, f"warm-{dialect.scheduler_name}")
     for repetition in range(repetitions or case.repetitions):
         for dialect in dialects if repetition % 2 == 0 else reversed(dialects):
             name = f"r{repetition}-{dialect.scheduler_name}"
-            done = await _one(case, dialect, load, pids, name)
+            done = await _one(case, dialect, lab, name)
             found[dialect.scheduler_name].append(done)
             say(
                 f"{case.name} {name}: {done.bound} of {done.pods} bound in {done.all_bound_s:.2f} s, "
@@ -137,9 +146,10 @@ async def _measure(
     return found
 
 
-async def _one(case: Case, dialect: Dialect, load: Load, pids: Mapping[str, int], name: str) -> Run:
+async def _one(case: Case, dialect: Dialect, lab: _Lab, name: str) -> Run:
+    load, pids = lab.load, lab.pids
     work = batch(case, dialect, name)
-    busy_before = await settle()
+    busy_before = await settle(lab.settle_s)
     counted = writes(await load.text("/metrics"))
     used = {part: cpu_s(pid) for part, pid in pids.items()}
     seen = await load.measure(work, timeout_s=_TIMEOUT_S)

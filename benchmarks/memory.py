@@ -29,7 +29,7 @@ _PATIENCE_S = 120.0
 _POLL_S = 0.02
 
 
-def run(*, quick: bool, state_dir: Path = Path("build/benchmarks/cluster")) -> list[Row]:
+def run(*, quick: bool, state_dir: Path) -> list[Row]:
     """Fill a cluster, weigh the service, restart it."""
     nodes = 50 if quick else 5000
     with LocalCluster.running(state_dir, ClusterOptions(), Console()) as cluster:
