@@ -1,6 +1,7 @@
 """The running service, the only module that knows all parts: watches feed the state; the leader plans and writes."""
 
 import asyncio
+import importlib
 import os
 import random
 import socket
@@ -43,6 +44,9 @@ EXTRA_CONNECTIONS = 16
 """For reads and background writes beside the writes of plans."""
 
 TICK_S = 1.0
+
+LOOK_PERIOD_S = 60.0
+"""How often what waits is planned anew though nothing changed: what is held for a blocked gang ends by time alone."""
 
 
 class Addresses(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,6 +167,8 @@ class Service:
         tasks = [asyncio.ensure_future(watcher.run()) for watcher in self._watchers]
         try:
             await rpc.start(*self._addresses.grpc)
+            # Loading the solver takes 0.6 s, which no plan should wait for.
+            await asyncio.to_thread(importlib.import_module, "scheduler.scoring.cpsat")
             await _first(stop, asyncio.gather(*(w.synced.wait() for w in self._watchers)))
             if not stop.is_set():
                 snapshot = self._state.snapshot()
@@ -238,9 +244,12 @@ class Service:
                 self._telemetry.put(PLANS_IN_FLIGHT, 0)
 
     async def _tick(self) -> None:
+        looked_s = self._loop.time()
         while True:
             await asyncio.sleep(TICK_S)
-            if self._state.apply(Ticked(now_s=_now_s())):
+            looks_due = self._reporter.waiting and self._loop.time() - looked_s >= LOOK_PERIOD_S
+            if self._state.apply(Ticked(now_s=_now_s())) or looks_due:
+                looked_s = self._loop.time()
                 self._planner.wake()
 
 
