@@ -56,16 +56,18 @@ def test_a_leader_that_leaves_in_order_hands_over_at_once(lab: Lab) -> None:
 
 
 def test_a_leader_that_slept_through_its_lease_writes_nothing_more(lab: Lab) -> None:
-    lab.h100(4)
-    (leader, slept), (standby, woke) = pair(lab)
+    lab.h100(6)
+    # One write at a time, so that the others of the plan are still to come when the leader falls asleep.
+    (leader, slept), (standby, woke) = pair(lab, writeConcurrency=1, nominate="always")
     slept.set_trap(Trap(index=1, spring=lambda: leader.signal(signal.SIGSTOP), cuts=False))
-    lab.create(gang_job("gang", pods=2, gpus=8))
+    lab.create(gang_job("gang", pods=4, gpus=8))
     lab.eventually("the leader sleeps", lambda: slept.sprung)
     lab.eventually("the standby leads", standby.is_ready)
     before = slept.plan_writes
+    assert before == 1
     leader.signal(signal.SIGCONT)
     lab.create(gang_job("next", pods=2, gpus=8))
-    lab.bound_whole("gang-", 2)
+    lab.bound_whole("gang-", 4)
     lab.bound_whole("next-", 2)
     lab.eventually("the old leader knows that it does not lead", lambda: "another replica leads" in leader.not_ready())
     lab.check()
