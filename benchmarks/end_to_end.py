@@ -6,17 +6,18 @@ and the machine has settled. Medians are compared.
 
 import asyncio
 import contextlib
+import os
 import statistics
 import sys
-from collections import Counter
+import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
-from benchmarks.end_to_end_client import Load, Timeline
-from benchmarks.end_to_end_machine import SETTLE_S, cpu_s, settle, writes
+from benchmarks.end_to_end_client import Load
+from benchmarks.end_to_end_machine import CORES, SETTLE_S, busy_s, cpu_s, settle, writes
 from benchmarks.table import Limit, Row, ratio
 from benchmarks.workloads import NAMESPACE, Case, Dialect, batch, own_dialect, read_cases, setup_objects
 from scheduler.localcluster import ClusterOptions, Console, LocalCluster
@@ -27,6 +28,10 @@ BASELINE = "default-scheduler"
 _TIMEOUT_S = 300.0
 _WARM_PODS = 32
 _QUICK_SETTLE_S = 2.0
+_DISTURBED = 0.10
+"""A run during which others used more of the machine than this share is done again."""
+
+_TRIES = 4
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,15 +56,19 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Lab(NamedTuple):
-    """The cluster that is measured: a client, the processes of its parts, and how long it may settle between runs."""
+    """The cluster that is measured, the processes of its parts, and how long and how often a quiet moment is sought."""
 
     load: Load
     pids: Mapping[str, int]
     settle_s: float
+    tries: int
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """One run of one scheduler; `cpu_s` by part of the cluster, `writes` by kind, both of the measured time alone."""
+    """One run of one scheduler; `cpu_s` by part of the cluster, `writes` by kind, both of the measured time alone.
+
+    `others` is the share of the machine, from 0 to 1, that went to processes which are no part of this.
+    """
 
     pods: int
     bound: int
@@ -69,7 +78,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     rate: float
     cpu_s: Mapping[str, float]
     writes: Mapping[str, int]
-    busy_before: float
+    others: float
 
 
 def run(options: Options) -> list[Row]:
@@ -111,7 +120,12 @@ async def _measure_all(
                 say(f"creating {case.nodes - nodes} nodes")
                 await asyncio.to_thread(_grow, cluster, nodes, case.nodes)
                 nodes = case.nodes
-            lab = _Lab(load=load, pids=_pids(cluster), settle_s=_QUICK_SETTLE_S if options.quick else SETTLE_S)
+            lab = _Lab(
+                load=load,
+                pids=_pids(cluster),
+                settle_s=_QUICK_SETTLE_S if options.quick else SETTLE_S,
+                tries=1 if options.quick else _TRIES,
+            )
             found = await _measure(case, dialects, lab, options.repetitions)
             rows += compare(case, found[BASELINE], found[rival.scheduler_name], rival.scheduler_name)
     return rows
@@ -137,30 +151,37 @@ async def _measure(case: Case, dialects: Sequence[Dialect], lab: _Lab, repetitio
     for repetition in range(repetitions or case.repetitions):
         for dialect in dialects if repetition % 2 == 0 else reversed(dialects):
             name = f"r{repetition}-{dialect.scheduler_name}"
-            done = await _one(case, dialect, lab, name)
-            found[dialect.scheduler_name].append(done)
-            say(
-                f"{case.name} {name}: {done.bound} of {done.pods} bound in {done.all_bound_s:.2f} s, "
-                f"first to last {done.spread_s:.2f} s, created in {done.created_s:.2f} s"
-            )
+            found[dialect.scheduler_name].append(await _quiet_one(case, dialect, lab, name))
     return found
+
+
+async def _quiet_one(case: Case, dialect: Dialect, lab: _Lab, name: str) -> Run:
+    """A run that others left alone; the quietest of a few where they never do."""
+    tried: list[Run] = []
+    while len(tried) < lab.tries and (not tried or tried[-1].others > _DISTURBED):
+        done = await _one(case, dialect, lab, f"{name}-{len(tried)}")
+        tried.append(done)
+        say(
+            f"{case.name} {name}: {done.bound} of {done.pods} bound in {done.all_bound_s:.2f} s, first to last "
+            f"{done.spread_s:.2f} s, created in {done.created_s:.2f} s, others used {done.others:.0%} of the machine"
+        )
+    return min(tried, key=lambda run: run.others)
 
 
 async def _one(case: Case, dialect: Dialect, lab: _Lab, name: str) -> Run:
     load, pids = lab.load, lab.pids
     work = batch(case, dialect, name)
-    busy_before = await settle(lab.settle_s)
+    await settle(lab.settle_s)
     counted = writes(await load.text("/metrics"))
-    used = {part: cpu_s(pid) for part, pid in pids.items()}
+    used_s = {part: cpu_s(pid) for part, pid in pids.items()}
+    own_s, all_s, began_s = cpu_s(os.getpid()), busy_s(), time.monotonic()
     seen = await load.measure(work, timeout_s=_TIMEOUT_S)
-    used = {part: round(cpu_s(pid) - used[part], 2) for part, pid in pids.items()}
+    took_s, all_s, own_s = time.monotonic() - began_s, busy_s() - all_s, cpu_s(os.getpid()) - own_s
+    used_s = {part: round(cpu_s(pid) - used_s[part], 2) for part, pid in pids.items()}
     counted = writes(await load.text("/metrics")) - counted
     await load.clear(work.objects)
-    return _figures(seen, used, counted, busy_before)
-
-
-def _figures(seen: Timeline, used: Mapping[str, float], counted: Counter[str], busy_before: float) -> Run:
     some = len(seen.bound_s) > 0
+    others = (all_s - own_s - sum(used_s.values())) / took_s / CORES if pids else 0.0
     return Run(
         pods=seen.pods,
         bound=len(seen.bound_s),
@@ -168,9 +189,9 @@ def _figures(seen: Timeline, used: Mapping[str, float], counted: Counter[str], b
         all_bound_s=seen.all_bound_s if some else 0.0,
         spread_s=seen.spread_s if some else 0.0,
         rate=seen.rate if some else 0.0,
-        cpu_s=used,
+        cpu_s=used_s,
         writes=dict(counted.most_common()),
-        busy_before=round(busy_before, 3),
+        others=round(max(others, 0.0), 3),
     )
 
 
@@ -184,6 +205,9 @@ def compare(case: Case, baseline: Sequence[Run], rival: Sequence[Run], who: str)
         values = [[read(r) for r in side] for side in (rival, baseline)]
         value, base = (None if unbound else statistics.median(side) for side in values)
         note = f"only {unbound[0]} pods were bound within {_TIMEOUT_S:g} s" if unbound else _range(values[0], unit)
+        disturbed = max(run.others for run in (*baseline, *rival))
+        if disturbed > _DISTURBED:
+            note += f"; others used up to {disturbed:.0%} of the machine"
         return Row(
             benchmark=NAME,
             what=f"{case.what}: {what}",

@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
+CORES = os.cpu_count() or 1
 _LOOK_S = 0.5
 _IDLE_SHARE = 0.10
 SETTLE_S = 30.0
@@ -34,20 +35,19 @@ def resident_mib(pid: int, field: str = "VmRSS") -> float:
     return 0.0
 
 
-def _busy_ticks() -> int:
-    """Ticks that all cores together were not idle (proc(5): fields 4 and 5 of the first line are idle and iowait)."""
+def busy_s() -> float:
+    """Seconds that all cores together were not idle (proc(5): fields 4 and 5 of the first line are idle and iowait)."""
     fields = [int(f) for f in Path("/proc/stat").read_text("ascii").splitlines()[0].split()[1:9]]
-    return sum(fields) - fields[3] - fields[4]
+    return (sum(fields) - fields[3] - fields[4]) / _TICKS
 
 
 async def settle(most_s: float = SETTLE_S) -> float:
     """Wait until the machine does next to nothing, at most `most_s` seconds; return the share of its cores in use."""
-    cores = os.cpu_count() or 1
     deadline_s = time.monotonic() + most_s
     while True:
-        before, began_s = _busy_ticks(), time.monotonic()
+        before_s, began_s = busy_s(), time.monotonic()
         await asyncio.sleep(_LOOK_S)
-        share = (_busy_ticks() - before) / _TICKS / cores / (time.monotonic() - began_s)
+        share = (busy_s() - before_s) / CORES / (time.monotonic() - began_s)
         if share < _IDLE_SHARE or time.monotonic() > deadline_s:
             return share
 

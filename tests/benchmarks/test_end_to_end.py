@@ -25,17 +25,17 @@ GANG = Case(
 ALONE = Case(name="c", what="pods", nodes=4, pods=4, gpus=1, repetitions=1, limits=CaseLimits(rate_ratio_least=0.5))
 
 
-def run(all_bound_s: float, *, bound: int = 4, spread_s: float = 0.5) -> Run:
+def run(all_bound_s: float, *, bound: int = 4, others: float = 0.0) -> Run:
     return Run(
         pods=4,
         bound=bound,
         created_s=0.1,
         all_bound_s=all_bound_s,
-        spread_s=spread_s,
+        spread_s=0.5,
         rate=4 / all_bound_s,
         cpu_s={},
         writes={},
-        busy_before=0.0,
+        others=others,
     )
 
 
@@ -64,6 +64,11 @@ def test_a_run_that_did_not_bind_all_has_no_figure() -> None:
     assert [row.value for row in rows] == [None, None]
     assert all(row.verdict == "over" for row in rows)
     assert rows[0].note == "only 3 of 4 pods were bound within 300 s"
+
+
+def test_a_disturbed_machine_is_told_of() -> None:
+    (row,) = compare(ALONE, [run(1)], [run(1, others=0.3)], "bayplan")
+    assert row.note == "one run; others used up to 30% of the machine"
 
 
 def test_writes_are_counted_by_kind() -> None:
