@@ -12,12 +12,17 @@ LONGEST_PAUSE_S = 2.0
 BIND_PATIENCE_S = 25.0
 """How long binding is retried against a failing API server; below the extender's httpTimeout of 30 s."""
 
+REFUSAL_PATIENCE_S = 10.0
+"""How long a write is repeated that is refused for a reason that may pass."""
+
 NOT_LEADING = "this replica does not lead any more"
 
 
 async def insist(write: Callable[[], Awaitable[Outcome]]) -> str | None:
     """Repeat a write until it took place; None then, otherwise one sentence on why it never will."""
+    loop = asyncio.get_running_loop()
     pause_s = FIRST_PAUSE_S
+    give_up_s = loop.time() + REFUSAL_PATIENCE_S
     while True:
         outcome = await write()
         match outcome:
@@ -27,7 +32,7 @@ async def insist(write: Callable[[], Awaitable[Outcome]]) -> str | None:
                 return "a member is gone"
             case Fenced():
                 return NOT_LEADING
-            case Refused(passing=False, message=message):
+            case Refused(passing=passing, message=message) if not passing or loop.time() > give_up_s:
                 return f"the API server refused a write: {message}"
             case Refused() | Unreachable():
                 await asyncio.sleep(pause_s)

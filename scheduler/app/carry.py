@@ -192,8 +192,11 @@ class Carry:
         elif (why := await insist(lambda: self._effects.ungate(member.ref))) is not None:
             self.withdraw(why)
 
+    async def _nudge(self, member: Member) -> None:
+        await insist(lambda: self._effects.wake(member.ref, f"{self._plan_name}-{round(self._loop.time())}"))
+
     async def _gather(self) -> None:
-        let_go_s = self._loop.time()
+        let_go_s = nudged_s = self._loop.time()
         judged = any(member.judged for member in self.members.values())
         while not self._opened.is_set():
             since_s = self.first_arrival_s
@@ -202,6 +205,10 @@ class Carry:
             left_s = WATCH_PERIOD_S
             if since_s is not None:
                 left_s = since_s + self._limits.arrival_timeout_s - self._loop.time()
+            elif self._loop.time() - nudged_s >= self._limits.arrival_timeout_s:
+                # kube-scheduler may have missed the wake, as after an outage of the API server.
+                nudged_s = self._loop.time()
+                await self._each(self._nudge)
             if left_s <= 0:
                 self._give_up_waiting()
                 return

@@ -241,7 +241,8 @@ class Effects:
         except ApiRefusedError as err:
             if err.status == 404 or _is_namesake(err):
                 return Gone()
-            passing = err.status in (409, 429) or err.status >= 500
+            # An API server that has just started forbids until it has read its roles.
+            passing = err.status in (403, 409, 429) or err.status >= 500
             return Refused(status=err.status, message=err.message, passing=passing)
         return Done()
 

@@ -164,10 +164,19 @@ async def test_passing_failures_are_overcome(error: Exception) -> None:
     assert await run == Bound()
 
 
+async def test_members_that_a_silent_scheduler_was_not_woken_for_are_woken_again() -> None:
+    log = Log()
+    carry = carry_of(log, nominate=False, timeout_s=0.1)
+    run = asyncio.ensure_future(carry.run())
+    await until(lambda: len(log.writes) > 6)
+    assert await arrivals(carry, 0, 1, 2) == [None] * 3
+    assert await run == Bound()
+
+
 async def test_a_refused_ungating_withdraws_the_plan() -> None:
     def fail(write: str) -> None:
         if write == "PATCH p1 pod":
-            raise ApiRefusedError(status=403, reason="Forbidden", message="no right to patch pods")
+            raise ApiRefusedError(status=422, reason="Invalid", message="no right to patch pods")
 
     carry = carry_of(Log(fail))
     result = await carry.run()

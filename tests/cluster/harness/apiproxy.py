@@ -133,8 +133,10 @@ class ApiProxy:
             if trap is not None and trap.index == index:
                 self._cut = trap.cuts
                 # In a thread: some springs wait for their victim's end.
-                await asyncio.to_thread(trap.spring)
-                self._sprung = True
+                try:
+                    await asyncio.to_thread(trap.spring)
+                finally:
+                    self._sprung = True
                 if trap.cuts:
                     _hang_up(request)
             return response
