@@ -174,11 +174,14 @@ class Committer:
             self._offers[uid] = msgspec.structs.replace(offering, expiry=expiry, doubted=True)
 
     def pod_seen(self, pod: Pod) -> None:
-        """A pod as it is now: a member that is leaving, or that kube-scheduler could not place, ends its plan."""
+        """A pod as it is now: a member that is leaving, or that stands already, ends a plan whose barrier is closed."""
+        carry = self._carries.get(pod.uid)
         if pod.node is not None:
+            if carry is not None:
+                # The plan was made before our watch told of an earlier bind; nobody will bring this pod any more.
+                carry.withdraw(f"member {pod.name} stands on {pod.node} already")
             self._forget(pod.uid)
-            return
-        if (carry := self._carries.get(pod.uid)) is not None and pod.deleting:
+        elif carry is not None and pod.deleting:
             carry.withdraw(f"member {pod.name} is being deleted")
 
     def pod_gone(self, uid: PodUid) -> None:

@@ -1,0 +1,114 @@
+"""Plans on their way, and what happens to them when their pods change."""
+
+import asyncio
+
+import msgspec
+import pytest
+
+from scheduler.app.board import Board
+from scheduler.app.carry import CarryResult, Withdrawn
+from scheduler.app.commit import Clocks, CommitLimits, Committer
+from scheduler.kube.api import Response
+from scheduler.kube.effects import Effects
+from scheduler.kube.http import Method
+from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
+from scheduler.model.node import Node
+from scheduler.model.plan import Admit, Assignment, Placement
+from scheduler.model.queue import Queue
+from scheduler.model.resources import Resources
+from scheduler.model.workload import GangClaim, Pod, PodShape
+from scheduler.state.cluster import ClusterState
+from scheduler.state.events import NodeSeen, PodSeen, QueueSeen
+
+KEY = WorkloadKey("gang:ns/g")
+SHAPE = PodShape(requests=Resources(pods=1, extended=(("nvidia.com/gpu", 8),)))
+
+
+class Yes:
+    """Takes every write."""
+
+    async def request(
+        self, method: Method, path: str, *, body: bytes | None = None, content_type: str = "application/json"
+    ) -> Response:
+        await asyncio.sleep(0)
+        return Response(status=200, body=b"{}")
+
+
+def member(index: int) -> Pod:
+    return Pod(
+        uid=PodUid(f"u{index}"),
+        namespace="ns",
+        name=f"p{index}",
+        shape=SHAPE,
+        managed=True,
+        gated=True,
+        gang=GangClaim(name="g", size=2),
+        queue=QueueName("q"),
+    )
+
+
+class Desk:
+    """A committer with a gang of two pods planned on two nodes."""
+
+    def __init__(self) -> None:
+        self.state = ClusterState()
+        room = Resources(milli_cpu=8000, pods=10, extended=(("nvidia.com/gpu", 8),))
+        for i in range(2):
+            self.state.apply(NodeSeen(node=Node(name=NodeName(f"n{i}"), allocatable=room)))
+            self.state.apply(PodSeen(pod=member(i)))
+        self.state.apply(QueueSeen(queue=Queue(name=QueueName("q"))))
+        self.ends: list[CarryResult] = []
+        self.committer = Committer(
+            effects=Effects(Yes(), may_write=lambda: True, concurrency=8, instance="test"),
+            board=Board(),
+            limits=CommitLimits(arrival_timeout_s=60.0, refusal_memory_s=60.0, offer_timeout_s=60.0),
+            state=self.state,
+            clocks=Clocks(now_s=lambda: 0, scheduler_seen_s=lambda: 0.0),
+            wake=lambda: None,
+            ended=lambda _key, result: self.ends.append(result),
+        )
+        assignments = tuple(Assignment(pod=PodUid(f"u{i}"), node=NodeName(f"n{i}")) for i in range(2))
+        workload = self.state.snapshot().workloads[KEY]
+        decision = Admit(workload=KEY, placement=Placement(assignments=assignments))
+        self.committer.admit(decision, workload, nominate=False, plan_name="1")
+
+    def see(self, pod: Pod) -> None:
+        self.state.apply(PodSeen(pod=pod))
+        self.committer.pod_seen(pod)
+
+    async def end(self) -> CarryResult:
+        async with asyncio.timeout(5):
+            while not self.ends:  # noqa: ASYNC110  the loop's own progress is what is waited for
+                await asyncio.sleep(0)
+        return self.ends[0]
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        pytest.param({"node": NodeName("n0")}, "member p0 stands on n0 already", id="is bound already"),
+        pytest.param({"deleting": True}, "member p0 is being deleted", id="is leaving"),
+    ],
+)
+async def test_a_plan_ends_when_a_member(changed: dict[str, object], why: str) -> None:
+    desk = Desk()
+    assert KEY in desk.state.snapshot().in_flight
+    desk.see(msgspec.structs.replace(member(0), **changed))
+    assert await desk.end() == Withdrawn(why=why)
+    assert KEY not in desk.state.snapshot().in_flight
+
+
+async def test_a_plan_ends_when_a_member_is_gone() -> None:
+    desk = Desk()
+    desk.committer.pod_gone(PodUid("u1"))
+    assert await desk.end() == Withdrawn(why="member p1 was deleted")
+
+
+async def test_a_plan_ends_when_others_fill_its_node_with_what_it_asks_for() -> None:
+    desk = Desk()
+    stranger = Pod(uid=PodUid("s"), namespace="ns", name="s", shape=SHAPE, node=NodeName("n1"))
+    desk.state.apply(PodSeen(pod=stranger))
+    desk.committer.node_fuller(NodeName("n0"))
+    assert desk.ends == []
+    desk.committer.node_fuller(NodeName("n1"))
+    assert await desk.end() == Withdrawn(why="n1 was filled by others")
