@@ -51,6 +51,8 @@ def at_the_barrier(lab: Lab, front: Front, *, pods: int, verb: str) -> None:
     front.hold(verb, "gang-0")
     lab.create(*gang_pods("gang", pods=pods))
     lab.eventually("gang-0 is held", lambda: front.held(verb, "gang-0"))
+    for i in range(1, pods):
+        lab.eventually(f"gang-{i} is at the barrier", lambda i=i: front.asks("bind", f"gang-{i}"))
 
 
 @pytest.mark.parametrize("mishap", MISHAPS)

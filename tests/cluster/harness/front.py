@@ -51,6 +51,7 @@ class Front:
         self.keep: Callable[[str, bytes], object] | None = None
         self._held: dict[tuple[str, str], asyncio.Event] = {}
         self._waiting: dict[tuple[str, str], Json] = {}
+        self._passed_on: set[tuple[str, str]] = set()
         self._session: aiohttp.ClientSession | None = None
         self._runner: web.AppRunner | None = None
 
@@ -89,6 +90,10 @@ class Front:
         """The call that stands here waiting; None where none does."""
         return self._waiting.get((verb, pod))
 
+    def asks(self, verb: str, pod: str) -> bool:
+        """Whether such a call is with the service, which has not answered it yet."""
+        return (verb, pod) in self._passed_on
+
     def answered(self, verb: str, pod: str) -> list[object]:
         """What the service answered to such calls."""
         return [call.answer for call in self.calls if (call.verb, call.pod) == (verb, pod)]
@@ -110,7 +115,11 @@ class Front:
                 return web.Response(status=504)
             finally:
                 self._waiting.pop(key, None)
-        return await self._ask(verb, asked, body)
+        self._passed_on.add(key)
+        try:
+            return await self._ask(verb, asked, body)
+        finally:
+            self._passed_on.discard(key)
 
     async def _ask(self, verb: str, asked: Json, body: bytes) -> web.Response:
         assert self._session is not None
