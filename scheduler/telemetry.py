@@ -102,8 +102,16 @@ WATCH_EVENTS: Final = CounterSeries(
 WATCH_RELISTS: Final = CounterSeries(
     name="watch_relists_total", help="Full lists after a watch could not go on.", labels=("kind",)
 )
+WATCH_SILENCE: Final = GaugeSeries(
+    name="watch_silence_seconds",
+    help="Time since the API server was last heard on a watch; bookmarks come about every minute.",
+    labels=("kind",),
+    unit="seconds",
+)
 BARRIER_HOLD: Final = HistogramSeries(
-    name="barrier_hold_seconds", help="How long a member's bind was held for its gang.", buckets=GANG_SECONDS
+    name="barrier_hold_seconds",
+    help="How long a member's bind was held for the rest of its gang.",
+    buckets=GANG_SECONDS,
 )
 GANG_BIND: Final = HistogramSeries(
     name="gang_bind_seconds", help="From the first to the last member of a gang bound.", buckets=GANG_SECONDS
@@ -126,6 +134,7 @@ TABLE: Final[tuple[Series, ...]] = (
     API_WRITES,
     WATCH_EVENTS,
     WATCH_RELISTS,
+    WATCH_SILENCE,
     BARRIER_HOLD,
     GANG_BIND,
     LEADER,

@@ -28,8 +28,11 @@ WATCH_PERIOD_S = 1.0
 """How often a plan that waits for arrivals looks whether kube-scheduler is alive."""
 
 
-class Bound(msgspec.Struct, frozen=True):
-    """Every member was bound."""
+class Bound(msgspec.Struct, frozen=True, kw_only=True):
+    """Every member was bound: how long each was held at the barrier, and the time from the first to the last bound."""
+
+    held_s: tuple[float, ...]
+    spread_s: float
 
 
 class Withdrawn(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +104,8 @@ class Carry:
         self._doubted: set[PodUid] = set()
         self._asked_again: dict[PodUid, asyncio.Task[None]] = {}
         self._answers: dict[PodUid, asyncio.Future[str | None]] = {}
+        self._arrived_s: dict[PodUid, float] = {}
+        self._bound_s: list[float] = []
         self._results: dict[PodUid, str | None] = {}
 
     async def run(self) -> CarryResult:
@@ -157,8 +162,7 @@ class Carry:
             older.set_result("asked again")
         answer: asyncio.Future[str | None] = self._loop.create_future()
         self._answers[pod] = answer
-        if self.first_arrival_s is None:
-            self.first_arrival_s = self._loop.time()
+        self._note_arrival(pod)
         if passage is Passage.OPENS:
             self._opened.set()
         try:
@@ -169,6 +173,13 @@ class Carry:
                 if not self.barrier.arrived:
                     self.first_arrival_s = None
             raise
+
+    def _note_arrival(self, pod: PodUid) -> None:
+        now_s = self._loop.time()
+        if not self.barrier.opened or pod not in self._arrived_s:
+            self._arrived_s[pod] = now_s
+        if self.first_arrival_s is None:
+            self.first_arrival_s = now_s
 
     async def _start_and_gather(self) -> None:
         if self._limits.nominate:
@@ -225,16 +236,19 @@ class Carry:
         self.withdraw(f"{len(missing)} of {len(self.members)} members did not arrive to be bound", *refused)
 
     async def _bind_all(self) -> CarryResult:
+        opened_s = self._loop.time()
         await self._each(self._bind)
         failed = tuple(sorted(uid for uid, why in self._results.items() if why is not None))
         if failed:
             return BrokenUp(failed=failed, why=self._results[failed[0]] or "")
-        return Bound()
+        held_s = tuple(opened_s - self._arrived_s[uid] for uid in self.members)
+        return Bound(held_s=held_s, spread_s=max(self._bound_s) - min(self._bound_s))
 
     async def _bind(self, member: Member) -> None:
         uid = member.ref.uid
         why = await bind_for_good(self._effects, member.ref, member.node)
         self._results[uid] = why
+        self._bound_s.append(self._loop.time())
         if (answer := self._answers.get(uid)) is not None and not answer.done():
             answer.set_result(why)
 

@@ -18,6 +18,8 @@ from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Workload
 from scheduler.quota.usage import opening_ledger
 from scheduler.telemetry import (
+    BARRIER_HOLD,
+    GANG_BIND,
     PENDING_WORKLOADS,
     PLAN_DURATION,
     PLANS,
@@ -94,8 +96,12 @@ class Reporter:
     def ended(self, key: WorkloadKey, result: CarryResult) -> None:
         """A plan on its way ended."""
         match result:
-            case Bound():
-                log.info("bound", workload=key)
+            case Bound(held_s=held_s, spread_s=spread_s):
+                log.info("bound", workload=key, pods=len(held_s), first_to_last_ms=round(spread_s * 1000, 1))
+                if len(held_s) > 1:
+                    self._telemetry.observe(GANG_BIND, spread_s)
+                    for each_s in held_s:
+                        self._telemetry.observe(BARRIER_HOLD, each_s)
             case Withdrawn(why=why):
                 log.warning("plan withdrawn", workload=key, why=why)
             case BrokenUp(failed=failed, why=why):

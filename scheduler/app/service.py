@@ -23,6 +23,7 @@ from scheduler.app.planner import PlannerLoop
 from scheduler.app.reporter import Reporter
 from scheduler.app.teller import Teller
 from scheduler.app.view import ServiceView
+from scheduler.app.watch_report import WatchReport
 from scheduler.config import Settings
 from scheduler.extender.guard import BindRequest
 from scheduler.extender.server import SWITCH_INTERVAL_S, ExtenderServer, Tls
@@ -245,8 +246,10 @@ class Service:
 
     async def _tick(self) -> None:
         looked_s = self._loop.time()
+        watches = WatchReport(self._watchers, self._telemetry)
         while True:
             await asyncio.sleep(TICK_S)
+            watches.tell(self._loop.time())
             looks_due = self._reporter.waiting and self._loop.time() - looked_s >= LOOK_PERIOD_S
             if self._state.apply(Ticked(now_s=_now_s())) or looks_due:
                 looked_s = self._loop.time()
