@@ -170,6 +170,8 @@ class Carry:
         except asyncio.CancelledError:
             if self._answers.get(pod) is answer:
                 self.barrier.leave(pod)
+                if not self.barrier.opened:
+                    del self._arrived_s[pod]
                 if not self.barrier.arrived:
                     self.first_arrival_s = None
             raise
