@@ -30,12 +30,30 @@ class Device(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     mig_enabled: bool = False
 
 
+class MigInstance(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A slice of a GPU: on which device, of which profile (`3g.40gb`), and its first memory unit.
+
+    `in_use`: a pod holds it, or a plan counts on it.
+    """
+
+    device: int
+    profile: str
+    start: int
+    in_use: bool = True
+
+
 class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A node as the planner sees it. `allocatable.pods` is the kubelet's pod limit.
 
     `product` is the GPU product as the node labels it (`NVIDIA-H100-80GB-HBM3`), empty on a node without GPUs.
     `devices` is empty where no exporter reported; then only counts are known. `linked`: every two of its GPUs are
     reported to be connected by NVLink, so that any choice of them is.
+
+    MIG slices and parts of GPUs come in two ways. Where the device plugin divides GPUs beforehand, `allocatable` counts
+    `nvidia.com/mig-<profile>` and `nvidia.com/gpu.shared`, and these counts are all that matters. Where GPUs are
+    divided as pods need it (`mig_on_demand`, `shares_on_demand`), the devices are what counts: `mig_instances` are
+    those that exist whether a pod holds them or not; more are made and go with their pod. `replicas`: into how many
+    parts the plugin divides each GPU that it shares; 1 where it shares none.
     """
 
     name: NodeName
@@ -49,6 +67,10 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     machine: str = ""
     devices: tuple[Device, ...] = ()
     linked: bool = False
+    mig_on_demand: bool = False
+    mig_instances: tuple[MigInstance, ...] = ()
+    shares_on_demand: bool = False
+    replicas: int = 1
 
     @property
     def unhealthy_devices(self) -> int:

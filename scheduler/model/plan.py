@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 from scheduler.model.names import NodeName, PodUid, WorkloadKey
+from scheduler.model.node import MigInstance
 from scheduler.model.workload import Problem
 
 ProofStatus = Literal["optimal", "feasible", "budget hit"]
@@ -28,11 +29,15 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Assignment(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One pod's node and, where devices are known, the indexes of the GPUs it is expected to get."""
+    """One pod's node and, where devices are known, the indexes of the GPUs it is expected to get, whole or in part.
+
+    `slices`: where its MIG instances are made, on a node that makes them on demand.
+    """
 
     pod: PodUid
     node: NodeName
     devices: tuple[int, ...] = ()
+    slices: tuple[MigInstance, ...] = ()
 
 
 class DomainUse(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -10,6 +10,10 @@ GPU = "nvidia.com/gpu"
 MIG_PREFIX = "nvidia.com/mig-"
 """MIG slices under the device plugin's `mixed` strategy: `nvidia.com/mig-1g.10gb`."""
 
+GPU_SHARED = "nvidia.com/gpu.shared"
+"""Parts of GPUs. A node that divides its GPUs by time-slicing advertises how many there are (device plugin,
+`renameByDefault`); how large the part of a pod is says its `share_milli`."""
+
 MILLI_GPU = 1000
 """Quota units of one whole GPU."""
 
@@ -39,19 +43,27 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.count(GPU)
 
     @property
+    def shared_gpus(self) -> int:
+        """Of how many GPUs a part is asked for."""
+        return self.count(GPU_SHARED)
+
+    @property
     def mig_slices(self) -> tuple[tuple[str, int], ...]:
         """MIG profiles and how many slices of each: `(("1g.10gb", 2),)`."""
         return tuple((name.removeprefix(MIG_PREFIX), n) for name, n in self.extended if name.startswith(MIG_PREFIX))
 
     @property
     def milli_gpu(self) -> int:
-        """What a queue is charged: 1000 a GPU, and a slice's compute slices' part of it, rounded down."""
+        """What whole GPUs and slices are charged: 1000 a GPU, and a slice's compute slices' part of it, rounded down.
+
+        How large parts of a GPU are is not known here: `PodShape.milli_gpu` counts them too.
+        """
         return MILLI_GPU * self.gpus + sum(n * mig_milli_gpu(profile) for profile, n in self.mig_slices)
 
     @property
     def wants_devices(self) -> bool:
-        """Whether any whole GPU or MIG slice is among the amounts."""
-        return any(name == GPU or name.startswith(MIG_PREFIX) for name, _ in self.extended)
+        """Whether any whole GPU, part of a GPU or MIG slice is among the amounts."""
+        return any(name in {GPU, GPU_SHARED} or name.startswith(MIG_PREFIX) for name, _ in self.extended)
 
 
 NOTHING = Resources()

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
-from scheduler.model.node import Node, TopologyLevel
+from scheduler.model.node import MigInstance, Node, TopologyLevel
 from scheduler.model.plan import Assignment
 from scheduler.model.queue import Queue
 from scheduler.model.resources import Resources
@@ -73,7 +73,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
     `nodes` holds a record for each row of `columns`. `ports_used` and `devices_used` have entries only for nodes
     where any are.
-    `devices_used` maps a node to the GPU indexes taken there (held, or expected to be held).
+    `devices_used` maps a node to the GPU indexes taken there (held, or expected to be held), in whole or in part.
+    Of these, `shares_used` lists the GPUs given out in parts and how much of each is, in milli-GPU, by index;
+    `slices` the MIG instances of nodes that make them on demand: those in use, and those that exist and are free.
     `topology` is ordered outermost first and does not name the node level, which always follows.
     """
 
@@ -88,5 +90,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     topology: tuple[TopologyLevel, ...] = ()
     ports_used: Mapping[NodeName, tuple[HostPort, ...]] = {}
     devices_used: Mapping[NodeName, frozenset[int]] = {}
+    shares_used: Mapping[NodeName, tuple[tuple[int, int], ...]] = {}
+    slices: Mapping[NodeName, tuple[MigInstance, ...]] = {}
     pod_nodes: Mapping[PodUid, NodeName] = {}
     """Where the members of managed workloads stand, in-flight assignments included."""

@@ -6,7 +6,8 @@ from typing import Literal
 import msgspec
 
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
-from scheduler.model.resources import NOTHING, Resources
+from scheduler.model.node import MigInstance
+from scheduler.model.resources import MILLI_GPU, NOTHING, Resources
 
 SelectorOperator = Literal["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"]
 
@@ -51,6 +52,7 @@ class PodShape(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `requests` is totalled as kube-scheduler does it and counts the pod itself (`pods=1`).
     `affinity` holds alternatives: one of its terms must hold whole; an empty tuple asks for nothing.
     `models` are the accepted GPU models; empty accepts any.
+    `share_milli`: the part of one GPU that each `nvidia.com/gpu.shared` of its requests stands for; 1000 is all of it.
     `scheduler_rules` names rules that only kube-scheduler can judge ("inter-pod affinity", "topology spread",
     "volumes", "resource claims").
     """
@@ -63,6 +65,12 @@ class PodShape(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     models: tuple[str, ...] = ()
     linked: Linked = Linked.ANY
     scheduler_rules: tuple[str, ...] = ()
+    share_milli: int = MILLI_GPU
+
+    @property
+    def milli_gpu(self) -> int:
+        """What a queue is charged for the pod, parts of GPUs included."""
+        return self.requests.milli_gpu + self.share_milli * self.requests.shared_gpus
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -93,7 +101,8 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `unschedulable`: kube-scheduler's last word on it was PodScheduled=False with reason Unschedulable, and
     `scheduler_message` what it said.
     `told`: reason and message of the condition that was last written on it, to write only changes.
-    `index`: its rank, where its controller gives one. `devices`: indexes of the GPUs it is known to hold.
+    `index`: its rank, where its controller gives one. `devices`: indexes of the GPUs it is known to hold, in whole or
+    in part. `slices`: the MIG instances it is known to hold on a node that makes them on demand.
     """
 
     uid: PodUid
@@ -122,6 +131,7 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     duration_s: int | None = None
     preemptible: bool = True
     devices: tuple[int, ...] = ()
+    slices: tuple[MigInstance, ...] = ()
     problems: tuple[Problem, ...] = ()
     told: tuple[str, str] | None = None
 
@@ -176,4 +186,4 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @property
     def milli_gpu(self) -> int:
         """Quota charge of all members present."""
-        return sum(p.shape.requests.milli_gpu for p in self.members if not p.deleting)
+        return sum(p.shape.milli_gpu for p in self.members if not p.deleting)
