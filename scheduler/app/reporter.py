@@ -17,6 +17,7 @@ from scheduler.model.resources import MILLI_GPU
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Workload
 from scheduler.quota.usage import opening_ledger
+from scheduler.scoring.level_notes import level_notes
 from scheduler.telemetry import (
     BARRIER_HOLD,
     GANG_BIND,
@@ -45,6 +46,8 @@ class Reporter:
         self._evicting: set[PodUid] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._queue_status = QueueStatusWriter(effects)
+        self._nodes_told = 0
+        self._told: set[str] = set()
         self.last: tuple[Snapshot, Plan] | None = None
         self.waiting: Mapping[WorkloadKey, Wait] = {}
         self.listeners: list[Callable[[Snapshot, Plan], None]] = []
@@ -54,6 +57,7 @@ class Reporter:
         self.last = (snapshot, decided)
         self.waiting = waits(decided)
         self._teller.decided(snapshot, self.waiting)
+        self._tell_levels(snapshot)
         self._telemetry.observe(PLAN_DURATION, took_s)
         self._telemetry.put(STATE_GENERATION, snapshot.generation)
         self._telemetry.put(PLANS_IN_FLIGHT, len(snapshot.in_flight))
@@ -83,6 +87,16 @@ class Reporter:
                     assert_never(decision)
         for listener in self.listeners:
             listener(snapshot, decided)
+
+    def _tell_levels(self, snapshot: Snapshot) -> None:
+        """Say once what is odd about topology labels; they change only with the nodes."""
+        if snapshot.static_generation == self._nodes_told:
+            return
+        self._nodes_told = snapshot.static_generation
+        for note in level_notes(snapshot):
+            if note not in self._told:
+                self._told.add(note)
+                log.warning(note)
 
     def roll_back(self, decision: RollBack, workload: Workload) -> None:
         """Evict what stands of a gang that cannot be completed."""

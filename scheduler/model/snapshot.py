@@ -76,7 +76,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     `devices_used` maps a node to the GPU indexes taken there (held, or expected to be held), in whole or in part.
     Of these, `shares_used` lists the GPUs given out in parts and how much of each is, in milli-GPU, by index;
     `slices` the MIG instances of nodes that make them on demand: those in use, and those that exist and are free.
-    `topology` is ordered outermost first and does not name the node level, which always follows.
+    `topology` is ordered outermost first and does not name the node level, which always follows; `topology_found`: its
+    levels were found in well-known node labels, since nobody named any.
     """
 
     generation: int
@@ -88,6 +89,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     queues: Mapping[QueueName, Queue] = {}
     in_flight: Mapping[WorkloadKey, InFlight] = {}
     topology: tuple[TopologyLevel, ...] = ()
+    topology_found: bool = False
     ports_used: Mapping[NodeName, tuple[HostPort, ...]] = {}
     devices_used: Mapping[NodeName, frozenset[int]] = {}
     shares_used: Mapping[NodeName, tuple[tuple[int, int], ...]] = {}

@@ -115,6 +115,8 @@ def spread(room: Room, problem: Problem, rows: Codes, *, proven: bool) -> tuple[
     levels = dict.fromkeys([*ask.topology, *(x for x in (ask.required, ask.preferred) if x), NODE_LEVEL])
     for level in levels:
         codes = domains(room.fleet, level).codes
+        if (codes == NO_DOMAIN).all():
+            continue
         # A node in no domain is counted by itself.
         codes = np.where(codes == NO_DOMAIN, codes.max(initial=0) + 1 + np.arange(len(codes)), codes)
         used = len(np.unique(codes[everyone]))

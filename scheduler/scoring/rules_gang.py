@@ -39,7 +39,7 @@ def _broken_topology(snapshot: Snapshot, workload: Workload, everyone: Sequence[
         if wanted in {"node", "kubernetes.io/hostname"} and wanted not in labels:
             places.add(name)
         else:
-            places.add(None if node is None else node.labels.get(labels.get(wanted, wanted)))
+            places.add(None if node is None else node.labels.get(labels.get(wanted, wanted)) or None)
     if None in places:
         return [f"{workload.key}: a node lacks the required level {wanted}"]
     return [f"{workload.key}: {len(places)} domains of {wanted}, one required"] if len(places) > 1 else []

@@ -41,7 +41,13 @@ def domains(fleet: Fleet, level: TopologyLevel) -> Column:
         return fleet.remember(
             ("node level",), lambda: Column(np.arange(len(fleet), dtype=np.int64), tuple(str(n) for n in fleet.names))
         )
-    return fleet.label(level.label)
+    column = fleet.label(level.label)
+    if column.index_of("") is None:
+        return column
+    # An empty value names no domain; it sorts first.
+    return fleet.remember(
+        ("domains", level.label), lambda: Column(np.maximum(column.codes - 1, NO_DOMAIN), column.values[1:])
+    )
 
 
 PRODUCT_LEVEL = TopologyLevel(name="product", label="")
@@ -49,8 +55,17 @@ PRODUCT_LEVEL = TopologyLevel(name="product", label="")
 
 
 def tree(fleet: Fleet, levels: Sequence[TopologyLevel]) -> Tree:
-    """`levels`, outermost first, as a tree; `PRODUCT_LEVEL` may be among them, the node level is left out."""
-    kept = tuple(dict.fromkeys(level for level in levels if level != NODE_LEVEL))
+    """`levels`, outermost first, as a tree; `PRODUCT_LEVEL` may be among them, the node level is left out.
+
+    A level that no node is in is passed over: it says nothing about the levels inside it.
+    """
+    kept = tuple(
+        dict.fromkeys(
+            level
+            for level in levels
+            if level != NODE_LEVEL and (level == PRODUCT_LEVEL or domains(fleet, level).values)
+        )
+    )
     return fleet.remember(("tree", kept), lambda: _tree(fleet, kept))
 
 

@@ -11,6 +11,7 @@ from scheduler.model.plan import Assignment
 from scheduler.model.queue import Queue
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Pod
+from scheduler.scoring.found_levels import found_levels
 from scheduler.state.events import (
     DevicesGone,
     DevicesSeen,
@@ -32,7 +33,7 @@ from scheduler.state.events import (
 )
 from scheduler.state.flights import FlightBook
 from scheduler.state.groups import GroupBook
-from scheduler.state.nodes import NodeBook
+from scheduler.state.nodes import NodeBook, NodeViews
 
 
 class ClusterState:
@@ -52,6 +53,7 @@ class ClusterState:
         self._groups = GroupBook()
         self._flights = FlightBook()
         self._topologies: dict[str, tuple[TopologyLevel, ...]] = {}
+        self._found: tuple[int, tuple[TopologyLevel, ...]] = (0, ())
         self._generation = 0
         self._standing_changed = False
         self._flights_changed = False
@@ -78,7 +80,8 @@ class ClusterState:
             workloads=self._groups.workloads(),
             queues=self._groups.queues,
             in_flight=self._flights.view() if self._flights_changed else before.in_flight,
-            topology=self._topology(),
+            topology=self._topology(views),
+            topology_found=not self._topologies,
             ports_used=views.ports_used,
             devices_used=views.devices_used,
             pod_nodes=self._standing.copy() if self._standing_changed else before.pod_nodes,
@@ -248,7 +251,7 @@ class ClusterState:
         for assignment in reserved.assignments:
             pod = self._pods.get(assignment.pod)
             if pod is None or pod.node is not None or pod.uid in kept:
-                charge -= pod.shape.requests.milli_gpu if pod is not None else 0
+                charge -= pod.shape.milli_gpu if pod is not None else 0
                 continue
             self._end_flight(pod.uid)
             kept[pod.uid] = assignment
@@ -275,7 +278,7 @@ class ClusterState:
         if assignment is None or pod is None:
             return
         self._nodes.release(assignment)
-        self._flights.end(uid, pod.shape.requests.milli_gpu)
+        self._flights.end(uid, pod.shape.milli_gpu)
         self._flights_changed = True
 
     def _stand(self, uid: PodUid, key: WorkloadKey | None) -> None:
@@ -289,8 +292,13 @@ class ClusterState:
             self._standing[uid] = node
             self._standing_changed = True
 
-    def _topology(self) -> tuple[TopologyLevel, ...]:
-        return self._topologies[min(self._topologies)] if self._topologies else ()
+    def _topology(self, views: NodeViews) -> tuple[TopologyLevel, ...]:
+        """The levels that people named, or else those that the nodes' labels tell of."""
+        if self._topologies:
+            return self._topologies[min(self._topologies)]
+        if self._found[0] != views.static_generation:
+            self._found = (views.static_generation, found_levels(views.nodes.values()))
+        return self._found[1]
 
 
 def _snapshot_of(nodes: NodeBook, *, generation: int) -> Snapshot:

@@ -1,0 +1,39 @@
+"""What is odd about the topology levels of a cluster, and what is assumed instead: for people, said once."""
+
+from collections.abc import Sequence
+
+from scheduler.model.node import Node, TopologyLevel
+from scheduler.model.snapshot import Snapshot
+from scheduler.scoring.found_levels import unused_sources
+
+NAMED = 3
+"""Nodes listed by name in a sentence."""
+
+
+def level_notes(snapshot: Snapshot) -> tuple[str, ...]:
+    """Sentences on levels that were found rather than named, and on labels that are missing or not used."""
+    nodes = [snapshot.nodes[name] for name in snapshot.columns.names]
+    notes: list[str] = []
+    if snapshot.topology_found:
+        listed = ", ".join(f"{level.name} ({level.label})" for level in snapshot.topology)
+        notes.append(f"there is no Topology; levels are taken from node labels, outermost first: {listed}")
+        if unused := unused_sources(snapshot.topology, nodes):
+            notes.append(f"labels of topology that other labels tell better are not used: {', '.join(unused)}")
+    notes += (note for level in snapshot.topology if (note := _missing(level, nodes)) is not None)
+    return tuple(notes)
+
+
+def _missing(level: TopologyLevel, nodes: Sequence[Node]) -> str | None:
+    """Which nodes with devices lack the level's label. Nodes without devices seldom have such labels, and need none."""
+    matter = [node for node in nodes if node.allocatable.wants_devices]
+    without = [node.name for node in matter if not node.labels.get(level.label)]
+    if not without:
+        return None
+    if len(without) == len(matter):
+        return f"no node with devices has the label {level.label} of the level {level.name}; the level is passed over"
+    names = ", ".join(without[:NAMED])
+    more = f" and {len(without) - NAMED} more" if len(without) > NAMED else ""
+    return (
+        f"{len(without)} of {len(matter)} nodes with devices lack the label {level.label} of the level {level.name}: "
+        f"{names}{more}; each is taken to be close to no other node, and is not used where that level is required"
+    )
