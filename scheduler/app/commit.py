@@ -237,7 +237,7 @@ class Committer:
             workload=workload.key,
             queue=workload.queue or NO_QUEUE,
             assignments=assignments,
-            milli_gpu=sum(p.shape.requests.milli_gpu for p in workload.pending),
+            milli_gpu=sum(p.shape.milli_gpu for p in workload.pending),
             priority=workload.priority,
             now_s=self._clocks.now_s(),
         )

@@ -77,7 +77,7 @@ def queue_amounts(snapshot: Snapshot, ledger: Ledger) -> Mapping[QueueName, Mapp
             continue
         if workload.pending:
             pending[workload.queue] += 1
-            pending_milli[workload.queue] += sum(p.shape.requests.milli_gpu for p in workload.pending)
+            pending_milli[workload.queue] += sum(p.shape.milli_gpu for p in workload.pending)
         elif workload.placed:
             running[workload.queue] += 1
     used = {name: ledger.used_by(name).total_milli_gpu for name in snapshot.queues}

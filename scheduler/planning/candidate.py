@@ -59,7 +59,7 @@ def _candidate(workload: Workload, pending: tuple[Pod, ...], standing: tuple[Pod
         standing,
         tuple((shape, len(pods)) for shape, pods in by_shape),
         tuple(tuple(pods) for _, pods in by_shape),
-        sum(shape.requests.milli_gpu * len(pods) for shape, pods in by_shape),
+        sum(shape.milli_gpu * len(pods) for shape, pods in by_shape),
         tuple(dict.fromkeys(problems)),
         sum(pod.foreign_gates for pod in pending),
     )

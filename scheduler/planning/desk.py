@@ -11,6 +11,7 @@ from scheduler.planning.settings import PlanSettings
 from scheduler.quota.tree import Ledger, flavor_charges
 from scheduler.scoring.fleet import Fleet, Mask
 from scheduler.scoring.gang import Ask, Layout, Limits
+from scheduler.scoring.own_rules import NO_RULES, OwnRules, Panel
 from scheduler.scoring.place import place
 from scheduler.scoring.room import Room
 from scheduler.scoring.topology import find_level
@@ -19,10 +20,20 @@ from scheduler.scoring.topology import find_level
 class Desk:
     """The working state of one plan. Free room and quota only ever shrink, so a refusal stays true for the cycle."""
 
-    def __init__(self, snapshot: Snapshot, fleet: Fleet, ledger: Ledger, *, now_s: int, settings: PlanSettings) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        fleet: Fleet,
+        ledger: Ledger,
+        *,
+        now_s: int,
+        settings: PlanSettings,
+        rules: OwnRules = NO_RULES,
+    ) -> None:
         self.snapshot = snapshot
         self.fleet = fleet
-        self.room = Room(snapshot, fleet)
+        self.own = Panel(rules, snapshot, fleet)
+        self.room = Room(snapshot, fleet, self.own)
         self.ledger = ledger
         self.holds = Holds(len(fleet), self.room.free.shape[1])
         self.settings = settings
@@ -91,7 +102,7 @@ class Desk:
         queue = self.snapshot.queues[QueueName(str(candidate.workload.queue))]
         sums: dict[str, int] = {}
         for shape, count in candidate.groups:
-            for flavor, n in flavor_charges(queue, shape.requests, product):
+            for flavor, n in flavor_charges(queue, shape, product):
                 sums[flavor] = sums.get(flavor, 0) + n * count
         lefts = {flavor: self.ledger.headroom(queue.name, flavor) for flavor in sums}
         return all((left := lefts[flavor]) is None or n <= left for flavor, n in sums.items())

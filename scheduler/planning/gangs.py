@@ -44,7 +44,7 @@ def _affordable_members(desk: Desk, candidate: Candidate) -> int:
     left = desk.ledger.headroom(QueueName(str(candidate.workload.queue)))
     if left is None or candidate.milli_gpu <= left:
         return len(candidate.pending)
-    sums = np.cumsum([pod.shape.requests.milli_gpu for pod in candidate.pending])
+    sums = np.cumsum([pod.shape.milli_gpu for pod in candidate.pending])
     return int(np.searchsorted(sums, left, side="right"))
 
 
@@ -89,7 +89,7 @@ def _commit(desk: Desk, candidate: Candidate, layout: Layout) -> Admit:
                 assigned[pod.uid] = Assignment(pod=pod.uid, node=desk.room.name(row), devices=devices)
         for code, count in sorted(bills.items()):
             product = products.values[code] if code >= 0 else ""
-            ledger = ledger.charge(queue.name, bill_for(queue, shape.requests, product), count)
+            ledger = ledger.charge(queue.name, bill_for(queue, shape, product), count)
     desk.ledger = ledger
     return Admit(
         workload=candidate.workload.key,

@@ -94,7 +94,7 @@ def _column_that_matters(desk: Desk, shape: PodShape) -> int:
 
 def _quota_count(desk: Desk, queue: QueueName, shape: PodShape, wanted: int) -> int:
     """How many such pods the queue's limit over all flavors allows."""
-    left, each = desk.ledger.headroom(queue), shape.requests.milli_gpu
+    left, each = desk.ledger.headroom(queue), shape.milli_gpu
     return wanted if left is None or not each else min(wanted, max(left, 0) // each)
 
 
@@ -110,7 +110,7 @@ def _spread_out(
         code = int(products.codes[row])
         bill = bills.get(code)
         if bill is None:
-            bill = bills[code] = bill_for(queue, shape.requests, _product(desk, row))
+            bill = bills[code] = bill_for(queue, shape, _product(desk, row))
         count = min(wanted, fits)
         for flavor, each in bill.flavors:
             left = desk.ledger.headroom(queue.name, flavor)
@@ -140,7 +140,7 @@ def _offers(desk: Desk, batch: Sequence[Candidate], shape: PodShape) -> Iterator
             best, left = open_to_it[0]
         left -= 1
         desk.room.take(best, shape)
-        desk.ledger = desk.ledger.charge(queue.name, bill_for(queue, shape.requests, _product(desk, best)))
+        desk.ledger = desk.ledger.charge(queue.name, bill_for(queue, shape, _product(desk, best)))
         yield Offer(workload=candidate.workload.key, pod=candidate.pending[0].uid, nodes=listed)
 
 

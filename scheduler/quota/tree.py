@@ -10,7 +10,8 @@ import msgspec
 from scheduler.model.flavors import model_matches
 from scheduler.model.names import QueueName
 from scheduler.model.queue import Queue, Quota
-from scheduler.model.resources import GPU, MILLI_GPU, Resources, mig_milli_gpu
+from scheduler.model.resources import MILLI_GPU, mig_milli_gpu
+from scheduler.model.workload import PodShape
 
 
 class Bill(msgspec.Struct, frozen=True):
@@ -99,27 +100,28 @@ def quota_of(queue: Queue, flavor: str | None) -> Quota | None:
     return next((quota for name, quota in queue.flavors if name == flavor), None)
 
 
-def bill_for(queue: Queue, requests: Resources, product: str) -> Bill:
-    """What a pod with `requests` is charged on a node of `product`.
+def bill_for(queue: Queue, shape: PodShape, product: str) -> Bill:
+    """What a pod of `shape` is charged on a node of `product`.
 
-    Whole GPUs are charged to each of the queue's flavors that means the product, slices to the flavor of their profile.
+    GPUs, whole or in parts, are charged to each of the queue's flavors that means the product, slices to the flavor of
+    their profile.
     """
-    total = requests.milli_gpu
+    total = shape.milli_gpu
     if not total or not queue.flavors:
         return Bill(total)
-    return Bill(total, flavor_charges(queue, requests, product))
+    return Bill(total, flavor_charges(queue, shape, product))
 
 
-def flavor_charges(queue: Queue, requests: Resources, product: str) -> tuple[tuple[str, int], ...]:
+def flavor_charges(queue: Queue, shape: PodShape, product: str) -> tuple[tuple[str, int], ...]:
     """The part of `bill_for` that goes to flavors, sorted by name."""
-    whole = MILLI_GPU * requests.count(GPU)
-    slices = dict(requests.mig_slices)
+    of_model = MILLI_GPU * shape.requests.gpus + shape.share_milli * shape.requests.shared_gpus
+    slices = dict(shape.requests.mig_slices)
     charges: list[tuple[str, int]] = []
     for flavor, _ in queue.flavors:
         if flavor in slices:
             charges.append((flavor, slices[flavor] * mig_milli_gpu(flavor)))
-        elif whole and model_matches(flavor, product):
-            charges.append((flavor, whole))
+        elif of_model and model_matches(flavor, product):
+            charges.append((flavor, of_model))
     return tuple(sorted(charges))
 
 

@@ -48,7 +48,7 @@ def _bill_of(snapshot: Snapshot, workload: Workload, flight: InFlight | None, qu
         node = going.get(pod.uid) if pod.node is None else pod.node
         if node is not None and not pod.deleting:
             product = snapshot.nodes[node].product if node in snapshot.nodes else ""
-            bill = bill.plus(bill_for(queue, pod.shape.requests, product))
+            bill = bill.plus(bill_for(queue, pod.shape, product))
     return bill
 
 

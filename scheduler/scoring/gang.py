@@ -46,6 +46,6 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def size_of(shape: PodShape) -> tuple[int, int, int, int]:
-    """How large a pod is: whole GPUs, then quota charge (MIG slices), CPU, memory."""
+    """How large a pod is: whole GPUs, then quota charge (parts of GPUs, MIG slices), CPU, memory."""
     requests = shape.requests
-    return requests.gpus, requests.milli_gpu, requests.milli_cpu, requests.memory_bytes
+    return requests.gpus, shape.milli_gpu, requests.milli_cpu, requests.memory_bytes

@@ -74,11 +74,18 @@ def _add(
     if queue is None:
         return
     requests = pod.shape.requests
-    use[name, None] += requests.milli_gpu
+    of_model = 1000 * requests.gpus + pod.shape.share_milli * requests.count("nvidia.com/gpu.shared")
+    use[name, None] += of_model + sum(count * _slice(profile) for profile, count in requests.mig_slices)
     product = snapshot.nodes[node].product if node in snapshot.nodes else ""
     slices = dict(requests.mig_slices)
     for flavor, _ in queue.flavors:
         if flavor in slices:
-            use[name, flavor] += 1000 * min(int(flavor.partition("g.")[0]), 7) // 7 * slices[flavor]
-        elif requests.gpus and is_model(flavor, product):
-            use[name, flavor] += 1000 * requests.gpus
+            use[name, flavor] += _slice(flavor) * slices[flavor]
+        elif of_model and is_model(flavor, product):
+            use[name, flavor] += of_model
+
+
+def _slice(profile: str) -> int:
+    """Sevenths of a GPU, as the name of a profile says; a whole one where it says nothing."""
+    sevenths = profile.partition("g.")[0]
+    return 1000 * min(int(sevenths), 7) // 7 if sevenths.isdigit() else 1000

@@ -81,7 +81,7 @@ def _queues(doc: ScenarioDoc, members: Mapping[str, Sequence[SimPod]]) -> dict[s
     used = dict.fromkeys((queue.name for queue in doc.queues), 0)
     for workload in doc.workloads:
         if workload.queue in used:
-            running = (sim.pod.shape.requests.milli_gpu for sim in members[workload.name] if sim.pod.node is not None)
+            running = (sim.pod.shape.milli_gpu for sim in members[workload.name] if sim.pod.node is not None)
             used[workload.queue] += sum(running)
     return {
         queue.name: QueueOutcome(

@@ -97,7 +97,7 @@ class Simulation:
         assignments = decision.placement.assignments
         going = {a.pod for a in assignments}
         if workload.queue is not None:
-            milli_gpu = sum(p.shape.requests.milli_gpu for p in workload.members if p.uid in going)
+            milli_gpu = sum(p.shape.milli_gpu for p in workload.members if p.uid in going)
             self._apply(
                 [
                     Reserved(

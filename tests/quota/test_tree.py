@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from scheduler.model.names import QueueName
 from scheduler.model.queue import Quota
-from scheduler.model.resources import GPU, Resources, extended
+from scheduler.model.resources import GPU, GPU_SHARED, Resources, extended
+from scheduler.model.workload import PodShape
 from scheduler.quota.tree import Bill, Ledger, Shortage, bill_for
 from tests.planning.build import A, queue
 
@@ -91,9 +92,10 @@ def test_bills_add_up_flavor_by_flavor(parts: list[tuple[int, dict[str, int]]], 
         ),
         pytest.param({"nvidia.com/mig-1g.10gb": 1}, "NVIDIA-H100-80GB-HBM3", Bill(142), id="a profile without a quota"),
         pytest.param({}, "NVIDIA-H100-80GB-HBM3", Bill(0), id="no GPU at all"),
+        pytest.param({GPU_SHARED: 2}, "NVIDIA-H100-80GB-HBM3", Bill(500, (("H100", 500),)), id="parts of its model"),
     ],
 )
 def test_what_a_pod_is_charged(counts: dict[str, int], product: str, want: Bill) -> None:
     no_limit = Quota()
     owner = msgspec.structs.replace(queue("a"), flavors=(("H100", no_limit), ("3g.40gb", no_limit)))
-    assert bill_for(owner, Resources(extended=extended(counts)), product) == want
+    assert bill_for(owner, PodShape(requests=Resources(extended=extended(counts)), share_milli=250), product) == want
