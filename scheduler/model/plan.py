@@ -130,8 +130,24 @@ class RollBack(msgspec.Struct, frozen=True, kw_only=True):
 Decision = Admit | Offer | Wait | RollBack
 
 
+class RuleTrouble(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A rule of the administrator's own that is left out, by the name of its entry point, and why."""
+
+    kind: Literal["filter", "score"]
+    rule: str
+    why: str
+
+    def __str__(self) -> str:
+        """One sentence for people."""
+        return f"the {self.kind} {self.rule} is left out: {self.why}"
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """All decisions on one snapshot, in the order in which they were made; at most one for each workload."""
+    """All decisions on one snapshot, in the order in which they were made; at most one for each workload.
+
+    `troubles`: rules of the administrator's own that took no part, or not in all of it.
+    """
 
     generation: int
     decisions: tuple[Decision, ...] = ()
+    troubles: tuple[RuleTrouble, ...] = ()

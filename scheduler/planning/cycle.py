@@ -17,15 +17,23 @@ from scheduler.planning.refuse import refuse
 from scheduler.planning.screen import screen
 from scheduler.planning.settings import PlanSettings
 from scheduler.planning.singles import admit_singles, batch_key
+from scheduler.scoring.own_rules import NO_RULES, OwnRules
 
 __all__ = ["PlanCache", "plan"]
 
 
-def plan(snapshot: Snapshot, *, now_s: int, settings: PlanSettings, cache: PlanCache | None = None) -> Plan:
+def plan(
+    snapshot: Snapshot,
+    *,
+    now_s: int,
+    settings: PlanSettings,
+    cache: PlanCache | None = None,
+    rules: OwnRules = NO_RULES,
+) -> Plan:
     """Decide every workload with pending members that is not in flight; the snapshot is left as found.
 
-    `now_s`: seconds since 1970. `cache` saves work when plans follow each other and changes no decision. Gangs part
-    of which stands come first, then all others by `order.by_turn`.
+    `now_s`: seconds since 1970. `cache` saves work when plans follow each other and changes no decision. `rules`: those
+    of the administrator's own. Gangs part of which stands come first, then all others by `order.by_turn`.
     """
     cache = PlanCache() if cache is None else cache
     fleet = cache.fleet(snapshot)
@@ -40,13 +48,13 @@ def plan(snapshot: Snapshot, *, now_s: int, settings: PlanSettings, cache: PlanC
         else:
             decisions.append(refusal)
     if not ready:
-        return Plan(generation=snapshot.generation, decisions=tuple(decisions))
-    desk = Desk(snapshot, fleet, cache.ledger(snapshot), now_s=now_s, settings=settings)
+        return Plan(generation=snapshot.generation, decisions=tuple(decisions), troubles=rules.troubles)
+    desk = Desk(snapshot, fleet, cache.ledger(snapshot), now_s=now_s, settings=settings, rules=rules)
     for level in by_turn(candidate for candidate in ready if is_broken(candidate)):
         decisions += [_complete(desk, candidate) for candidate in level]
     for level in by_turn(candidate for candidate in ready if not is_broken(candidate)):
         decisions += _decide_level(desk, level)
-    return Plan(generation=snapshot.generation, decisions=tuple(decisions))
+    return Plan(generation=snapshot.generation, decisions=tuple(decisions), troubles=desk.own.troubles)
 
 
 def _complete(desk: Desk, candidate: Candidate) -> Decision:

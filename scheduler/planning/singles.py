@@ -1,7 +1,8 @@
 """Pods that stand alone, many equal ones at a time: each goes to the fullest node that takes it.
 
 Nodes where nothing is held back for a waiting gang go first, then nodes already in use (whole ones stay whole), then
-the one with the fewest free GPUs (kube-scheduler's MostAllocated, for the resource that matters), then the first name.
+the one with the fewest free GPUs (kube-scheduler's MostAllocated, for the resource that matters), then the one with the
+highest score by the administrator's own rules, then the first name.
 A node that takes one of the pods is then fuller still, so filling nodes one after the other in that order comes to
 the same as choosing anew for every pod.
 """
@@ -28,7 +29,7 @@ FEW = 8
 """For up to so many pods the next best node is looked for each time; for more all nodes are sorted once."""
 
 _HELD, _WHOLE, _FREE = 60, 59, 24
-"""Bits of the sort key from which on things are written: room held back, node not in use, free amount; then the row."""
+"""Bits of the sort key from which on things are written: room held back, not in use, free amount; then the place."""
 
 
 def batch_key(candidate: Candidate) -> tuple[object, ...]:
@@ -69,17 +70,20 @@ def seats(desk: Desk, candidate: Candidate, pods: int) -> Iterator[tuple[int, in
             rows = rows[domains(desk.fleet, level).codes[rows] != NO_DOMAIN]
     if workload.avoid:
         rows = rows[~np.isin(rows, desk.fleet.rows(workload.avoid))]
+    own = desk.own.scores(shape)
+    if own is not None:
+        rows = rows[np.lexsort((rows, -own[rows]))]
     column = _column_that_matters(desk, shape)
     free = room.free[rows, column]
     whole = (free >= desk.snapshot.columns.allocatable[rows, column]).astype(np.int64)
     held = desk.holds.rows[rows].astype(np.int64)
     free = np.minimum(free, (1 << (_WHOLE - _FREE)) - 1)
-    key = (held << _HELD) | (whole << _WHOLE) | (free << _FREE) | rows
+    key = (held << _HELD) | (whole << _WHOLE) | (free << _FREE) | np.arange(len(rows))
     if pods > FEW:
         key.sort()
     for at in range(len(key)):
         low = at if pods > FEW else int(np.argmin(key))
-        row = int(key[low]) & ((1 << _FREE) - 1)
+        row = int(rows[int(key[low]) & ((1 << _FREE) - 1)])
         yield row, int(fits[row])
         if pods <= FEW:
             key[low] = np.iinfo(np.int64).max

@@ -11,6 +11,7 @@ from scheduler.model.workload import HostPort, PodShape
 from scheduler.scoring.devices import choose_devices
 from scheduler.scoring.filters import ports_clash, static_mask, tolerates_cordon
 from scheduler.scoring.fleet import Codes, Fleet, Mask
+from scheduler.scoring.own_rules import NO_RULES, Panel
 
 UNBOUNDED = 1 << 30
 """More pods than any node takes."""
@@ -22,9 +23,11 @@ class Room:
     A room belongs to one plan and changes with it; the snapshot it came from is left as found.
     """
 
-    def __init__(self, snapshot: Snapshot, fleet: Fleet) -> None:
+    def __init__(self, snapshot: Snapshot, fleet: Fleet, own: Panel | None = None) -> None:
+        """`own`: the administrator's own rules, whose filters narrow every view."""
         self.snapshot = snapshot
         self.fleet = fleet
+        self.own = Panel(NO_RULES, snapshot, fleet) if own is None else own
         columns = snapshot.columns
         # Column-major: every use reads whole columns.
         self.free: IntTable = np.asfortranarray(columns.allocatable - columns.used)
@@ -134,7 +137,7 @@ class View:
 
     def __init__(self, room: Room, shape: PodShape) -> None:
         self.shape = shape
-        self.mask: Mask = static_mask(room.fleet, shape) & room.open_to(shape)
+        self.mask: Mask = room.own.narrow(shape, static_mask(room.fleet, shape) & room.open_to(shape))
         self.demand = room.demand(shape.requests)
         self._room = room
         self._seen = len(room.log)
