@@ -106,17 +106,17 @@ def _conditions(desk: Desk, candidate: Candidate, shape: PodShape) -> list[Condi
                 "NVLink between every two of its GPUs",
                 fleet.linked,
                 "ask for linked GPUs as preferred",
-    found += [_own_condition(name, met) for name, met in desk.own.masks(shape)]
             )
         )
+    found += [_own_condition(name, met) for name, met in desk.own.masks(shape)]
     found += _level_condition(desk, candidate)
     return [*found, *_sizes(desk, shape)]
+
+
 def _own_condition(name: str, met: Mask) -> Condition:
     """A filter of the administrator's own; what lets it pass, only its author knows."""
     blocker = Blocker(kind="selector", subject=f"the filter {name}")
     return Condition(blocker, f"the approval of the filter {name}", met, f"ask who set up the filter {name}")
-
-
 
 
 def _level_condition(desk: Desk, candidate: Candidate) -> list[Condition]:
