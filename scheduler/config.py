@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 import msgspec
 import yaml
 
+from scheduler.planning.settings import PlanSettings
+
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 SecondsOrNever = Annotated[float, msgspec.Meta(ge=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -60,6 +62,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     audit_period_s: SecondsOrNever = 300.0
     """How often the believed state is compared with a fresh list; 0: never."""
+
+    @property
+    def planning(self) -> PlanSettings:
+        """What of the settings is input of every plan."""
+        return PlanSettings(solver_budget_ms=self.solver_budget_ms)
 
 
 class SettingsError(ValueError):

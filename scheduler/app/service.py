@@ -34,9 +34,9 @@ from scheduler.kube.translate import kinds
 from scheduler.kube.watch import Watcher
 from scheduler.model.names import NodeName, PodUid
 from scheduler.model.snapshot import Snapshot
-from scheduler.planning.settings import PlanSettings
 from scheduler.rpc.feed import PlanFeed
 from scheduler.rpc.server import RpcServer
+from scheduler.simulate.snapshot_mask import masked_file
 from scheduler.state.cluster import ClusterState
 from scheduler.state.events import Event, Ticked
 from scheduler.telemetry import API_WRITES, LEADER, PLANS_IN_FLIGHT, WATCH_EVENTS, Telemetry
@@ -117,7 +117,7 @@ class Service:
             self._state,
             self._committer,
             self._reporter,
-            settings=PlanSettings(solver_budget_ms=settings.solver_budget_ms),
+            settings=settings.planning,
             pause_s=settings.planning_pause_s,
             nominate=self._nominates,
             now_s=_now_s,
@@ -160,7 +160,7 @@ class Service:
             self._telemetry,
             self._not_ready,
             tls=self._addresses.tls,
-            pages={"/debug/audit": self._audit_page},
+            pages={"/debug/audit": self._audit_page, "/debug/snapshot": self._snapshot_page},
         )
         server.start(*self._addresses.http)
         log.info("listening", http=f"{self._addresses.http[0]}:{server.port}", api=self._api.server)
@@ -202,6 +202,14 @@ class Service:
     async def _audit_page(self) -> bytes:
         audit = asyncio.run_coroutine_threadsafe(self._auditor.audit(), self._loop)
         return msgspec.json.encode(await asyncio.wrap_future(audit))
+
+    async def _snapshot_page(self) -> bytes:
+        """The input of the next plan. Names are masked, as nobody is asked who they are here."""
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._masked_snapshot(), self._loop))
+
+    async def _masked_snapshot(self) -> bytes:
+        snapshot = self._state.snapshot()
+        return await asyncio.to_thread(masked_file, snapshot, now_s=_now_s(), settings=self._settings.planning)
 
     def _wake_planner(self) -> None:
         self._planner.wake()

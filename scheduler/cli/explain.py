@@ -3,7 +3,6 @@
 Asked of a running service, or read from the API server and planned on this machine, which needs no running service.
 """
 
-import asyncio
 import os
 import time
 from argparse import Namespace
@@ -15,24 +14,16 @@ import msgspec
 import yaml
 
 from scheduler.cli.explained import Explanation, NotFound, find, people_text
-from scheduler.cli.output import BadInputError, CommandError, Commands, complain, print_json
+from scheduler.cli.live import read_cluster
+from scheduler.cli.output import BadInputError, Commands, print_json
 from scheduler.config import Settings
-from scheduler.kube.api import ApiClient, ApiRefusedError, ApiUnreachableError
-from scheduler.kube.keys import GROUP_VERSION
-from scheduler.kube.login import LoginError
-from scheduler.kube.translate import kinds
-from scheduler.kube.watch import list_events
-from scheduler.model.workload import Pod
 from scheduler.planning.cycle import plan
 from scheduler.planning.settings import PlanSettings
-from scheduler.state.cluster import ClusterState
-from scheduler.state.events import PodSeen
 
 DESCRIPTION = (
     "Say why a pod, a gang or the pods of a Job wait, what is in the way and what would unblock them, or where they "
     "run. Without --server, the cluster is read and planned on this machine, with the service's own planner."
 )
-NOT_FOUND_STATUS = 404
 
 
 def register(commands: Commands) -> None:
@@ -83,31 +74,10 @@ def run(arguments: Namespace) -> int:
 def _read_and_plan(
     kubeconfig: Path | None, scheduler_name: str, namespace: str, name: str
 ) -> list[Explanation] | NotFound:
-    try:
-        state, pods = asyncio.run(_listed(kubeconfig, scheduler_name))
-    except LoginError as err:
-        raise BadInputError(str(err)) from err
-    except ApiRefusedError as err:
-        if err.status == NOT_FOUND_STATUS:
-            raise CommandError(f"the cluster has no {GROUP_VERSION} objects; is Bayplan installed in it?") from err
-        raise CommandError(f"the API server refused to list what explaining needs: {err}") from err
-    except ApiUnreachableError as err:
-        raise CommandError(f"the API server does not answer: {err}") from err
+    state, pods = read_cluster(kubeconfig, scheduler_name)
     snapshot = state.snapshot()
     planned = plan(snapshot, now_s=int(time.time()), settings=PlanSettings())
     return find(snapshot, planned, pods, namespace, name)
-
-
-async def _listed(kubeconfig: Path | None, scheduler_name: str) -> tuple[ClusterState, list[Pod]]:
-    """Everything that planning needs to know, read once."""
-    state, pods = ClusterState(), list[Pod]()
-    async with await ApiClient.connect(kubeconfig) as api:
-        for kind in kinds(scheduler_name):
-            for event in await list_events(api, kind, lambda what, text: complain("bayplan", f"{what}: {text}")):
-                state.apply(event)
-                if isinstance(event, PodSeen):
-                    pods.append(event.pod)
-    return state, pods
 
 
 def together(found: Sequence[Explanation]) -> str:

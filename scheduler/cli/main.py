@@ -24,6 +24,9 @@ COMMANDS: dict[str, Command] = {
     "serve": Command("scheduler.cli.serve", "run the scheduling service: planner, extender, gRPC API, metrics"),
     "cluster": Command("scheduler.cli.cluster", "start, stop or show a local cluster with the service installed"),
     "simulate": Command("scheduler.cli.simulate", "plan a scenario file on a virtual clock and show what would happen"),
+    "snapshot": Command(
+        "scheduler.cli.snapshot", "write all input of a plan of the live cluster to a file, to plan it again elsewhere"
+    ),
     "explain": Command(
         "scheduler.cli.explain", "say why a pod or gang waits and what would unblock it, or where it runs"
     ),

@@ -9,6 +9,7 @@ from typing import cast
 import msgspec
 
 from scheduler.cli.output import BadInputError, Commands, print_json, table
+from scheduler.cli.snapshot import replay
 from scheduler.planning.settings import PlanSettings
 from scheduler.simulate.outcome import Outcome, WorkloadOutcome
 from scheduler.simulate.reader import read_scenario
@@ -17,7 +18,8 @@ from scheduler.simulate.run import simulate
 
 DESCRIPTION = (
     "Plan a scenario file (nodes, queues, workloads) with the service's own planner on a virtual clock until nothing "
-    "changes. A key that is unknown or not supported is refused by name."
+    "changes. A key that is unknown or not supported is refused by name. With --snapshot, make the plan of a file that "
+    "`bayplan snapshot` or the service wrote, once."
 )
 
 
@@ -26,14 +28,21 @@ def register(commands: Commands) -> None:
     parser = commands.add_parser(
         "simulate", help="plan a scenario file on a virtual clock and show what would happen", description=DESCRIPTION
     )
-    parser.add_argument("scenario", metavar="SCENARIO.yaml", help="the scenario file; - reads standard input")
+    parser.add_argument(
+        "scenario", metavar="SCENARIO.yaml", nargs="?", help="the scenario file; - reads standard input"
+    )
+    parser.add_argument("--snapshot", type=Path, metavar="FILE", help="make the plan of this snapshot file instead")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(func=run)
 
 
 def run(arguments: Namespace) -> int:
     """Read, simulate and show."""
-    path = cast("str", arguments.scenario)
+    path, snapshot = cast("str | None", arguments.scenario), cast("Path | None", arguments.snapshot)
+    if (path is None) == (snapshot is None):
+        raise BadInputError("simulate takes a scenario file or --snapshot FILE, one of the two")
+    if path is None or snapshot is not None:
+        return replay(cast("Path", snapshot), as_json=arguments.json)
     doc = read_scenario(_text(path))
     if isinstance(doc, Refused):
         raise BadInputError(f"{path}: {doc}")

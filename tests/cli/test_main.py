@@ -62,7 +62,7 @@ def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert "commands:" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("argv", [["nonsense"], ["--nonsense"], ["simulate"], ["simulate", "a", "b"]])
+@pytest.mark.parametrize("argv", [["nonsense"], ["--nonsense"], ["explain"], ["simulate", "a", "b"]])
 def test_bad_arguments_are_one_line_and_exit_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         frame.main(argv)

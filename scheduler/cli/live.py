@@ -1,0 +1,46 @@
+"""Reading a whole cluster once, as the service's watches would, for commands that plan on the user's machine."""
+
+import asyncio
+from pathlib import Path
+
+from scheduler.cli.output import BadInputError, CommandError, complain
+from scheduler.kube.api import ApiClient, ApiRefusedError, ApiUnreachableError
+from scheduler.kube.keys import GROUP_VERSION
+from scheduler.kube.login import LoginError
+from scheduler.kube.translate import kinds
+from scheduler.kube.watch import list_events
+from scheduler.model.workload import Pod
+from scheduler.state.cluster import ClusterState
+from scheduler.state.events import PodSeen
+
+NOT_FOUND_STATUS = 404
+
+
+def read_cluster(kubeconfig: Path | None, scheduler_name: str) -> tuple[ClusterState, list[Pod]]:
+    """Everything that planning needs to know of the cluster of `kubeconfig`, and all its pods.
+
+    Raises:
+        BadInputError: the credentials cannot be used.
+        CommandError: the API server does not answer, or refuses.
+    """
+    try:
+        return asyncio.run(_listed(kubeconfig, scheduler_name))
+    except LoginError as err:
+        raise BadInputError(str(err)) from err
+    except ApiRefusedError as err:
+        if err.status == NOT_FOUND_STATUS:
+            raise CommandError(f"the cluster has no {GROUP_VERSION} objects; is Bayplan installed in it?") from err
+        raise CommandError(f"the API server refused to list what planning needs: {err}") from err
+    except ApiUnreachableError as err:
+        raise CommandError(f"the API server does not answer: {err}") from err
+
+
+async def _listed(kubeconfig: Path | None, scheduler_name: str) -> tuple[ClusterState, list[Pod]]:
+    state, pods = ClusterState(), list[Pod]()
+    async with await ApiClient.connect(kubeconfig) as api:
+        for kind in kinds(scheduler_name):
+            for event in await list_events(api, kind, lambda what, text: complain("bayplan", f"{what}: {text}")):
+                state.apply(event)
+                if isinstance(event, PodSeen):
+                    pods.append(event.pod)
+    return state, pods
