@@ -27,6 +27,7 @@ COMMANDS: dict[str, Command] = {
     "snapshot": Command(
         "scheduler.cli.snapshot", "write all input of a plan of the live cluster to a file, to plan it again elsewhere"
     ),
+    "replay": Command("scheduler.cli.replay", "place the pods of a trace one at a time and show how full the GPUs get"),
     "explain": Command(
         "scheduler.cli.explain", "say why a pod or gang waits and what would unblock it, or where it runs"
     ),
