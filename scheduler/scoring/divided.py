@@ -25,7 +25,7 @@ Spare = tuple[int, int, int]
 class Slot(NamedTuple):
     """One healthy GPU: milli-GPU that are free for parts (1000: untouched; 0: none, or divided), and its instances."""
 
-    index: int
+    device: int
     milli: int = MILLI_GPU
     layout: Layout = EMPTY
 
@@ -83,7 +83,7 @@ def untouched(node: Node) -> Divided:
         for d in sorted(node.devices, key=lambda d: d.index)
         if d.healthy and not d.mig_enabled
     )
-    healthy = {slot.index for slot in slots}
+    healthy = {slot.device for slot in slots}
     return Divided(
         slots,
         sum(slot.untouched for slot in slots),
@@ -130,7 +130,7 @@ def take(have: Divided, need: Need) -> Taken | None:
 
 def hold(have: Divided, device: int, *, milli: int = MILLI_GPU) -> Divided:
     """What is left when somebody has `milli` of a GPU, known from elsewhere; all of it where it says so."""
-    slots = tuple(s._replace(milli=max(s.milli - milli, 0)) if s.index == device else s for s in have.slots)
+    slots = tuple(s._replace(milli=max(s.milli - milli, 0)) if s.device == device else s for s in have.slots)
     return have._replace(slots=slots, opens=min(have.opens, sum(s.untouched for s in slots)))
 
 
@@ -159,7 +159,7 @@ def _model(have: Divided) -> MigModel:
 
 
 def _whole(have: Divided, wanted: int) -> Taken | None:
-    free = [slot.index for slot in have.slots if slot.untouched]
+    free = [slot.device for slot in have.slots if slot.untouched]
     if min(len(free), have.opens) < wanted:
         return None
     for device in free[:wanted]:
@@ -179,15 +179,15 @@ def _parts(have: Divided, need: Need) -> Taken | None:
     if not need.parts:
         return Taken(have)
     fitting = [s for s in have.slots if have.parts and s.milli >= need.share_milli]
-    begun = sorted((s for s in fitting if not s.untouched), key=lambda s: (s.milli, s.index))
+    begun = sorted((s for s in fitting if not s.untouched), key=lambda s: (s.milli, s.device))
     fresh = [s for s in fitting if s.untouched][: have.opens]
     chosen = [*begun, *fresh][: need.parts]
     if len(chosen) < need.parts:
         return None
     opens = have.opens - sum(s.untouched for s in chosen)
     for slot in chosen:
-        have = hold(have, slot.index, milli=need.share_milli)
-    return Taken(have._replace(opens=min(have.opens, opens)), tuple(sorted(s.index for s in chosen)))
+        have = hold(have, slot.device, milli=need.share_milli)
+    return Taken(have._replace(opens=min(have.opens, opens)), tuple(sorted(s.device for s in chosen)))
 
 
 def _slices_count(have: Divided, profile: str) -> int:
@@ -236,13 +236,13 @@ def _places(model: MigModel, have: Divided, profile: int) -> Iterator[tuple[int,
     seen: set[tuple[Layout, tuple[tuple[int, int], ...]]] = set()
     found: list[tuple[tuple[int, ...], int, int]] = []
     for slot in have.slots:
-        free = tuple((index, start) for device, index, start in have.spare if device == slot.index)
+        free = tuple((index, start) for device, index, start in have.spare if device == slot.device)
         usable = bool(slot.layout) or (slot.untouched and have.opens > 0)
         if not usable or (slot.layout, free) in seen:
             continue
         seen.add((slot.layout, free))
         starts = free_starts(model, slot.layout, profile)
-        found += [(loss(model, slot.layout, profile, start), slot.index, -start) for start in starts]
+        found += [(loss(model, slot.layout, profile, start), slot.device, -start) for start in starts]
     yield from ((device, -start) for _, device, start in sorted(found))
 
 
@@ -250,7 +250,7 @@ def _with_instance(have: Divided, device: int, profile: int, start: int) -> Divi
     slots: list[Slot] = []
     opens = have.opens
     for slot in have.slots:
-        if slot.index == device:
+        if slot.device == device:
             opens -= slot.untouched
             slots.append(Slot(device, 0, with_one(slot.layout, profile, start)))
         else:

@@ -304,5 +304,9 @@ class ClusterState:
 def _snapshot_of(nodes: NodeBook, *, generation: int) -> Snapshot:
     views = nodes.views()
     return Snapshot(
-        generation=generation, static_generation=views.static_generation, nodes=views.nodes, columns=views.columns
+        generation=generation,
+        static_generation=views.static_generation,
+        nodes=views.nodes,
+        columns=views.columns,
+        topology_found=True,
     )

@@ -252,5 +252,5 @@ def test_the_table_says_what_the_facts_say() -> None:
             assert index is not None
             profile = gpu.profiles[index]
             assert {k: tuple(v) if k == "starts" else v for k, v in row.items()} == {
-                k: getattr(profile, words.get(k, k)) for k in row
+                str(k): getattr(profile, str(words.get(k, k))) for k in row
             }
