@@ -1,17 +1,19 @@
 """Nodes, and reports on their devices, as events."""
 
 import sys
-from itertools import combinations
 
 import msgspec
 
 from scheduler.kube import keys
 from scheduler.kube.requests import read_quantities, resources_of
+from scheduler.kube.translate_links import read_links
 from scheduler.kube.wire import Meta, NameMeta, WireNode
-from scheduler.kube.wire_own import GPUNodeStatus, Holding, WireDevice, WireGPUNode
+from scheduler.kube.wire_own import Holding, WireDevice, WireGPUNode
 from scheduler.model.names import NodeName
-from scheduler.model.node import Device, Node, Taint
+from scheduler.model.node import Allocator, Device, Node, Taint
 from scheduler.state.events import DevicesSeen, NodeSeen
+
+ALLOCATORS = frozenset(allocator.value for allocator in Allocator)
 
 USABLE_HEALTH = frozenset({"Healthy", "Suspect"})
 
@@ -58,23 +60,17 @@ def read_report(raw: bytes | msgspec.Raw) -> tuple[NameMeta, DevicesSeen]:
     """
     wire = _report_decoder.decode(raw)
     status = wire.status
+    links, assumed = read_links(status)
     devices = sorted((_device(d) for d in status.devices), key=lambda d: d.index)
     return wire.metadata, DevicesSeen(
         node=NodeName(sys.intern(wire.metadata.name)),
         machine=status.machine,
         devices=tuple(devices),
-        linked=_linked(status),
+        links=links,
+        assumed=assumed,
+        allocator=Allocator(status.allocator) if status.allocator in ALLOCATORS else Allocator.DEVICE_PLUGIN,
         held=_held(status.holdings, {d.uuid: d.index for d in devices}),
     )
-
-
-def _linked(status: GPUNodeStatus) -> bool:
-    """Whether every two GPUs of the node are connected by NVLink."""
-    if status.nvswitch:
-        return True
-    pairs = {(min(link.a, link.b), max(link.a, link.b)) for link in status.links if link.type == "NVLink"}
-    indexes = sorted(device.index for device in status.devices)
-    return len(indexes) > 1 and all(pair in pairs for pair in combinations(indexes, 2))
 
 
 def _device(wire: WireDevice) -> Device:

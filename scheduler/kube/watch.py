@@ -12,9 +12,9 @@ from contextlib import aclosing
 import msgspec
 
 from scheduler.kube.api import ApiClient, ApiRefusedError, ApiUnreachableError
-from scheduler.kube.translate import Kind
+from scheduler.kube.translate import Kind, Sighting
 from scheduler.kube.wire import Identified, Status, WatchEvent, WireList
-from scheduler.state.events import Event
+from scheduler.state.events import DevicesSeen, Event
 
 PAGE_OBJECTS = 500
 """Objects of one page of a list (client-go, tools/pager `defaultPageSize`)."""
@@ -105,6 +105,7 @@ class Watcher:
         self._trouble = trouble
         self._chance = chance
         self._known: dict[str, str] = {}
+        self._told: dict[str, tuple[str, ...]] = {}
         self._version = ""
         self._pause_s = FIRST_PAUSE_S
 
@@ -202,8 +203,22 @@ class Watcher:
         if older is not None and older != sighting.identity:
             self._on_event(self.kind.gone(older))
         self._known[sighting.key] = sighting.identity
+        self._tell_assumed(sighting)
         self._on_event(sighting.event)
         return sighting.key
+
+    def _tell_assumed(self, sighting: Sighting) -> None:
+        """Say what had to be assumed about an object, once as long as it stays the same."""
+        if not isinstance(sighting.event, DevicesSeen):
+            return
+        assumed = sighting.event.assumed
+        for text in assumed:
+            if text not in self._told.get(sighting.key, ()):
+                self._trouble(self.kind.name, f"{sighting.key}: {text}")
+        if assumed:
+            self._told[sighting.key] = assumed
+        else:
+            self._told.pop(sighting.key, None)
 
     def _key_of_known(self, raw: msgspec.Raw) -> str | None:
         try:

@@ -69,6 +69,7 @@ class WireDevice(Wire, frozen=True, kw_only=True):
     uuid: str = ""
     model: str = ""
     memory_mib: int = msgspec.field(default=0, name="memoryMiB")
+    numa_node: int | None = None
     mig_mode: str = "NotSupported"
     health: Health = Health()
 
@@ -87,6 +88,9 @@ class WireLink(Wire, frozen=True, kw_only=True):
     a: int
     b: int
     type: str = ""
+    count: int = 1
+    gigabytes_per_second: int = 0
+    pcie_level: str = ""
 
 
 class GPUNodeStatus(Wire, frozen=True, kw_only=True):
@@ -95,6 +99,7 @@ class GPUNodeStatus(Wire, frozen=True, kw_only=True):
     machine: str = ""
     devices: list[WireDevice] = []
     nvswitch: bool = False
+    allocator: str = "DevicePlugin"
     links: list[WireLink] = []
     holdings: list[Holding] = []
 

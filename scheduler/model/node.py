@@ -1,10 +1,12 @@
 """Nodes and their devices."""
 
 from collections.abc import Mapping
+from enum import Enum
 from typing import Literal
 
 import msgspec
 
+from scheduler.model.links import LinkGraph
 from scheduler.model.names import NodeName
 from scheduler.model.resources import NOTHING, Resources
 
@@ -42,12 +44,22 @@ class MigInstance(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     in_use: bool = True
 
 
+class Allocator(Enum):
+    """Who chooses the GPUs of a pod: that decides whether the planner's choice of them is a prediction or exact."""
+
+    DEVICE_PLUGIN = "DevicePlugin"
+    """The kubelet, by what the device plugin prefers; it knows nothing of a plan."""
+
+    DRA = "DRA"
+    """Dynamic resource allocation: the plan's choice is carried out."""
+
+
 class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A node as the planner sees it. `allocatable.pods` is the kubelet's pod limit.
 
     `product` is the GPU product as the node labels it (`NVIDIA-H100-80GB-HBM3`), empty on a node without GPUs.
-    `devices` is empty where no exporter reported; then only counts are known. `linked`: every two of its GPUs are
-    reported to be connected by NVLink, so that any choice of them is.
+    `devices` is empty where no exporter reported; then only counts are known. `links` is None where nobody
+    told how the GPUs are connected.
 
     MIG slices and parts of GPUs come in two ways. Where the device plugin divides GPUs beforehand, `allocatable` counts
     `nvidia.com/mig-<profile>` and `nvidia.com/gpu.shared`, and these counts are all that matters. Where GPUs are
@@ -66,7 +78,8 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     product: str = ""
     machine: str = ""
     devices: tuple[Device, ...] = ()
-    linked: bool = False
+    links: LinkGraph | None = None
+    allocator: Allocator = Allocator.DEVICE_PLUGIN
     mig_on_demand: bool = False
     mig_instances: tuple[MigInstance, ...] = ()
     shares_on_demand: bool = False

@@ -46,7 +46,7 @@ def hold_for(desk: Desk, candidate: Candidate, wait: Wait) -> None:
         rows = rows[np.lexsort((rows, -fits[rows]))]
         counts = np.diff(np.minimum(np.cumsum(fits[rows]), count), prepend=0)
         rows, counts = rows[counts > 0], counts[counts > 0]
-        desk.room.take_rows(rows, counts, shape)
+        desk.room.hold_rows(rows, counts, shape)
         desk.holds.rows[rows] = True
     desk.holds.amounts += before - desk.room.free
     desk.holds.pool |= pool

@@ -10,8 +10,9 @@ from scheduler.model.workload import PodShape
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
 from scheduler.planning.wording import amount, listed, resource_name
-from scheduler.scoring.filters import label_mask, model_mask, needs_linked, selector_mask, taint_mask
+from scheduler.scoring.filters import label_mask, model_mask, selector_mask, taint_mask
 from scheduler.scoring.fleet import Mask
+from scheduler.scoring.room_devices import can_link, linked_size
 from scheduler.scoring.topology import NO_DOMAIN, domains, find_level
 
 
@@ -99,15 +100,10 @@ def _conditions(desk: Desk, candidate: Candidate, shape: PodShape) -> list[Condi
                 Blocker(kind="selector", subject=text), text, model_mask(fleet, shape.models), "accept other GPU models"
             )
         )
-    if needs_linked(shape):
-        found.append(
-            Condition(
-                Blocker(kind="selector", subject="NVLink between all GPUs"),
-                "NVLink between every two of its GPUs",
-                fleet.linked,
-                "ask for linked GPUs as preferred",
-            )
-        )
+    if linked := linked_size(shape):
+        text = f"{linked} GPUs connected by NVLink"
+        met = can_link(fleet, linked)
+        found.append(Condition(Blocker(kind="selector", subject=text), text, met, "ask for linked GPUs as preferred"))
     found += [_own_condition(name, met) for name, met in desk.own.masks(shape)]
     found += _level_condition(desk, candidate)
     return [*found, *_sizes(desk, shape)]

@@ -9,6 +9,7 @@ the same as choosing anew for every pod.
 
 from collections.abc import Iterable, Iterator, Sequence
 
+import msgspec
 import numpy as np
 
 from scheduler.model.names import NodeName, QueueName
@@ -19,6 +20,7 @@ from scheduler.model.workload import PodShape
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
 from scheduler.quota.tree import Bill, bill_for
+from scheduler.scoring.room_devices import firmly
 from scheduler.scoring.topology import NO_DOMAIN, domains, find_level
 
 BEST = Proof()
@@ -47,14 +49,22 @@ def admit_singles(desk: Desk, batch: Sequence[Candidate]) -> Iterator[Admit | Of
     queue = desk.snapshot.queues[QueueName(str(batch[0].workload.queue))]
     waiting = iter(batch)
     taken = _quota_count(desk, queue.name, shape, len(batch))
-    for row, count in _spread_out(desk, queue, seats(desk, batch[0], taken), shape, taken):
+    for row, count in _spread_out(desk, queue, _linked_first(desk, batch[0], taken), shape, taken):
         desk.room.take(row, shape, count)
         name = desk.room.name(row)
-        for _ in range(count):
+        for devices in desk.room.hand_out(row, [(shape, count)])[0]:
             candidate = next(waiting)
-            devices = desk.room.take_devices(row, shape)
             assignment = Assignment(pod=candidate.pending[0].uid, node=name, devices=devices)
             yield Admit(workload=candidate.workload.key, placement=Placement(assignments=(assignment,), proof=BEST))
+
+
+def _linked_first(desk: Desk, candidate: Candidate, pods: int) -> Iterator[tuple[int, int]]:
+    """As `seats`; where linked GPUs are preferred, all that there are of them come first."""
+    (shape, count), *_ = candidate.groups
+    firm = firmly(shape)
+    if firm is not shape:
+        yield from seats(desk, msgspec.structs.replace(candidate, groups=((firm, count),)), pods)
+    yield from seats(desk, candidate, pods)
 
 
 def seats(desk: Desk, candidate: Candidate, pods: int) -> Iterator[tuple[int, int]]:

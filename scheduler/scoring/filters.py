@@ -14,8 +14,9 @@ import numpy as np
 from scheduler.model.flavors import model_matches
 from scheduler.model.names import NodeName
 from scheduler.model.node import Taint
-from scheduler.model.workload import HostPort, Linked, PodShape, Requirement, Toleration
+from scheduler.model.workload import HostPort, PodShape, Requirement, Toleration
 from scheduler.scoring.fleet import Fleet, Mask
+from scheduler.scoring.room_devices import can_link, linked_size
 
 UNSCHEDULABLE = Taint(key="node.kubernetes.io/unschedulable", effect="NoSchedule")
 """The taint whose toleration lets a pod onto a cordoned node."""
@@ -31,7 +32,7 @@ _INT64 = range(-(2**63), 2**63)
 def static_mask(fleet: Fleet, shape: PodShape) -> Mask:
     """The nodes whose labels, taints and GPU model suit `shape`; readiness, cordon and load are not judged here."""
     models = shape.models if shape.requests.wants_devices else ()
-    linked = needs_linked(shape)
+    linked = linked_size(shape)
     key = ("static", shape.node_selector, shape.affinity, shape.tolerations, models, linked)
 
     def make() -> Mask:
@@ -39,16 +40,11 @@ def static_mask(fleet: Fleet, shape: PodShape) -> Mask:
         if models:
             mask &= model_mask(fleet, models)
         if linked:
-            mask &= fleet.linked
+            mask &= can_link(fleet, linked)
         mask.setflags(write=False)
         return mask
 
     return fleet.remember(key, make)
-
-
-def needs_linked(shape: PodShape) -> bool:
-    """Whether the pod's GPUs have to be connected; only nodes all of whose GPUs are can promise that."""
-    return shape.linked is Linked.REQUIRED and shape.requests.gpus > 1
 
 
 def selector_mask(fleet: Fleet, selector: Sequence[tuple[str, str]], affinity: Sequence[Sequence[Requirement]]) -> Mask:

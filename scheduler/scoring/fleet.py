@@ -7,8 +7,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from scheduler.model.links import LinkGraph
 from scheduler.model.names import NodeName
-from scheduler.model.node import Node, Taint
+from scheduler.model.node import Device, Node, Taint
 from scheduler.model.snapshot import Snapshot
 
 Codes = npt.NDArray[np.int64]
@@ -52,6 +53,8 @@ class Fleet:
         self._products: Column | None = None
         self._taints: tuple[Codes, tuple[tuple[Taint, ...], ...]] | None = None
         self._remembered: dict[Hashable, object] = {}
+        self.usable_devices: dict[int, tuple[tuple[Device, ...], int]] = {}
+        """Per row the devices of a report and the set of those among them that may be planned on."""
 
     def __len__(self) -> int:
         """How many nodes there are."""
@@ -78,11 +81,22 @@ class Fleet:
         return self._products
 
     @property
-    def linked(self) -> Mask:
-        """The nodes all of whose GPUs are connected by NVLink."""
-        return self.remember(
-            "linked", lambda: np.fromiter((node.linked for node in self._nodes), dtype=np.bool_, count=len(self))
-        )
+    def links(self) -> tuple[Codes, tuple[LinkGraph, ...]]:
+        """A code per node, -1 where its links are not known; and for each code the graph."""
+
+        def make() -> tuple[Codes, tuple[LinkGraph, ...]]:
+            known: dict[int, int] = {}
+            graphs: dict[LinkGraph, int] = {}
+            codes = np.full(len(self._nodes), -1, dtype=np.int64)
+            for row, node in enumerate(self._nodes):
+                if node.links is not None:
+                    # Equal nodes mostly share one record, and its identity is found faster than its value.
+                    if id(node.links) not in known:
+                        known[id(node.links)] = graphs.setdefault(node.links, len(graphs))
+                    codes[row] = known[id(node.links)]
+            return codes, tuple(graphs)
+
+        return self.remember("links", make)
 
     @property
     def hard_taints(self) -> tuple[Codes, tuple[tuple[Taint, ...], ...]]:

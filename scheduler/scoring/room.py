@@ -8,10 +8,10 @@ from scheduler.model.names import NodeName
 from scheduler.model.resources import GPU, Resources
 from scheduler.model.snapshot import BASE_RESOURCES, IntTable, Snapshot
 from scheduler.model.workload import HostPort, PodShape
-from scheduler.scoring.devices import choose_devices
 from scheduler.scoring.filters import ports_clash, static_mask, tolerates_cordon
 from scheduler.scoring.fleet import Codes, Fleet, Mask
 from scheduler.scoring.own_rules import NO_RULES, Panel
+from scheduler.scoring.room_devices import FreeDevices, Wants, linked_size
 
 UNBOUNDED = 1 << 30
 """More pods than any node takes."""
@@ -35,7 +35,7 @@ class Room:
         self._ports: dict[int, tuple[HostPort, ...]] = {
             columns.row_of[name]: ports for name, ports in snapshot.ports_used.items() if name in columns.row_of
         }
-        self._devices: dict[int, set[int]] = {}
+        self.devices = FreeDevices(snapshot, fleet)
         self._views: dict[PodShape, View] = {}
         self._ready_cordoned: Mask | None = None
         self._without_devices: Mask | None = None
@@ -113,19 +113,26 @@ class Room:
                 self._ports[row] = (*self.ports(row), *shape.host_ports)
         self.log.extend(rows.tolist())
 
-    def take_devices(self, row: int, shape: PodShape) -> tuple[int, ...]:
-        """The GPUs that one more pod of `shape` is expected to get on a node; they count as taken from now on."""
-        name = self.fleet.names[row]
-        count = shape.requests.count(GPU)
-        if not count:
-            return ()
-        taken = self._devices.get(row)
-        if taken is None:
-            taken = set(self.snapshot.devices_used.get(name, frozenset()))
-            self._devices[row] = taken
-        chosen = choose_devices(self.snapshot.nodes[name], taken, count)
-        taken.update(chosen)
-        return chosen
+    def narrow(self, rows: Sequence[int], gpus: int) -> None:
+        """Take `gpus` off what is free on each of `rows`, once for each time that it is listed."""
+        column = self.column(GPU)
+        if column is not None:
+            np.subtract.at(self.free[:, column], list(rows), gpus)
+            self.log.extend(rows)
+
+    def hand_out(self, row: int, wants: Wants) -> list[list[tuple[int, ...]]]:
+        """The GPUs that pods which share a node are expected to get, chosen together; they count as taken from now on.
+
+        For each shape of `wants` one set a pod; () where the node's devices are not known.
+        """
+        self.log.append(row)
+        return self.devices.hand_out(row, wants)
+
+    def hold_rows(self, rows: Codes, counts: Codes, shape: PodShape) -> None:
+        """`take_rows` for pods that do not come yet."""
+        self.take_rows(rows, counts, shape)
+        for row, count in zip(rows.tolist(), counts.tolist(), strict=True):
+            self.devices.keep(row, shape, count)
 
     def name(self, row: int) -> NodeName:
         """The node of a row."""
@@ -141,6 +148,7 @@ class View:
         self.demand = room.demand(shape.requests)
         self._room = room
         self._seen = len(room.log)
+        self._linked = linked_size(shape)
         self._when_empty: Codes | None = None
         self.fits: Codes = self._fits(None)
 
@@ -157,12 +165,20 @@ class View:
     def when_empty(self) -> Codes:
         """Pods that would fit on each node if nothing stood there."""
         if self._when_empty is None:
-            self._when_empty = self._most(self._room.snapshot.columns.allocatable, self.mask)
+            fits = self._most(self._room.snapshot.columns.allocatable, self.mask)
+            if self._linked:
+                rows = np.flatnonzero(fits)
+                fits[rows] = np.minimum(fits[rows], self._room.devices.fits_empty(rows.tolist(), self._linked))
+            self._when_empty = fits
         return self._when_empty
 
     def fits_with(self, more: IntTable) -> Codes:
         """Pods that would fit on each node if `more` were free there as well."""
-        return self._most(self._room.free + more, self.mask)
+        fits = self._most(self._room.free + more, self.mask)
+        if self._linked:
+            rows = np.flatnonzero(fits)
+            fits[rows] = np.minimum(fits[rows], self._room.devices.fits(rows.tolist(), self._linked, kept=True))
+        return fits
 
     def fits_beside(self, rows: Codes, used: IntTable, ports: Sequence[HostPort]) -> Codes:
         """Pods that fit on `rows` where `used[i]` of the free amounts of `rows[i]`, and `ports`, are gone as well."""
@@ -181,6 +197,10 @@ class View:
             for at, row in enumerate(rows) if rows is not None else ((row, row) for row in room.port_rows):
                 if ports_clash(self.shape.host_ports, room.ports(row)):
                     fits[at] = 0
+        if self._linked:
+            at = np.flatnonzero(fits)
+            where = at if rows is None else np.array(rows, dtype=np.int64)[at]
+            fits[at] = np.minimum(fits[at], room.devices.fits(where.tolist(), self._linked))
         return fits
 
     def _most(self, amounts: IntTable, mask: Mask) -> Codes:

@@ -10,6 +10,7 @@ from scheduler.model.resources import NOTHING, Resources, minus, plus
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import HostPort, Pod, Workload
 from scheduler.scoring.rules_gang import broken_gang
+from scheduler.scoring.rules_links import broken_links, too_few_linked
 from scheduler.scoring.rules_node import why_not_on
 from scheduler.scoring.rules_queue import broken_quotas
 
@@ -84,6 +85,8 @@ def _broken_offer(snapshot: Snapshot, workload: Workload, offer: Offer) -> list[
         broken += _broken_node(snapshot, workload, pod, name)
         if name in snapshot.nodes:
             broken += _lacking(pod.name, name, _free(snapshot, name), pod.shape.requests)
+            free = _usable_devices(snapshot.nodes[name]) - snapshot.devices_used.get(name, frozenset())
+            broken += [f"{pod.name} on {name}: {why}" for why in too_few_linked(pod.shape, snapshot.nodes[name], free)]
             broken += _broken_ports(snapshot, [(pod, name)])
     return broken
 
@@ -148,7 +151,10 @@ def _broken_devices(snapshot: Snapshot, placed: Iterable[tuple[Pod, Assignment]]
         name, devices = assignment.node, assignment.devices
         if devices and len(devices) != pod.shape.requests.gpus:
             broken.append(f"{pod.name} on {name}: {len(devices)} devices for {pod.shape.requests.gpus} GPUs")
-        usable = _usable_devices(snapshot.nodes.get(name))
+        node = snapshot.nodes.get(name)
+        if node is not None:
+            broken += [f"{pod.name} on {name}: {why}" for why in broken_links(pod.shape, node, devices)]
+        usable = _usable_devices(node)
         for index in devices:
             if index not in usable:
                 broken.append(f"{pod.name} on {name}: device {index} is unknown, unhealthy or sliced")

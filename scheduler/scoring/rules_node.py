@@ -3,7 +3,8 @@
 from typing import assert_never
 
 from scheduler.model.node import Node, Taint
-from scheduler.model.workload import Linked, PodShape, Requirement, Toleration
+from scheduler.model.workload import PodShape, Requirement, Toleration
+from scheduler.scoring.rules_links import too_few_linked
 
 _INT64_MAX = 2**63 - 1
 
@@ -30,8 +31,7 @@ def why_not_on(shape: PodShape, node: Node) -> list[str]:
         found.append("no term of the node affinity holds")
     if shape.models and shape.requests.wants_devices and not any(is_model(m, node.product) for m in shape.models):
         found.append(f"its product {node.product!r} is none of {', '.join(shape.models)}")
-    if shape.linked is Linked.REQUIRED and shape.requests.gpus > 1 and not node.linked:
-        found.append("its GPUs are not all connected by NVLink")
+    found += too_few_linked(shape, node, (device.index for device in node.devices))
     return found
 
 

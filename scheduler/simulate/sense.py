@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from scheduler.model.node import NODE_LEVEL
+from scheduler.scoring.machines import machine_graph, machine_types
 from scheduler.simulate.document import MOST, NodeDoc, ScenarioDoc, node_names
 from scheduler.simulate.refusal import Refused
 
@@ -52,6 +53,13 @@ def _nodes(doc: ScenarioDoc) -> Iterator[Refused]:
             if index >= node.gpus:
                 why = f"device {index} of a node with {node.gpus} GPUs; the first is 0"
                 yield Refused(where=f"nodes[{at}].unhealthy", why=why)
+        if node.machine is not None:
+            graph = machine_graph(node.machine)
+            where = f"nodes[{at}].machine"
+            if graph is None:
+                yield Refused(where=where, why=f"{node.machine!r}; allowed: {', '.join(machine_types())}")
+            elif graph.size < node.gpus:
+                yield Refused(where=where, why=f"{node.machine!r} has {graph.size} GPUs, the node {node.gpus}")
 
 
 def _queues(doc: ScenarioDoc) -> Iterator[Refused]:

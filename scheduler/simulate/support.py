@@ -30,8 +30,6 @@ def _unsupported(doc: ScenarioDoc) -> Iterator[Refused]:
 def _of_node(here: str, node: NodeDoc) -> Iterator[Refused]:
     if node.mig not in (None, False, []):
         yield Refused(where=f"{here}.mig", why="making MIG instances on demand is not supported")
-    if node.machine is not None:
-        yield Refused(where=f"{here}.machine", why="links between GPUs are not supported in scenarios")
 
 
 def _of_queue(here: str, queue: QueueDoc, models: Collection[str]) -> Iterator[Refused]:
@@ -57,8 +55,6 @@ def _of_workload(here: str, workload: WorkloadDoc) -> Iterator[Refused]:
     if workload.is_gang and workload.least < workload.total:
         why = f"a gang that starts with {workload.least} of its {workload.total} pods is not supported"
         yield Refused(where=f"{here}.minMember", why=why)
-    if workload.linked is not None:
-        yield Refused(where=f"{here}.linked", why="links between GPUs are not supported in scenarios")
     if not workload.is_gang and workload.total > 1:
         for wish in ("required", "preferred"):
             if getattr(workload.topology, wish) is not None:

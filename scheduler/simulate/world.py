@@ -10,11 +10,14 @@ import msgspec
 
 from scheduler.kube.keys import GPU_PRODUCT_LABEL
 from scheduler.model.flavors import model_matches
+from scheduler.model.links import LinkGraph
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey, gang_key, pod_key
 from scheduler.model.node import NODE_LEVEL, Device, Node, TopologyLevel
 from scheduler.model.queue import Queue, Quota
 from scheduler.model.resources import GPU, MILLI_GPU, Resources, extended
-from scheduler.model.workload import GangClaim, Pod, PodShape, Requirement
+from scheduler.model.workload import GangClaim, Linked, Pod, PodShape, Requirement
+from scheduler.scoring.links import all_equal, part
+from scheduler.scoring.machines import machine_graph
 from scheduler.simulate.document import NodeDoc, PodsDoc, QueueDoc, ScenarioDoc, WorkloadDoc, node_names
 from scheduler.state.events import DevicesSeen, Event, NodeSeen, PodGone, PodSeen, QueueSeen, TopologySeen
 
@@ -104,7 +107,7 @@ class World:
     def _add_pods(self, workload: WorkloadDoc) -> None:
         index = 0
         for group in workload.pods:
-            shape = self._shape(group)
+            shape = self._shape(group, workload)
             for k in range(group.count):
                 node = None if group.nodes is None else group.nodes[k]
                 name = f"{workload.name}-{index}"
@@ -120,7 +123,7 @@ class World:
                 self.uids[sim.pod.uid] = sim
                 index += 1
 
-    def _shape(self, group: PodsDoc) -> PodShape:
+    def _shape(self, group: PodsDoc, workload: WorkloadDoc) -> PodShape:
         """What a pod asks for. The planner takes `A100` for any A100; the format means the model of just that name."""
         requests = Resources(
             milli_cpu=round(group.cpu * 1000),
@@ -133,7 +136,12 @@ class World:
             model_matches(m, product) for m in group.models for product in products - set(group.models)
         )
         named = Requirement(key=GPU_PRODUCT_LABEL, operator="In", values=group.models)
-        return PodShape(requests=requests, models=group.models, affinity=((named,),) if wider and group.models else ())
+        return PodShape(
+            requests=requests,
+            models=group.models,
+            affinity=((named,),) if wider and group.models else (),
+            linked=Linked.ANY if workload.linked is None else Linked(workload.linked),
+        )
 
     def _hand_out(self, pod: str, node: str, gpus: int, planned: Sequence[int]) -> tuple[int, ...]:
         """The GPUs that `pod` gets on `node`: the planned ones, or else free ones, healthy before unhealthy."""
@@ -151,7 +159,13 @@ class World:
         spec = self.nodes[node]
         if spec.gpus:
             held = tuple((f"{NAMESPACE}/{pod}", devices) for pod, devices in self._held[node].items())
-            yield DevicesSeen(node=NodeName(node), machine="", devices=_devices(node, spec), held=held)
+            yield DevicesSeen(
+                node=NodeName(node),
+                machine=spec.machine or "",
+                devices=_devices(node, spec),
+                links=_links(spec),
+                held=held,
+            )
 
 
 def _node(name: str, spec: NodeDoc) -> Node:
@@ -165,6 +179,12 @@ def _node(name: str, spec: NodeDoc) -> Node:
     )
     labels = {NODE_LEVEL.label: name, GPU_PRODUCT_LABEL: spec.model, **spec.labels}
     return Node(name=NodeName(name), uid=name, labels=labels, allocatable=allocatable, product=spec.model)
+
+
+def _links(spec: NodeDoc) -> LinkGraph:
+    """Those of the machine type, of a larger one those of its first GPUs; where none is given, all GPUs are equal."""
+    graph = None if spec.machine is None else machine_graph(spec.machine)
+    return all_equal(spec.gpus) if graph is None else part(graph, spec.gpus)
 
 
 def _devices(node: str, spec: NodeDoc) -> tuple[Device, ...]:

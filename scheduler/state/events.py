@@ -5,8 +5,9 @@ Each event is applied once, in the order of its watch.
 
 import msgspec
 
+from scheduler.model.links import LinkGraph
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
-from scheduler.model.node import Device, Node, TopologyLevel
+from scheduler.model.node import Allocator, Device, Node, TopologyLevel
 from scheduler.model.plan import Assignment
 from scheduler.model.queue import Queue
 from scheduler.model.workload import GangClaim, Pod, Problem
@@ -27,15 +28,17 @@ class NodeGone(msgspec.Struct, frozen=True, kw_only=True):
 class DevicesSeen(msgspec.Struct, frozen=True, kw_only=True):
     """What the exporter on a node reported of its GPUs.
 
-    `linked`: every two of them are connected by NVLink. `held` maps a pod's `namespace/name` to the device indexes it
-    holds.
+    `links` are of these devices, None where they are not known. `held` maps a pod's `namespace/name` to the device
+    indexes it holds. `assumed`: what had to be assumed where the report was not clear, in sentences.
     """
 
     node: NodeName
     machine: str
     devices: tuple[Device, ...]
-    linked: bool = False
+    links: LinkGraph | None = None
+    allocator: Allocator = Allocator.DEVICE_PLUGIN
     held: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    assumed: tuple[str, ...] = ()
 
 
 class DevicesGone(msgspec.Struct, frozen=True, kw_only=True):

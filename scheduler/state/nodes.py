@@ -88,7 +88,7 @@ class NodeBook:
         old = self._reports.get(report.node)
         if old == report:
             return False
-        if report.linked != (old is not None and old.linked):
+        if report.links != (None if old is None else old.links):
             self._static_generation += 1
         self._reports[report.node] = report
         self._held[report.node] = dict(report.held)
@@ -100,7 +100,7 @@ class NodeBook:
         old = self._reports.pop(node, None)
         if old is None:
             return False
-        self._static_generation += old.linked
+        self._static_generation += old.links is not None
         del self._held[node]
         self._stale_nodes.add(node)
         return True
@@ -182,7 +182,9 @@ class NodeBook:
             return
         report = self._reports.get(name)
         if report is not None:
-            node = msgspec.structs.replace(node, devices=report.devices, machine=report.machine, linked=report.linked)
+            node = msgspec.structs.replace(
+                node, devices=report.devices, machine=report.machine, links=report.links, allocator=report.allocator
+            )
         self._records[name] = node
         self._tables.set_node(
             name, node.allocatable, gpus=healthy_gpus(node), usable=node.ready and not node.unschedulable

@@ -1,51 +1,138 @@
+"""Pods whose GPUs are to be connected by NVLink, alone and in gangs: where they go, on which GPUs, and why not."""
+
+from collections.abc import Sequence
+
 import pytest
 
-from scheduler.model.names import NodeName, PodUid, QueueName
-from scheduler.model.node import Node
+from scheduler.model.links import LinkGraph
 from scheduler.model.plan import Admit, Plan, Reason, Wait
-from scheduler.model.queue import Queue, Quota
-from scheduler.model.resources import GPU, Resources, extended
-from scheduler.model.workload import Linked, Pod, PodShape
+from scheduler.model.snapshot import Snapshot
+from scheduler.model.workload import Linked, Workload
 from scheduler.planning.cycle import plan
 from scheduler.planning.settings import PlanSettings
+from scheduler.scoring.links import link_graph
+from scheduler.scoring.machines import machine_graph
 from scheduler.scoring.rules import broken_rules
-from scheduler.state.cluster import ClusterState
-from scheduler.state.events import DevicesSeen, NodeSeen, PodSeen, QueueSeen
+from tests.planning.build import gang, node, pods, queue, shape, single, snapshot
+
+REQUIRED, PREFERRED, ANY = Linked.REQUIRED, Linked.PREFERRED, Linked.ANY
 
 
-def decide(*, linked_node: bool, linked: Linked, gpus: int) -> tuple[ClusterState, Plan]:
-    state = ClusterState()
-    room = Resources(milli_cpu=8000, memory_bytes=2**33, pods=10, extended=extended({GPU: 4}))
-    state.apply(QueueSeen(queue=Queue(name=QueueName("q"), namespaces=("ns",), total=Quota(nominal_milli_gpu=8000))))
-    state.apply(NodeSeen(node=Node(name=NodeName("n"), allocatable=room)))
-    state.apply(DevicesSeen(node=NodeName("n"), machine="", devices=(), linked=linked_node))
-    requests = Resources(milli_cpu=1, pods=1, extended=extended({GPU: gpus}))
-    shape = PodShape(requests=requests, linked=linked)
-    state.apply(PodSeen(pod=Pod(uid=PodUid("p"), namespace="ns", name="p", shape=shape, ours=True, managed=True)))
-    return state, plan(state.snapshot(), now_s=0, settings=PlanSettings())
+def chain(gpus: int) -> LinkGraph:
+    """Each GPU linked to the next one, the pairs in the middle best."""
+    links = [[0] * gpus for _ in range(gpus)]
+    for i in range(gpus - 1):
+        links[i][i + 1] = links[i + 1][i] = min(i + 1, gpus - 1 - i)
+    speeds = [[25_000 * n for n in row] for row in links]
+    graph, _ = link_graph(nvlinks=links, nvlink_mbps=speeds, pcie=[[None] * gpus] * gpus, numa=[0] * gpus)
+    return graph
+
+
+def cluster(
+    waiting: Sequence[Workload], *, taken: dict[str, Sequence[int]] | None = None, **machines: str | LinkGraph | None
+) -> Snapshot:
+    """A node of each machine, named by the keyword; `taken` are GPUs held by somebody."""
+    graphs = {name: machine_graph(m) if isinstance(m, str) else m for name, m in machines.items()}
+    nodes = [node(name, 8 if graph is None else graph.size, links=graph) for name, graph in graphs.items()]
+    return snapshot(nodes, waiting, queues=[queue(nominal=100)], held=taken or {})
+
+
+def decide(snap: Snapshot) -> Plan:
+    made = plan(snap, now_s=0, settings=PlanSettings())
+    assert broken_rules(snap, made) == []
+    return made
+
+
+def given(made: Plan) -> list[str]:
+    """`n/0 1` for each pod that is placed: its node and GPUs."""
+    assignments = [a for d in made.decisions if isinstance(d, Admit) for a in d.placement.assignments]
+    return sorted(f"{a.node}/{' '.join(map(str, a.devices))}" for a in assignments)
+
+
+def wait_of(made: Plan) -> Wait:
+    (wait,) = made.decisions
+    assert isinstance(wait, Wait)
+    return wait
+
+
+def alone(gpus: int, linked: Linked, count: int = 1) -> list[Workload]:
+    return [single(f"p{i}", shape(gpus, linked=linked)) for i in range(count)]
+
+
+def together(*sizes: int, linked: Linked = REQUIRED) -> list[Workload]:
+    return [gang("g", pods("g", [shape(n, linked=linked) for n in sizes]))]
 
 
 @pytest.mark.parametrize(
-    ("linked_node", "linked", "gpus"),
-    [(True, Linked.REQUIRED, 2), (False, Linked.PREFERRED, 2), (False, Linked.ANY, 4), (False, Linked.REQUIRED, 1)],
+    ("waiting", "want"),
+    [
+        pytest.param(alone(2, REQUIRED), ["pairs/0 1"], id="a bridged pair"),
+        pytest.param(alone(2, REQUIRED, 2), ["pairs/0 1", "pairs/2 3"], id="both pairs"),
+        pytest.param(alone(1, REQUIRED), ["pairs/0"], id="one GPU needs no link"),
+        pytest.param(alone(4, PREFERRED), ["pairs/0 1 2 3"], id="preferred, and not to be had"),
+        pytest.param(together(2, 2), ["pairs/0 1", "pairs/2 3"], id="a gang of pairs"),
+    ],
 )
-def test_a_pod_is_placed_where_its_gpus_are_connected_or_need_not_be(
-    linked_node: bool, linked: Linked, gpus: int
-) -> None:
-    state, decided = decide(linked_node=linked_node, linked=linked, gpus=gpus)
-    assert [type(d) for d in decided.decisions] == [Admit]
-    assert broken_rules(state.snapshot(), decided) == []
+def test_linked_gpus_on_a_machine_with_bridges(waiting: list[Workload], want: list[str]) -> None:
+    assert given(decide(cluster(waiting, pairs="a100_pcie_x4_bridged"))) == want
 
 
-def test_required_links_that_no_node_has_are_said_to_be_what_is_missing() -> None:
-    _, decided = decide(linked_node=False, linked=Linked.REQUIRED, gpus=2)
-    (wait,) = decided.decisions
-    assert isinstance(wait, Wait)
+def test_broken_pairs_are_not_linked() -> None:
+    free = cluster(alone(2, REQUIRED), pairs="a100_pcie_x4_bridged", taken={"pairs": [0, 3]})
+    wait = wait_of(decide(free))
+    assert wait.reason is Reason.FRAGMENTED
+    assert given(decide(cluster(alone(1, ANY), pairs="a100_pcie_x4_bridged", taken={"pairs": [0]}))) == ["pairs/1"]
+
+
+def test_a_gpu_off_the_fabric_is_left_out() -> None:
+    made = decide(cluster(together(2, 2, 2), box="b200_one_gpu_off_fabric"))
+    assert given(made) == ["box/0 1", "box/4 5", "box/6 7"]
+    assert isinstance(decide(cluster(together(2, 2, 2, 2), box="b200_one_gpu_off_fabric")).decisions[0], Wait)
+
+
+def test_unlinked_members_leave_the_links_to_those_who_need_them() -> None:
+    members = pods("g", [shape(2), shape(2, linked=REQUIRED)])
+    made = decide(cluster([gang("g", members)], box="mixed_2sxm_2pcie"))
+    assert isinstance(made.decisions[0], Admit)
+    assert {a.pod: a.devices for a in made.decisions[0].placement.assignments} == {"g-0": (2, 3), "g-1": (0, 1)}
+
+
+def test_equal_pods_on_a_node_leave_room_for_each_other() -> None:
+    # The best pair by itself is 1 2, after which no second pair is linked.
+    assert given(decide(cluster(alone(2, REQUIRED, 2), line=chain(4)))) == ["line/0 1", "line/2 3"]
+    assert given(decide(cluster(alone(2, PREFERRED, 2), line=chain(4)))) == ["line/0 1", "line/2 3"]
+    assert given(decide(cluster(alone(2, REQUIRED), line=chain(4)))) == ["line/1 2"]
+
+
+def test_linked_sets_of_several_sizes_that_clash_on_a_node_go_apart() -> None:
+    # Each fits into the seven linked GPUs by itself. Four, two and two do not together, though eight are free.
+    made = decide(cluster(together(4, 2, 2), box="b200_one_gpu_off_fabric", pairs="a100_pcie_x4_bridged"))
+    assert [text.partition("/")[0] for text in given(made)] == ["box", "pairs", "pairs"]
+    made = decide(cluster(together(4, 2, 2), box="b200_one_gpu_off_fabric"))
+    assert isinstance(made.decisions[0], Wait)
+
+
+def test_preferred_links_are_sought_on_other_nodes_first() -> None:
+    for waiting in (alone(4, PREFERRED), together(4, linked=PREFERRED)):
+        made = decide(cluster(waiting, a="a100_pcie_x4_bridged", b="gb200_tray"))
+        assert given(made) == ["b/0 1 2 3"]
+
+
+@pytest.mark.parametrize("machine", [None, "l40s_x8", "a100_pcie_x4_bridged"])
+def test_required_links_that_no_node_has_are_said_to_be_what_is_missing(machine: str | None) -> None:
+    wait = wait_of(decide(cluster(alone(4, REQUIRED), n=machine)))
     assert wait.reason is Reason.NO_NODE_MATCHES
-    assert "NVLink" in wait.message
+    assert "4 GPUs connected by NVLink" in wait.message
 
 
-def test_the_checker_refuses_a_node_without_links() -> None:
-    unlinked, _ = decide(linked_node=False, linked=Linked.REQUIRED, gpus=2)
-    _, good = decide(linked_node=True, linked=Linked.REQUIRED, gpus=2)
-    assert any("NVLink" in text for text in broken_rules(unlinked.snapshot(), good))
+def test_the_checker_refuses_gpus_without_links() -> None:
+    linked = cluster(alone(2, REQUIRED), n="gb200_tray")
+    bridged = cluster(alone(2, REQUIRED), n="a100_pcie_x4_bridged", taken={"n": [0]})
+    unknown = cluster(alone(2, REQUIRED), n=None)
+    made = plan(linked, now_s=0, settings=PlanSettings())
+    assert broken_rules(linked, made) == []
+    assert any("device 0 is taken" in text for text in broken_rules(bridged, made))
+    assert any("its links are not known" in text for text in broken_rules(unknown, made))
+    moved = cluster(alone(2, REQUIRED), n=chain(4))
+    made = plan(moved, now_s=0, settings=PlanSettings())
+    assert any("GPUs 1, 2 are not connected by NVLink" in text for text in broken_rules(bridged, made))

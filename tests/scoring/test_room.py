@@ -1,14 +1,10 @@
 """Capacity per node as pods come and go within a plan, and the devices that they get."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.model.names import NodeName
-from scheduler.model.node import Device, Node
 from scheduler.model.resources import GPU, Resources, extended
 from scheduler.model.workload import HostPort
-from scheduler.scoring.devices import choose_devices
 from scheduler.scoring.fleet import Fleet
 from scheduler.scoring.room import Room
 from tests.planning.build import draw, node, shape, snapshot
@@ -64,24 +60,7 @@ def test_a_host_port_is_taken_once_per_node() -> None:
     assert room.view(shape(1, host_ports=(HostPort(port=81),))).fits.tolist() == [1, 1]
 
 
-@pytest.mark.parametrize(
-    ("taken", "count", "want"),
-    [
-        pytest.param({0, 2}, 2, (1, 4), id="lowest free healthy ones"),
-        pytest.param(set[int](), 0, (), id="none asked for"),
-        pytest.param({0, 1, 2}, 3, (), id="fewer free than counted: the report is stale"),
-    ],
-)
-def test_devices(taken: set[int], count: int, want: tuple[int, ...]) -> None:
-    assert choose_devices(node("n0", 5, unhealthy=[3]), taken, count) == want
-
-
-def test_sliced_devices_are_not_given_whole() -> None:
-    devices = (Device(index=0, mig_enabled=True), Device(index=1))
-    assert choose_devices(Node(name=NodeName("n0"), devices=devices), set(), 1) == (1,)
-
-
 def test_pods_of_one_plan_get_different_devices() -> None:
     room = room_of("n0: #...#...")
-    assert [room.take_devices(0, shape(2)) for _ in range(3)] == [(1, 2), (3, 5), (6, 7)]
+    assert [room.hand_out(0, [(shape(2), 1)]) for _ in range(3)] == [[[(1, 2)]], [[(3, 5)]], [[(6, 7)]]]
     assert room.snapshot.devices_used == {"n0": frozenset({0, 4})}

@@ -13,7 +13,6 @@ CHECKER = SHARED / "tools" / "check_scenario"
 
 REFUSED = {
     "lent-quota-comes-back": "queues[1].parent",
-    "linked-four": "nodes[0].machine",
     "mig-starts": "nodes[0].mig",
     "surplus-first": "queues[1].parent",
 }

@@ -26,7 +26,6 @@ def fill(where: str, text: str) -> str:
     [
         ("NODE", "mig: true", "nodes[0].mig"),
         ("NODE", "mig: [{device: 0, profile: 1g.10gb, start: 0}]", "nodes[0].mig"),
-        ("NODE", "machine: dgx_a100", "nodes[0].machine"),
         ("QUEUE", "parent: org", "queues[1].parent"),
         ("QUEUE", "flavors: {H100: {lendingLimit: 8}}", "queues[1].flavors.H100.lendingLimit"),
         ("QUEUE", "flavors: {80GB: {nominal: 8}}", "queues[1].flavors.80GB"),
@@ -34,8 +33,6 @@ def fill(where: str, text: str) -> str:
         ("QUEUE", "weight: 2", "queues[1].weight"),
         ("QUEUE", "priority: 1", "queues[1].priority"),
         ("WORKLOAD", "gang: true, minMember: 1", "workloads[0].minMember"),
-        ("WORKLOAD", "linked: required", "workloads[0].linked"),
-        ("WORKLOAD", "linked: preferred", "workloads[0].linked"),
         ("WORKLOAD", "topology: {required: node}", "workloads[0].topology.required"),
         ("WORKLOAD", "topology: {preferred: node}", "workloads[0].topology.preferred"),
         ("PODS", "share: 0.5", "workloads[0].pods[0].share"),
@@ -54,6 +51,9 @@ def test_what_is_not_supported_is_refused_by_name(where: str, text: str, key: st
     [
         ("NODE", "mig: false"),
         ("NODE", "mig: []"),
+        ("NODE", "machine: dgx-a100"),
+        ("WORKLOAD", "linked: required"),
+        ("WORKLOAD", "linked: preferred"),
         (
             "QUEUE",
             "weight: 1, priority: 0, minRuntime: 60, borrowingLimit: 0, flavors: {H200: {nominal: 8}, H100-80GB: {}}",

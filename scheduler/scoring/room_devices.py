@@ -1,0 +1,173 @@
+"""The free GPUs of each node, one by one, as a plan gives them away."""
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from scheduler.model.resources import GPU
+from scheduler.model.snapshot import Snapshot
+from scheduler.model.workload import Linked, PodShape
+from scheduler.scoring.devices import AnyChooser, chooser_of, indexes, largest_first, set_of, usable
+from scheduler.scoring.fleet import Codes, Fleet, Mask
+
+Wants = Sequence[tuple[PodShape, int]]
+"""Pods of one node: shapes, and how many of each."""
+
+
+def linked_size(shape: PodShape) -> int:
+    """How many GPUs of one pod have to be linked; 0 where none have to be."""
+    gpus = shape.requests.count(GPU)
+    return gpus if shape.linked is Linked.REQUIRED and gpus > 1 else 0
+
+
+def firmly(shape: PodShape) -> PodShape:
+    """The shape with preferred links required."""
+    if shape.linked is not Linked.PREFERRED or shape.requests.count(GPU) < 2:
+        return shape
+    return msgspec.structs.replace(shape, linked=Linked.REQUIRED)
+
+
+def can_link(fleet: Fleet, count: int) -> Mask:
+    """The nodes that have linked sets of `count` GPUs when nothing stands there and all are healthy."""
+    codes, choosers = _choosers(fleet)
+    accepts = [chooser.largest_linked >= count for chooser in choosers]
+    return np.array([*accepts, False], dtype=np.bool_)[codes]
+
+
+class FreeDevices:
+    """Healthy whole GPUs that nothing holds, per row; it changes with the plan, the snapshot is left as found.
+
+    `kept`: GPUs that a waiting gang keeps from others are not free, and told apart from those that are used.
+    """
+
+    def __init__(self, snapshot: Snapshot, fleet: Fleet) -> None:
+        self._snapshot = snapshot
+        self._fleet = fleet
+        self._free: dict[int, int] = {}
+        self._kept: dict[int, int] = {}
+        self._codes, self._choosers = _choosers(fleet)
+
+    def at(self, row: int) -> int:
+        """The free GPUs of a node as a set (bit i stands for GPU i)."""
+        free = self._free.get(row)
+        if free is None:
+            free = self._usable(row)
+            taken = self._snapshot.devices_used.get(self._fleet.names[row])
+            if taken:
+                free &= ~set_of(taken)
+            self._free[row] = free
+        return free
+
+    def fits(self, rows: Sequence[int], count: int, *, kept: bool = False) -> Codes:
+        """How many linked sets of `count` GPUs each of `rows` has free; `kept`: with what is kept for others."""
+        return self._each(rows, [self.at(r) | self._kept.get(r, 0) if kept else self.at(r) for r in rows], count)
+
+    def fits_empty(self, rows: Sequence[int], count: int) -> Codes:
+        """As `fits`, if nothing stood there."""
+        return self._each(rows, [self._usable(r) for r in rows], count)
+
+    def clashing(self, shapes: Sequence[PodShape], groups: Sequence[tuple[Codes, Codes]]) -> list[int]:
+        """Rows of a layout (`groups[g]`: rows, and pods of `shapes[g]` on each) whose linked sets do not fit together.
+
+        Those of one shape by themselves were counted as capacity, so only nodes with sets of several sizes are in
+        question.
+        """
+        sizes: dict[int, list[int]] = {}
+        for shape, (rows, counts) in zip(shapes, groups, strict=True):
+            if linked_size(shape):
+                for row, count in zip(rows.tolist(), counts.tolist(), strict=True):
+                    sizes.setdefault(row, []).extend([linked_size(shape)] * count)
+        found: list[int] = []
+        for row, some in sizes.items():
+            chooser = self._chooser(row)
+            if len(set(some)) > 1 and (chooser is None or not chooser.packable(self.at(row), largest_first(some))):
+                found.append(row)
+        return found
+
+    def hand_out(self, row: int, wants: Wants) -> list[list[tuple[int, ...]]]:
+        """The GPUs that each of these pods is expected to get; they are taken from now on. () where not known.
+
+        Pods that have to be linked choose first, and leave room for each other.
+        """
+        chooser = self._chooser(row)
+        given: list[list[tuple[int, ...]]] = [[()] * count for _, count in wants]
+        pods = [
+            (shape.requests.count(GPU), shape.linked, at, k)
+            for at, (shape, count) in enumerate(wants)
+            for k in range(count)
+        ]
+        firm = self._firm(row, [(gpus, wish) for gpus, wish, _, _ in pods], chooser)
+        keep = list(largest_first([gpus for gpus, wish, _, _ in pods if wish in firm]))
+        for gpus, wish, at, k in sorted(pods, key=lambda pod: (pod[1] not in firm, -pod[0])):
+            if wish in firm and gpus > 1:
+                keep.remove(gpus)
+            given[at][k] = self._take(row, gpus, wish, tuple(keep), chooser)
+        return given
+
+    def keep(self, row: int, shape: PodShape, count: int) -> None:
+        """Keep the GPUs of `count` linked pods from others."""
+        if linked_size(shape):
+            before = self.at(row)
+            self.hand_out(row, [(shape, count)])
+            self._kept[row] = self._kept.get(row, 0) | (before & ~self.at(row))
+
+    def _take(
+        self, row: int, gpus: int, wish: Linked, keep: tuple[int, ...], chooser: AnyChooser | None
+    ) -> tuple[int, ...]:
+        free = self.at(row)
+        if not gpus or free.bit_count() < gpus:
+            return ()
+        if chooser is not None:
+            some = chooser.best(free, gpus, wish if gpus > 1 else Linked.ANY, keep)
+        elif wish is Linked.REQUIRED and gpus > 1:
+            some = 0
+        else:
+            some = set_of(indexes(free)[:gpus])
+        self._free[row] = free & ~some
+        return indexes(some)
+
+    def _firm(self, row: int, pods: Sequence[tuple[int, Linked]], chooser: AnyChooser | None) -> frozenset[Linked]:
+        """The wishes whose linked sets all leave room for each other."""
+        if chooser is None:
+            return frozenset()
+        wanted = largest_first([gpus for gpus, wish in pods if wish is not Linked.ANY])
+        if chooser.packable(self.at(row), wanted):
+            return frozenset({Linked.REQUIRED, Linked.PREFERRED})
+        return frozenset({Linked.REQUIRED})
+
+    def _each(self, rows: Sequence[int], free: Sequence[int], count: int) -> Codes:
+        known: dict[tuple[int, int], int] = {}
+        found = np.zeros(len(rows), dtype=np.int64)
+        codes: list[int] = self._codes[list(rows)].tolist()
+        for at, key in enumerate(zip(codes, free, strict=True)):
+            fits = known.get(key)
+            if fits is None:
+                fits = known[key] = self._choosers[key[0]].fits(key[1], count) if key[0] >= 0 else 0
+            found[at] = fits
+        return found
+
+    def _chooser(self, row: int) -> AnyChooser | None:
+        code = int(self._codes[row])
+        return self._choosers[code] if code >= 0 else None
+
+    def _usable(self, row: int) -> int:
+        devices = self._snapshot.nodes[self._fleet.names[row]].devices
+        known = self._fleet.usable_devices.get(row)
+        # Reports leave the record of the devices as it is as long as nothing changed in it.
+        if known is None or known[0] is not devices:
+            chooser = self._chooser(row)
+            free = usable(devices)
+            known = (devices, free if chooser is None else free & chooser.all)
+            self._fleet.usable_devices[row] = known
+        return known[1]
+
+
+def _choosers(fleet: Fleet) -> tuple[Codes, tuple[AnyChooser, ...]]:
+    """A code per node, -1 where its links are not known; and for each code what chooses there."""
+
+    def make() -> tuple[Codes, tuple[AnyChooser, ...]]:
+        codes, graphs = fleet.links
+        return codes, tuple(chooser_of(graph) for graph in graphs)
+
+    return fleet.remember("choosers", make)
