@@ -15,6 +15,16 @@ TOPOLOGY_REQUIRED_ANNOTATION = "bayplan.dev/topology-required"
 TOPOLOGY_PREFERRED_ANNOTATION = "bayplan.dev/topology-preferred"
 """Name of a topology level, or the node label key of one: all members in one domain of it."""
 
+TOPOLOGY_SLICES_ANNOTATION = "bayplan.dev/topology-slices"
+"""`rack=4,node=2`: every so many consecutive pods of a kind in one domain of a level, outermost first."""
+
+TOPOLOGY_EXCLUSIVE_ANNOTATION = "bayplan.dev/topology-exclusive"
+"""A level: no other gang stands in a domain of it where this one does."""
+
+ROLE_ANNOTATION = "bayplan.dev/role"
+ROLE_REQUIRED_ANNOTATION = "bayplan.dev/role-topology-required"
+"""The pod's part in its gang, and the level of which one domain holds all pods of that part."""
+
 LINKED_ANNOTATION = "bayplan.dev/linked"
 """`required` or `preferred`: the pod's GPUs connected by NVLink."""
 

@@ -77,6 +77,7 @@ class PodReader:
                 scheduler_rules=scheduler_rules(spec),
             )
         )
+        role, role_required = translate_values.role(annotations, problems)
         gates = {g.name for g in spec.scheduling_gates}
         owner = _controller(meta.owner_references)
         scheduled = _condition(wire.status.conditions, "PodScheduled")
@@ -107,6 +108,10 @@ class PodReader:
             queue=QueueName(sys.intern(queue)) if queue is not None else None,
             topology_required=translate_values.level(annotations, keys.TOPOLOGY_REQUIRED_ANNOTATION, problems),
             topology_preferred=translate_values.level(annotations, keys.TOPOLOGY_PREFERRED_ANNOTATION, problems),
+            topology_slices=translate_values.slices(annotations, problems),
+            topology_exclusive=translate_values.level(annotations, keys.TOPOLOGY_EXCLUSIVE_ANNOTATION, problems),
+            role=role,
+            role_required=role_required,
             duration_s=translate_values.duration_s(annotations, problems),
             problems=tuple(problems),
             told=(told.reason, told.message) if told is not None else None,

@@ -2,15 +2,24 @@
 
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import assert_never
 
 from scheduler.kube import keys
-from scheduler.model.workload import GangClaim, Linked, Problem
+from scheduler.model.workload import GangClaim, Linked, Problem, Slices
 
 LARGEST_GANG = 150_000
 """Kubernetes is built for at most 150,000 pods in a cluster (kubernetes.io, "Considerations for large clusters")."""
 
 LONGEST_DURATION_S = 10 * 365 * 86_400
+
+MOST_SLICES = 3
+"""Layers of slices: as many as Kueue's podset-slice constraints have."""
+
+SLICES_ALLOWED = (
+    "up to three of LEVEL=PODS with commas between, outermost first, each number of pods above 1 and a multiple of the "
+    "next one, as in rack=4,node=2"
+)
 
 GANG_SIZE_ALLOWED = f"a whole number from 1 to {LARGEST_GANG}"
 
@@ -98,6 +107,34 @@ def level(annotations: Texts, key: str, problems: list[Problem]) -> str | None:
         problems.append(_problem(key, text, "the name of a topology level, or a node label key"))
         return None
     return text.strip() if text is not None else None
+
+
+def slices(annotations: Texts, problems: list[Problem]) -> Slices:
+    """How many consecutive pods stand in one domain of which levels."""
+    text = annotations.get(keys.TOPOLOGY_SLICES_ANNOTATION)
+    if text is None:
+        return ()
+    found: list[tuple[str, int]] = []
+    for part in text.split(","):
+        level_name, _, number = part.partition("=")
+        size = int(number) if _NUMBER.match(number.strip()) else 0
+        found.append((level_name.strip(), size if 1 < size <= LARGEST_GANG else 0))
+    levels, sizes = [name for name, _ in found], [size for _, size in found]
+    nested = all(sizes) and all(a > b and a % b == 0 for a, b in pairwise(sizes))
+    if not nested or not all(levels) or len(set(levels)) < len(levels) or len(found) > MOST_SLICES:
+        problems.append(_problem(keys.TOPOLOGY_SLICES_ANNOTATION, text, SLICES_ALLOWED))
+        return ()
+    return tuple(found)
+
+
+def role(annotations: Texts, problems: list[Problem]) -> tuple[str, str | None]:
+    """The pod's role in its gang, and the level of which one domain holds the role."""
+    name = annotations.get(keys.ROLE_ANNOTATION, "").strip()
+    required = level(annotations, keys.ROLE_REQUIRED_ANNOTATION, problems)
+    if required is not None and not name:
+        problems.append(_problem(keys.ROLE_REQUIRED_ANNOTATION, required, f"only beside {keys.ROLE_ANNOTATION}"))
+        return "", None
+    return name, required
 
 
 def index(labels: Texts, annotations: Texts) -> int | None:

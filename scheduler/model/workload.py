@@ -73,6 +73,10 @@ class PodShape(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.requests.milli_gpu + self.share_milli * self.requests.shared_gpus
 
 
+Slices = tuple[tuple[str, int], ...]
+"""Levels, outermost first, and how many consecutive pods of a kind stand in one domain of each."""
+
+
 class Problem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A value that could not be read: where it stands, what it is, what is allowed there."""
 
@@ -103,6 +107,7 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `told`: reason and message of the condition that was last written on it, to write only changes.
     `index`: its rank, where its controller gives one. `devices`: indexes of the GPUs it is known to hold, in whole or
     in part. `slices`: the MIG instances it is known to hold on a node that makes them on demand.
+    `role`: its part in the gang, and `role_required` the level of which one domain has to hold all pods of that role.
     """
 
     uid: PodUid
@@ -128,6 +133,10 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     queue: QueueName | None = None
     topology_required: str | None = None
     topology_preferred: str | None = None
+    topology_slices: Slices = ()
+    topology_exclusive: str | None = None
+    role: str = ""
+    role_required: str | None = None
     duration_s: int | None = None
     preemptible: bool = True
     devices: tuple[int, ...] = ()
@@ -140,6 +149,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What is planned as one: a gang, or a pod alone. `members` are sorted by (index, name).
 
     `size`: how many pods it shall have. `min_member`: how many must stand together.
+    `topology_exclusive`: no member of another gang stands in a domain of that level where one of this gang does.
     `avoid`: nodes that refused a planned member since they last changed.
     `queue` is None where none could be found; `problems` says why.
     """
@@ -154,6 +164,8 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     members: tuple[Pod, ...]
     topology_required: str | None = None
     topology_preferred: str | None = None
+    topology_slices: Slices = ()
+    topology_exclusive: str | None = None
     duration_s: int | None = None
     preemptible: bool = True
     avoid: frozenset[NodeName] = frozenset()

@@ -7,10 +7,14 @@ import msgspec
 from scheduler.model.names import WorkloadKey
 from scheduler.model.workload import Pod, PodShape, Problem, Workload
 from scheduler.scoring.gang import size_of
+from scheduler.scoring.slices import kind_of
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """`groups`: shapes and counts of the pending members, largest first; `members[g]` are those of group g by rank."""
+    """`groups`: shapes and counts of the pending members, largest first; `members[g]` are those of group g by rank.
+
+    Pods whose role has a level of its own are apart from others of the same shape.
+    """
 
     workload: Workload
     pending: tuple[Pod, ...]
@@ -38,6 +42,10 @@ class Candidate(msgspec.Struct, frozen=True):
         """The same workload with only its first `count` pending members, by rank."""
         return _candidate(self.workload, self.pending[:count], self.standing)
 
+    def only(self, pods: Sequence[Pod]) -> "Candidate":
+        """The same workload with some of its pending members, by rank."""
+        return _candidate(self.workload, tuple(pods), self.standing)
+
 
 KnownCandidates = dict[WorkloadKey, tuple[Workload, Candidate | None]]
 """Candidates, valid while the workload is the very same record."""
@@ -50,27 +58,34 @@ def candidate_of(workload: Workload) -> Candidate | None:
 
 
 def _candidate(workload: Workload, pending: tuple[Pod, ...], standing: tuple[Pod, ...]) -> Candidate:
-    by_shape = _by_shape(pending)
-    by_shape.sort(key=lambda entry: size_of(entry[0]), reverse=True)
+    by_kind = _by_kind(pending)
+    by_kind.sort(key=lambda pods: size_of(pods[0].shape), reverse=True)
     problems = [*workload.problems, *(problem for pod in pending for problem in pod.problems)]
     return Candidate(
         workload,
         pending,
         standing,
-        tuple((shape, len(pods)) for shape, pods in by_shape),
-        tuple(tuple(pods) for _, pods in by_shape),
-        sum(shape.milli_gpu * len(pods) for shape, pods in by_shape),
+        tuple((pods[0].shape, len(pods)) for pods in by_kind),
+        tuple(tuple(pods) for pods in by_kind),
+        sum(pods[0].shape.milli_gpu * len(pods) for pods in by_kind),
         tuple(dict.fromkeys(problems)),
         sum(pod.foreign_gates for pod in pending),
     )
 
 
-def _by_shape(pods: Sequence[Pod]) -> list[tuple[PodShape, list[Pod]]]:
-    """Pods with equal shapes together, in the order in which shapes first appear."""
-    groups: dict[PodShape, list[Pod]] = {}
-    last: tuple[PodShape, list[Pod]] | None = None
+def _by_kind(pods: Sequence[Pod]) -> list[list[Pod]]:
+    """Pods of one kind together, in the order in which kinds first appear."""
+    groups: dict[tuple[str, PodShape], list[Pod]] = {}
+    last: list[Pod] = []
     for pod in pods:
-        if last is None or (pod.shape is not last[0] and pod.shape != last[0]):
-            last = (pod.shape, groups.setdefault(pod.shape, []))
-        last[1].append(pod)
-    return list(groups.items())
+        if not last or not _same_kind(pod, last[0]):
+            last = groups.setdefault(kind_of(pod), [])
+        last.append(pod)
+    return list(groups.values())
+
+
+def _same_kind(a: Pod, b: Pod) -> bool:
+    """As equality of `kind_of`, quickly."""
+    if a.role_required is None and b.role_required is None:
+        return a.shape is b.shape or a.shape == b.shape
+    return kind_of(a) == kind_of(b)

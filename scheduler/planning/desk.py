@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 
 from scheduler.model.names import QueueName, WorkloadKey
-from scheduler.model.plan import Wait
+from scheduler.model.plan import Proof, Wait
 from scheduler.model.snapshot import IntTable, Snapshot
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.settings import PlanSettings
@@ -59,12 +59,39 @@ class Desk:
             topology=topology,
             required=level[0],
             preferred=level[1],
+            slices=tuple(
+                (level, size)
+                for name, size in workload.topology_slices
+                if (level := find_level(self.fleet, topology, name)) is not None
+            ),
             standing=tuple(self.fleet.rows(pod.node for pod in candidate.standing if pod.node is not None)),
             allowed=mask,
         )
 
     def place(self, candidate: Candidate, ask: Ask) -> Layout | None:
         """The best layout that is found with what is left of the solver's budget."""
+        narrowed: list[int] = []
+        bound: int | None = None
+        shapes = [shape for shape, _ in ask.groups]
+        while True:
+            layout = self._place_once(candidate, ask)
+            clashing = [] if layout is None else self.room.devices.clashing(shapes, layout.groups)
+            if layout is None or not clashing:
+                break
+            # Capacity counts the linked sets of each shape by themselves. Where those of several do not fit together,
+            # a GPU is taken off the node until they do.
+            bound = layout.proof.bound if bound is None else bound
+            self._uncertain.add(candidate.workload.key)
+            self.room.narrow(clashing, 1)
+            narrowed += clashing
+        if narrowed:
+            self.room.narrow(narrowed, -1)
+        if layout is None or bound is None:
+            return layout
+        proof = Proof(status="feasible", cost=layout.proof.cost, bound=min(bound, layout.proof.cost))
+        return msgspec.structs.replace(layout, proof=proof)
+
+    def _place_once(self, candidate: Candidate, ask: Ask) -> Layout | None:
         limits = Limits(budget_ms=self._solver_left_ms, seed=self.settings.seed, workers=self.settings.workers)
         placed = place(self.room, ask, limits)
         self._solver_left_ms -= placed.spent_ms
@@ -127,6 +154,7 @@ def refusal_key(candidate: Candidate) -> tuple[object, ...]:
         candidate.needed,
         workload.topology_required,
         workload.topology_preferred,
+        workload.topology_slices,
         workload.avoid,
         tuple(pod.node for pod in candidate.standing),
     )

@@ -3,7 +3,7 @@
 from typing import assert_never
 
 from scheduler.model.names import people_name
-from scheduler.model.plan import Admit, Blocker, Decision, Offer, Proof, RollBack, Wait
+from scheduler.model.plan import Admit, Blocker, Decision, Offer, Plan, Proof, RollBack, Wait
 from scheduler.planning.wording import amount, gpus, listed, pods
 
 
@@ -24,6 +24,11 @@ def explain(decision: Decision) -> list[str]:
             return _waiting(name, decision)
         case _:
             assert_never(decision)
+
+
+def rule_lines(plan: Plan) -> list[str]:
+    """A line for each rule of the administrator's own that took no part, or not in all, of a plan."""
+    return [f"Note: {trouble}." for trouble in plan.troubles]
 
 
 def in_the_way(blocker: Blocker) -> str:

@@ -1,17 +1,20 @@
 """Placing a gang: all pending members, or as many as it needs to stand, or none."""
 
+from collections.abc import Sequence
 from itertools import islice
 
 import msgspec
 import numpy as np
 
 from scheduler.model.names import QueueName
-from scheduler.model.plan import Admit, Assignment, Placement
+from scheduler.model.plan import Admit, Assignment, Placement, Proof
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
+from scheduler.planning.mend import Part, mended
 from scheduler.quota.tree import bill_for
 from scheduler.scoring.fleet import Mask
 from scheduler.scoring.gang import Layout
+from scheduler.scoring.room_devices import firmly
 
 
 def admit_gang(desk: Desk, candidate: Candidate) -> Admit | None:
@@ -23,20 +26,16 @@ def admit_gang(desk: Desk, candidate: Candidate) -> Admit | None:
     if most < candidate.needed:
         return None
     whole = candidate if most == len(candidate.pending) else candidate.first(most)
-    layout = _place(desk, whole)
-    if layout is not None:
-        return _commit(desk, whole, layout)
-    low, high = candidate.needed, most - 1
-    best: tuple[Candidate, Layout] | None = None
+    best = _placed(desk, whole)
+    low, high = (candidate.needed, most - 1) if best is None else (1, 0)
     while low <= high:
         middle = (low + high) // 2
-        part = candidate.first(middle)
-        layout = _place(desk, part)
-        if layout is None:
+        parts = _placed(desk, candidate.first(middle))
+        if parts is None:
             high = middle - 1
         else:
-            best, low = (part, layout), middle + 1
-    return None if best is None else _commit(desk, *best)
+            best, low = parts, middle + 1
+    return None if best is None else _together([_commit(desk, part, layout) for part, layout in best])
 
 
 def _affordable_members(desk: Desk, candidate: Candidate) -> int:
@@ -48,19 +47,45 @@ def _affordable_members(desk: Desk, candidate: Candidate) -> int:
     return int(np.searchsorted(sums, left, side="right"))
 
 
+def _placed(desk: Desk, candidate: Candidate) -> list[Part] | None:
+    """All pending members in one layout; where some stand and slices bind them, slice by slice."""
+    if candidate.standing and candidate.workload.topology_slices:
+        return mended(desk, candidate)
+    layout = _place(desk, candidate)
+    return None if layout is None else [(candidate, layout)]
+
+
+def _together(parts: Sequence[Admit]) -> Admit:
+    """One admission of all parts. What is proven of each alone bounds them together from below."""
+    first, *others = parts
+    if not others:
+        return first
+    proofs = [part.placement.proof for part in parts]
+    proof = Proof(status="feasible", cost=sum(p.cost for p in proofs), bound=max(p.bound for p in proofs))
+    assignments = tuple(assignment for part in parts for assignment in part.placement.assignments)
+    return Admit(workload=first.workload, placement=Placement(assignments=assignments, proof=proof))
+
+
 def _place(desk: Desk, candidate: Candidate) -> Layout | None:
     """The best layout, on nodes that nobody else needs if there is one.
 
-    Nodes where nothing is held back go before those where something is, and for a gang that asks for no devices, nodes
-    without devices go before all.
+    Linked GPUs where they are preferred go before all else. Nodes where nothing is held back go before those where
+    something is, and for a gang that asks for no devices, nodes without devices go before all.
     """
     ask = desk.ask(candidate)
-    for mask in _preferred(desk, candidate):
-        allowed = mask if ask.allowed is None else ask.allowed & mask
-        elsewhere = desk.place(candidate, msgspec.structs.replace(ask, allowed=allowed))
-        if elsewhere is not None:
-            return elsewhere
-    return desk.place(candidate, ask)
+    groups = tuple((firmly(shape), count) for shape, count in ask.groups)
+    firm = [] if groups == ask.groups else [msgspec.structs.replace(ask, groups=groups)]
+    preferred = _preferred(desk, candidate)
+    for each in (*firm, ask):
+        for mask in preferred:
+            allowed = mask if each.allowed is None else each.allowed & mask
+            elsewhere = desk.place(candidate, msgspec.structs.replace(each, allowed=allowed))
+            if elsewhere is not None:
+                return elsewhere
+        anywhere = desk.place(candidate, each)
+        if anywhere is not None:
+            return anywhere
+    return None
 
 
 def _preferred(desk: Desk, candidate: Candidate) -> list[Mask]:
@@ -78,15 +103,16 @@ def _commit(desk: Desk, candidate: Candidate, layout: Layout) -> Admit:
     products = desk.fleet.products
     ledger = desk.ledger
     assigned: dict[str, Assignment] = {}
-    for (shape, _), members, (rows, counts) in zip(candidate.groups, candidate.members, layout.groups, strict=True):
+    devices = _hand_out(desk, candidate, layout)
+    for g, (members, (rows, counts)) in enumerate(zip(candidate.members, layout.groups, strict=True)):
+        shape, _ = candidate.groups[g]
         desk.room.take_rows(rows, counts, shape)
         bills: dict[int, int] = {}
         waiting = iter(members)
         for row, count in zip(rows.tolist(), counts.tolist(), strict=True):
             bills[int(products.codes[row])] = bills.get(int(products.codes[row]), 0) + count
-            for pod in islice(waiting, count):
-                devices = desk.room.take_devices(row, shape)
-                assigned[pod.uid] = Assignment(pod=pod.uid, node=desk.room.name(row), devices=devices)
+            for pod, given in zip(islice(waiting, count), devices[row, g], strict=True):
+                assigned[pod.uid] = Assignment(pod=pod.uid, node=desk.room.name(row), devices=given)
         for code, count in sorted(bills.items()):
             product = products.values[code] if code >= 0 else ""
             ledger = ledger.charge(queue.name, bill_for(queue, shape, product), count)
@@ -97,3 +123,16 @@ def _commit(desk: Desk, candidate: Candidate, layout: Layout) -> Admit:
             assignments=tuple(assigned[pod.uid] for pod in candidate.pending), proof=layout.proof, spread=layout.spread
         ),
     )
+
+
+def _hand_out(desk: Desk, candidate: Candidate, layout: Layout) -> dict[tuple[int, int], list[tuple[int, ...]]]:
+    """The GPUs of every member, per row and group; those that share a node are given theirs together."""
+    wants: dict[int, list[tuple[int, int]]] = {}
+    for g, (rows, counts) in enumerate(layout.groups):
+        for row, count in zip(rows.tolist(), counts.tolist(), strict=True):
+            wants.setdefault(row, []).append((g, count))
+    given: dict[tuple[int, int], list[tuple[int, ...]]] = {}
+    for row, some in wants.items():
+        sets = desk.room.hand_out(row, [(candidate.groups[g][0], count) for g, count in some])
+        given.update({(row, g): each for (g, _), each in zip(some, sets, strict=True)})
+    return given

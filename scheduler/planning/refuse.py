@@ -11,6 +11,7 @@ from scheduler.model.plan import Blocker, Reason, Wait
 from scheduler.model.workload import PodShape
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
+from scheduler.planning.no_layout import no_layout
 from scheduler.planning.no_node import no_node
 from scheduler.planning.wording import amount, gpus, pods, resource_name
 from scheduler.quota.tree import Bill, Shortage, quota_of
@@ -73,6 +74,8 @@ def _no_room(desk: Desk, candidate: Candidate) -> Wait:
     free = msgspec.structs.replace(ask, required=None)
     if ask.required is not None and _roomy(desk, free):
         return _no_domain(desk, candidate, ask, ask.required)
+    if _roomy(desk, ask) and (wait := no_layout(desk, candidate, ask)) is not None:
+        return wait
     return _too_little(desk, candidate, free) or _fragmented(desk, candidate, free)
 
 

@@ -1,9 +1,11 @@
 """What keeps a workload from being planned at all, whatever room and quota there are."""
 
+from itertools import pairwise
+
 from scheduler.model.node import NODE_LEVEL
 from scheduler.model.plan import Blocker, Reason, Wait
 from scheduler.model.snapshot import Snapshot
-from scheduler.model.workload import Problem
+from scheduler.model.workload import Problem, Workload
 from scheduler.planning.candidate import Candidate
 from scheduler.scoring.fleet import Fleet
 from scheduler.scoring.topology import find_level
@@ -70,15 +72,32 @@ def _queue_missing(snapshot: Snapshot, candidate: Candidate) -> Wait:
 def _level_problems(snapshot: Snapshot, fleet: Fleet, candidate: Candidate) -> list[Problem]:
     """Topology names that mean nothing in this cluster."""
     workload = candidate.workload
-    if workload.topology_required is None and workload.topology_preferred is None:
-        return []
-    wanted = (
+    wanted = [
         ("topology-required", workload.topology_required),
         ("topology-preferred", workload.topology_preferred),
-    )
+        ("topology-exclusive", workload.topology_exclusive),
+        *(("topology-slices", name) for name, _ in workload.topology_slices),
+        *(("role-topology-required", name) for name in sorted({p.role_required or "" for p in candidate.pending})),
+    ]
+    wanted = [(where, name) for where, name in wanted if name]
+    if not wanted:
+        return []
     levels = ", ".join(level.name for level in (*snapshot.topology, NODE_LEVEL))
-    return [
+    unknown = [
         Problem(where=where, value=name, allowed=f"a topology level ({levels}) or a label key that nodes have")
         for where, name in wanted
-        if name is not None and find_level(fleet, snapshot.topology, name) is None
+        if find_level(fleet, snapshot.topology, name) is None
     ]
+    return unknown or _slice_problems(snapshot, fleet, workload)
+
+
+def _slice_problems(snapshot: Snapshot, fleet: Fleet, workload: Workload) -> list[Problem]:
+    """Slices whose levels are not in the topology's order."""
+    order = (*snapshot.topology, NODE_LEVEL)
+    levels = [find_level(fleet, snapshot.topology, name) for name, _ in workload.topology_slices]
+    places = [order.index(level) for level in levels if level in order]
+    if all(a < b for a, b in pairwise(places)):
+        return []
+    value = ",".join(f"{name}={size}" for name, size in workload.topology_slices)
+    allowed = f"levels in this order: {', '.join(level.name for level in order)}"
+    return [Problem(where="topology-slices", value=value, allowed=allowed)]

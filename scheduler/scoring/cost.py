@@ -5,11 +5,12 @@ that of equal choices the fullest nodes and domains are taken and whole ones sta
 outweighs all that follow it together. What the gang's standing members already use is free.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
 
+from scheduler.model.node import NODE_LEVEL, TopologyLevel
 from scheduler.scoring.fleet import Codes, Mask
 from scheduler.scoring.topology import Tree
 
@@ -23,7 +24,8 @@ class Charges(msgspec.Struct, frozen=True):
     `codes[i]` are domains of level i as in `Tree`, `level_weight[i]` what one of them costs beside `domain_units[i]`,
     its free capacity; likewise for nodes. `levels` says which of the tree's levels these are: a level that divides the
     nodes in question no further than the one outside it says nothing new and is left out.
-    `paid`: nodes of standing members.
+    `paid`: nodes of standing members. `slices`: for each level, and last for nodes, how many consecutive pods stand in
+    one domain of it; 1 where any may stand apart, empty where that is everywhere.
     """
 
     levels: tuple[int, ...]
@@ -34,6 +36,7 @@ class Charges(msgspec.Struct, frozen=True):
     units: Codes
     domain_units: tuple[Codes, ...]
     paid: tuple[int, ...] = ()
+    slices: tuple[int, ...] = ()
 
     def parts_of(self, rows: Codes) -> tuple[int, ...]:
         """Domains newly used per level, nodes newly used, free capacity of these: in the order of importance."""
@@ -53,19 +56,30 @@ class Charges(msgspec.Struct, frozen=True):
         return weighted + self.node_weight * nodes + free
 
 
-def charges(tree: Tree, candidates: Mask, units: Codes, pods: int, paid: Sequence[int] = ()) -> Charges:
+def charges(
+    tree: Tree,
+    candidates: Mask,
+    units: Codes,
+    pods: int,
+    paid: Sequence[int] = (),
+    slices: Mapping[TopologyLevel, int] | None = None,
+) -> Charges:
     """Prices for a gang of `pods` that may use `candidates`; `units` is each node's free capacity.
+
+    `slices`: how many consecutive pods stand in one domain of a level; these levels are never left out.
 
     Where the weights would not fit into 64 bits, free capacity is counted more coarsely, then inner levels are
     left out.
     """
     rows = np.flatnonzero(candidates)
     units = np.where(candidates, np.maximum(units, 0), 0)
+    slices = slices or {}
     kept: list[int] = []
     sizes: list[int] = []
     for i, codes in enumerate(tree.codes):
         size = len(np.unique(codes[rows]))
-        if size > (sizes[-1] if sizes else 1) and size < len(rows):
+        told = size > (sizes[-1] if sizes else 1) and size < len(rows)
+        if told or tree.levels[i] in slices:
             kept.append(i)
             sizes.append(size)
     while True:
@@ -75,8 +89,8 @@ def charges(tree: Tree, candidates: Mask, units: Codes, pods: int, paid: Sequenc
         if units.any():
             units = units >> 1
         else:
-            kept.pop()
-            sizes.pop()
+            last = max(at for at, i in enumerate(kept) if tree.levels[i] not in slices)
+            del kept[last], sizes[last]
     codes_kept = tuple(tree.codes[i] for i in kept)
     totals = tuple(_totals(codes, units) for codes in codes_kept)
     *level_weight, node_weight = weights
@@ -89,6 +103,7 @@ def charges(tree: Tree, candidates: Mask, units: Codes, pods: int, paid: Sequenc
         units=units,
         domain_units=totals,
         paid=tuple(sorted(set(paid))),
+        slices=tuple(slices.get(level, 1) for level in (*(tree.levels[i] for i in kept), NODE_LEVEL)) if slices else (),
     )
 
 

@@ -3,6 +3,9 @@
 Using a node or a domain for the first time has a price (`cost.Charges`), and a node used holds as many pods as fit on
 it. The price of holding k pods within a domain is a function of k that follows from those of its parts: by the
 0/1 knapsack recurrence for nodes, by (min, +) convolution for domains. Equal nodes are counted, not tried one by one.
+
+Where slices of k pods have to stand in one domain of a level, pods inside such a domain are counted k at a time: of its
+function only each k-th value is used, and everything outside works on whole slices.
 """
 
 import msgspec
@@ -31,23 +34,79 @@ class Cover(msgspec.Struct, frozen=True):
     cost: int
 
 
+def cheapest(charges: Charges, fits: Codes, pods: int) -> tuple[Cover | None, int]:
+    """The cheapest way found to hold `pods`, and a cost that no way goes below.
+
+    Exact unless slices leave a rest: then room is found for the last, shorter slice as if it were whole, or on nodes
+    that the others leave alone, and the bound is that of the slices before it.
+    """
+    sizes = tuple(min(size, pods) for size in charges.slices)
+    if all(max(sizes) % size == 0 for size in sizes):
+        charges = msgspec.structs.replace(charges, slices=sizes)
+    largest = max(charges.slices, default=1)
+    rest = pods % largest
+    least = Forest(charges, fits, pods - rest).cover() if pods > rest else Cover(fits[:0], fits[:0], 0)
+    if least is None:
+        return None, UNREACHABLE
+    if not rest:
+        return least, least.cost
+    padded = Forest(charges, fits, pods + largest - rest).cover()
+    found = [] if padded is None else [_shortened(charges, padded, pods)]
+    if not found or found[0].cost > least.cost:
+        found += _apart(charges, fits, least, rest)
+    return min(found, key=lambda cover: cover.cost, default=None), least.cost
+
+
+def _apart(charges: Charges, fits: Codes, whole: Cover, rest: int) -> list[Cover]:
+    """Whole slices as they are, and after them the `rest` on other nodes, if there is room for it."""
+    left = fits.copy()
+    left[whole.rows] = 0
+    beside = msgspec.structs.replace(charges, paid=tuple(sorted({*charges.paid, *whole.rows.tolist()})))
+    last, _ = cheapest(beside, left, rest) if whole.rows.size else (None, 0)
+    if last is None:
+        return []
+    rows, counts = np.append(whole.rows, last.rows), np.append(whole.counts, last.counts)
+    return [Cover(rows, counts, charges.cost_of(rows))]
+
+
+def _shortened(charges: Charges, cover: Cover, pods: int) -> Cover:
+    """The first `pods` pods of a cover, in its order."""
+    counts = np.diff(np.minimum(np.cumsum(cover.counts), pods), prepend=0)
+    rows = cover.rows[counts > 0]
+    return Cover(rows, counts[counts > 0], charges.cost_of(rows))
+
+
 class Forest:
     """The nodes that a shape fits on, arranged by domain, with prices."""
 
     def __init__(self, charges: Charges, fits: Codes, pods: int) -> None:
-        rows = charges.order[fits[charges.order] > 0]
+        """`pods` is a multiple of the largest slice."""
+        self.depth = len(charges.codes)
+        sizes = charges.slices or (1,) * (self.depth + 1)
+        # To a domain of level i pods come `unit[i]` at a time, and that is what they are counted in there.
+        self.unit = [max(sizes[i:]) for i in range(self.depth + 1)]
+        self.each = [outer // inner for outer, inner in zip(self.unit, self.unit[1:], strict=False)]
+        self.most = [pods // unit for unit in self.unit]
+        self.weights = (*charges.level_weight, charges.node_weight)
+        self.any_paid = bool(charges.paid)
+        self._arrange(charges, fits, charges.order[fits[charges.order] >= self.unit[-1]])
+        if max(self.unit) > 1 and any((holds == 0).any() for holds in self.holds):
+            kept = np.ones(len(self.rows), dtype=np.bool_)
+            for bounds, holds in zip(self.bounds, self.holds, strict=True):
+                kept &= np.repeat(holds > 0, np.diff(bounds))
+            self._arrange(charges, fits, self.rows[kept])
+        self._functions: dict[tuple[int, int], Joined] = {}
+
+    def _arrange(self, charges: Charges, fits: Codes, rows: Codes) -> None:
+        """Lay out `rows`, which are in the tree's order, by domain."""
         self.rows = rows
-        self.pods = pods
         self.units = charges.units[rows]
-        self.fits = np.minimum(fits[rows], pods)
+        self.fits = np.minimum(fits[rows] // self.unit[-1], self.most[-1])
         self.node_cost = charges.node_weight + self.units
         self.node_cost[np.isin(rows, charges.paid)] = 0
-        self.weights = (*charges.level_weight, charges.node_weight)
-        self.depth = len(charges.codes)
         # Domains of level i are the stretches of rows from bounds[i][d] to bounds[i][d + 1].
         self.bounds: list[Codes] = []
         self.cost: list[Codes] = []
-        self.holds: list[Codes] = []
         for codes, weight, units in zip(charges.codes, charges.level_weight, charges.domain_units, strict=True):
             own = codes[rows]
             starts = np.flatnonzero(np.diff(own, prepend=-1))
@@ -55,34 +114,53 @@ class Forest:
             price[np.isin(own[starts], codes[list(charges.paid)])] = 0
             self.bounds.append(np.append(starts, len(rows)))
             self.cost.append(price)
-            self.holds.append(np.add.reduceat(self.fits, starts) if len(starts) else starts)
-        self.any_paid = bool(charges.paid)
-        self._functions: dict[tuple[int, int], Joined] = {}
+        self.holds: list[Codes] = []
+        inner, at = self.fits, np.arange(len(rows))
+        for bounds, each in zip(reversed(self.bounds), reversed(self.each), strict=True):
+            starts = bounds[:-1]
+            inner = np.add.reduceat(inner, np.searchsorted(at, starts)) // each if len(starts) else starts
+            self.holds.insert(0, inner)
+            at = starts
 
     def cover(self) -> Cover | None:
         """The cheapest way to hold all pods; None where they do not fit."""
-        if int(self.fits.sum()) < self.pods:
+        if int((self.holds[0] if self.depth else self.fits).sum()) < self.most[0]:
             return None
         free = np.flatnonzero(self.node_cost == 0)
-        if len(free) and int(self.fits[free].sum()) >= self.pods:
+        if len(free) and max(self.unit) == 1 and int(self.fits[free].sum()) >= self.most[0]:
             # The nodes of standing members hold all: the first of them, by domain and name.
-            enough = free[: int(np.searchsorted(np.cumsum(self.fits[free]), self.pods)) + 1]
+            enough = free[: int(np.searchsorted(np.cumsum(self.fits[free]), self.most[0])) + 1]
             return Cover(*self._trim(enough), 0)
-        cost, chosen = self._cheapest(0, 0, len(self.cost[0]) if self.depth else len(self.rows), self.pods)
+        cost, chosen = self._cheapest(0, 0, len(self.cost[0]) if self.depth else len(self.rows), self.most[0])
         return Cover(*self._trim(np.sort(np.concatenate(chosen))), cost)
 
     def _trim(self, chosen: Codes) -> tuple[Codes, Codes]:
         """Rows and counts that sum to the pods exactly: fewer pods on the emptiest of the chosen nodes."""
-        counts = self.fits[chosen].copy()
-        surplus = int(counts.sum()) - self.pods
-        for at in np.lexsort((np.arange(len(chosen)), -self.units[chosen])).tolist():
-            if surplus <= 0:
-                break
-            less = min(surplus, int(counts[at]))
-            counts[at] -= less
-            surplus -= less
+        counts = self._counts(chosen, 0, self.most[0] * self.unit[0])
         used = counts > 0
         return self.rows[chosen][used], counts[used]
+
+    def _counts(self, chosen: Codes, level: int, pods: int) -> Codes:
+        """How many of `pods` stand on each of the `chosen` nodes, which hold them; whole slices in each domain."""
+        level = next((i for i in range(level, self.depth) if self.each[i] > 1), self.depth)
+        if level == self.depth:
+            return _less(self.fits[chosen], self.units[chosen], pods // self.unit[-1]) * self.unit[-1]
+        inside = np.searchsorted(self.bounds[level], chosen, side="right")
+        parts = np.split(chosen, np.flatnonzero(np.diff(inside)) + 1)
+        holds = np.array([self._held(part, level) for part in parts], dtype=np.int64)
+        shares = _less(holds, holds, pods // self.unit[level]) * self.unit[level]
+        return np.concatenate(
+            [self._counts(part, level + 1, share) for part, share in zip(parts, shares.tolist(), strict=True)]
+        )
+
+    def _held(self, chosen: Codes, level: int) -> int:
+        """How many slices of a level the `chosen` nodes of one of its domains hold."""
+        inner = next((i for i in range(level + 1, self.depth) if self.each[i] > 1), self.depth)
+        if inner == self.depth:
+            return int(self.fits[chosen].sum()) // self.each[level]
+        inside = np.searchsorted(self.bounds[inner], chosen, side="right")
+        parts = np.split(chosen, np.flatnonzero(np.diff(inside)) + 1)
+        return sum(self._held(part, inner) for part in parts) // self.each[level]
 
     def _cheapest(self, level: int, low: int, high: int, pods: int) -> Choice:
         """The cheapest way to hold `pods` in the domains `low` to `high` of `level`, which together hold them."""
@@ -132,7 +210,7 @@ class Forest:
         for bound, part in sorted(lower):
             if bound >= best[0]:
                 break
-            inside, chosen = self._cheapest(level + 1, *self._inside(level, part), pods)
+            inside, chosen = self._cheapest(level + 1, *self._inside(level, part), pods * self.each[level])
             cost = inside + int(self.cost[level][part])
             if cost < best[0]:
                 best = (cost, chosen)
@@ -145,10 +223,12 @@ class Forest:
             return bound
         low, high = self._inside(level, part)
         for inner in range(level + 1, self.depth):
+            pods *= self.each[inner - 1]
             bound += self.weights[inner] * fewest(self.holds[inner][low:high], pods)
             low, high = int(self.bounds[inner][low]), int(self.bounds[inner][high])
             if inner + 1 < self.depth:
                 low, high = (int(i) for i in np.searchsorted(self.bounds[inner + 1], [low, high]))
+        pods *= self.each[-1]
         return bound + self.weights[-1] * fewest(self.fits[slice(*self._rows(level, part))], pods)
 
     def _rows(self, level: int, part: int) -> tuple[int, int]:
@@ -168,7 +248,7 @@ class Forest:
         lone = parts[sizes == 1]
         prices = np.array([self._chain_cost(level, part) for part in lone.tolist()], dtype=np.int64)
         first = self.bounds[level][lone]
-        joined = Joined(by_class(self.fits[first], prices, pods), first)
+        joined = Joined(by_class(self.holds[level][lone], prices, pods), first)
         for function in self._functions_of(level, parts[sizes > 1]):
             joined.add(function, pods, least)
         return joined
@@ -192,7 +272,7 @@ class Forest:
         known = self._functions.get((level, part))
         if known is not None:
             return known
-        pods = min(int(self.holds[level][part]), self.pods)
+        pods = min(int(self.holds[level][part]), self.most[level]) * self.each[level]
         low, high = self._inside(level, part)
         if level + 1 == self.depth:
             inside = by_class(self.fits[low:high], self.node_cost[low:high], pods)
@@ -200,7 +280,7 @@ class Forest:
         return self._keep(level, part, self._join(level + 1, np.arange(low, high), pods))
 
     def _keep(self, level: int, part: int, function: Joined) -> Joined:
-        function.charge(int(self.cost[level][part]))
+        function.charge(int(self.cost[level][part]), self.each[level])
         self._functions[level, part] = function
         return function
 
@@ -211,6 +291,20 @@ class Forest:
         if not small:
             return
         starts = self.bounds[level][small]
-        for part, inside in zip(small, batch(self.fits, self.node_cost, starts, sizes[small], self.pods), strict=True):
+        found = batch(self.fits, self.node_cost, starts, sizes[small], self.most[-1])
+        for part, inside in zip(small, found, strict=True):
             start = int(self.bounds[level][part])
             self._keep(level, part, Joined(inside, np.arange(start, start + int(sizes[part]))))
+
+
+def _less(holds: Codes, empty: Codes, wanted: int) -> Codes:
+    """`holds` less what is too much: taken off where most is `empty`."""
+    counts = holds.copy()
+    surplus = int(counts.sum()) - wanted
+    for at in np.lexsort((np.arange(len(counts)), -empty)).tolist():
+        if surplus <= 0:
+            break
+        less = min(surplus, int(counts[at]))
+        counts[at] -= less
+        surplus -= less
+    return counts

@@ -13,13 +13,15 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
 
     `allowed`: the nodes that may be used; None allows all. `standing`: rows of members that stand already.
     `required`: all members, standing ones included, in one domain of this level. `preferred` adds its level to those
-    whose domains are counted. `topology`: the cluster's levels, outermost first.
+    whose domains are counted. `topology`: the cluster's levels, outermost first. `slices`: levels with how many
+    consecutive pods of a group stand in one domain of each, outermost first, each a multiple of the next.
     """
 
     groups: tuple[tuple[PodShape, int], ...]
     topology: tuple[TopologyLevel, ...] = ()
     required: TopologyLevel | None = None
     preferred: TopologyLevel | None = None
+    slices: tuple[tuple[TopologyLevel, int], ...] = ()
     standing: tuple[int, ...] = ()
     allowed: Mask | None = None
 

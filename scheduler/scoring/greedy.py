@@ -9,10 +9,9 @@ import numpy as np
 from scheduler.model.plan import Proof, ProofStatus
 from scheduler.model.resources import GPU
 from scheduler.scoring.cost import Charges
-from scheduler.scoring.cover import Cover, Forest
+from scheduler.scoring.cover import Cover, Forest, cheapest
 from scheduler.scoring.fleet import Codes, Mask
 from scheduler.scoring.gang import Layout
-from scheduler.scoring.knapsack import UNREACHABLE
 from scheduler.scoring.problem import Problem, spread
 from scheduler.scoring.room import Room
 
@@ -63,11 +62,11 @@ def _pack_on(room: Room, problem: Problem, choice: Mask | None) -> Bounded:
     best: Packing | None = None
     bound = 0
     for f, count in zip(fits, counts, strict=True):
-        cover = Forest(problem.charges, f, count).cover()
+        cover, least = cheapest(problem.charges, f, count)
         if cover is None:
-            return Bounded(None, UNREACHABLE)
+            return Bounded(None, least)
         covers.append(cover)
-        bound = max(bound, cover.cost)
+        bound = max(bound, least)
         if len(covers) == 1:
             best = _packing(problem, _in_turn(room, problem, fits, range(len(fits)), cover))
         if best is not None and best.cost <= bound:
@@ -87,6 +86,8 @@ def _packing(problem: Problem, groups: Sequence[tuple[Codes, Codes]] | None) -> 
     if groups is None:
         return None
     rows = np.unique(np.concatenate([rows for rows, _ in groups]))
+    if problem.required is not None and len(np.unique(problem.required[rows])) > 1:
+        return None
     return Packing(tuple(groups), problem.charges.cost_of(rows))
 
 
@@ -110,7 +111,8 @@ def _devices_cover(room: Room, problem: Problem, fits: Sequence[Codes], groups: 
         holds += np.minimum(f, count) * (size // unit)
     free = np.maximum(room.free[:, column], 0)
     holds = np.minimum(holds, _most_given(int(free.max(initial=0)), sizes)[free] // unit)
-    return Forest(problem.charges, holds, sum(s * n for s, n in zip(sizes, counts, strict=True)) // unit).cover()
+    unsliced = msgspec.structs.replace(problem.charges, slices=())
+    return Forest(unsliced, holds, sum(s * n for s, n in zip(sizes, counts, strict=True)) // unit).cover()
 
 
 def _most_given(free: int, sizes: Sequence[int]) -> Codes:
@@ -139,7 +141,7 @@ def _in_some_domain(room: Room, problem: Problem, fits: list[Codes], covers: Seq
         if best is not None or first is None:
             return best
         fits = [np.where(problem.required == problem.required[first.rows[0]], 0, f) for f in fits]
-        first = Forest(problem.charges, fits[0], problem.ask.groups[0][1]).cover()
+        first, _ = cheapest(problem.charges, fits[0], problem.ask.groups[0][1])
         if first is not None:
             best = _packing(problem, _in_turn(room, problem, fits, range(len(fits)), first))
     return best
@@ -158,7 +160,7 @@ def _in_turn(
             free = _beside(room, problem, fits[g], g, found)
             if inside is not None:
                 free = np.where(inside, free, 0)
-            cover = Forest(charges, free, problem.ask.groups[g][1]).cover()
+            cover, _ = cheapest(charges, free, problem.ask.groups[g][1])
         if cover is None:
             return None
         if problem.required is not None:

@@ -127,6 +127,7 @@ class Joined:
     """Nodes that stand alone, and domains with prices of their own, taken together; used whole, it costs `own` more."""
 
     def __init__(self, lone: Choices, rows: Codes) -> None:
+        self._each = 1
         self._lone = lone
         self._rows = rows
         self._stages: list[tuple[Codes, Joined]] = []
@@ -143,13 +144,15 @@ class Joined:
         self._inner = convolve(self._inner, cost, pods)
         self.cost = self._inner
 
-    def charge(self, own: int) -> None:
-        """Add the price of using any of this at all."""
-        self.cost = self._inner.copy()
+    def charge(self, own: int, each: int = 1) -> None:
+        """Add the price of using any of this at all; from now on `each` pods are counted as one."""
+        self._each = each
+        self.cost = self._inner[::each].copy()
         self.cost[1:] += own
 
     def of(self, pods: int) -> list[Codes]:
         """Rows to use for `pods` pods."""
+        pods *= self._each
         chosen: list[Codes] = []
         price = self._inner
         for before, part in reversed(self._stages):

@@ -4,6 +4,7 @@ import msgspec
 
 from scheduler.scoring.gang import Ask, Layout, Limits
 from scheduler.scoring.greedy import layout, pack
+from scheduler.scoring.knapsack import UNREACHABLE
 from scheduler.scoring.problem import prepare
 from scheduler.scoring.room import Room
 
@@ -28,9 +29,9 @@ def place(room: Room, ask: Ask, limits: Limits) -> Placed:
     best = found.packing
     if best is not None and best.cost <= found.bound:
         return Placed(layout=layout(room, problem, best, found.bound))
-    if best is None and len(ask.groups) == 1:
-        return Placed(layout=None)
-    if limits.budget_ms <= 0:
+    if best is None and (len(ask.groups) == 1 or ask.slices):
+        return Placed(layout=None, certain=found.bound >= UNREACHABLE)
+    if limits.budget_ms <= 0 or ask.slices:
         return Placed(layout=None if best is None else layout(room, problem, best, found.bound), certain=False)
     # Loading the solver takes half a second, which only those pay who need it.
     from scheduler.scoring.cpsat import solve  # noqa: PLC0415

@@ -5,16 +5,17 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from scheduler.model.node import NODE_LEVEL
+from scheduler.model.node import NODE_LEVEL, TopologyLevel
 from scheduler.model.plan import DomainUse
 from scheduler.model.resources import GPU
 from scheduler.model.snapshot import IntTable
 from scheduler.model.workload import PodShape
 from scheduler.scoring.cost import Charges, charges, fewest
 from scheduler.scoring.filters import model_mask
-from scheduler.scoring.fleet import Codes, Mask
+from scheduler.scoring.fleet import Codes, Fleet, Mask
 from scheduler.scoring.gang import Ask
 from scheduler.scoring.room import Room
+from scheduler.scoring.slices import Slice, binding, gathered, in_slices, whole
 from scheduler.scoring.topology import NO_DOMAIN, PRODUCT_LEVEL, domains, levels_for, tree
 
 WHOLE_CPU_NODE = 1000
@@ -38,21 +39,37 @@ class Problem(msgspec.Struct, frozen=True):
 
 def prepare(room: Room, ask: Ask) -> Problem | None:
     """The problem that `ask` poses in `room`; None where it is plain that there is no answer."""
-    fits = usable(room, ask)
+    fleet = room.fleet
+    slices = binding(ask.slices, ask.topology, ask.required)
+    fits = tuple(in_slices(fleet, f, slices) for f in usable(room, ask))
     choices = model_choices(room, [shape for shape, _ in ask.groups], ask.standing)
     required = None
     if ask.required is not None:
-        required = domains(room.fleet, ask.required).codes
-        fits = _in_large_domains(fits, required, ask)
-    if any(int(f.sum()) < count for f, (_, count) in zip(fits, ask.groups, strict=True)) or not choices:
+        required = domains(fleet, ask.required).codes
+        fits = _in_large_domains(fleet, fits, required, ask, slices)
+    holds = [int(gathered(fleet, f, slices, n).sum()) for f, (_, n) in zip(fits, ask.groups, strict=True)]
+    if any(held < whole(slices, n) for held, (_, n) in zip(holds, ask.groups, strict=True)) or not choices:
+        return None
+    if any(int(f.sum()) < count for f, (_, count) in zip(fits, ask.groups, strict=True)):
         return None
     candidates = np.logical_or.reduce([f > 0 for f in fits])
-    levels = levels_for(room.fleet, ask.topology, ask.required, ask.preferred)
+    sliced = dict(slices)
+    levels = levels_for(fleet, ask.topology, ask.required, ask.preferred, list(sliced))
     if ask.groups[0][0].requests.gpus:
         at = 0 if ask.required is None else 1
+        inside = [i + 1 for i, level in enumerate(levels) if level in sliced and _mixed(fleet, level, candidates)]
+        at = max([at, *inside])
         levels = (*levels[:at], PRODUCT_LEVEL, *levels[at:])
-    prices = charges(tree(room.fleet, levels), candidates, _units(room, ask, fits), ask.pods, ask.standing)
+    units = _units(room, ask, fits)
+    prices = charges(tree(fleet, levels), candidates, units, ask.pods, ask.standing, sliced)
     return Problem(ask, fits, prices, required, choices)
+
+
+def _mixed(fleet: Fleet, level: TopologyLevel, candidates: Mask) -> bool:
+    """Whether a domain of the level has candidates of several GPU products."""
+    rows = np.flatnonzero(candidates)
+    places, products = domains(fleet, level).codes[rows], fleet.products.codes[rows]
+    return len(np.unique(np.stack([places, products]), axis=1).T) > len(np.unique(places))
 
 
 def usable(room: Room, ask: Ask, more: IntTable | None = None) -> tuple[Codes, ...]:
@@ -136,11 +153,15 @@ def _fewest(problem: Problem, codes: Codes, stands: Codes) -> int:
     return len(stands) + more
 
 
-def _in_large_domains(fits: tuple[Codes, ...], required: Codes, ask: Ask) -> tuple[Codes, ...]:
+def _in_large_domains(
+    fleet: Fleet, fits: tuple[Codes, ...], required: Codes, ask: Ask, slices: Sequence[Slice]
+) -> tuple[Codes, ...]:
     """`fits` with nothing left in domains that are too small for any of the groups."""
     large = required != NO_DOMAIN
     for f, (_, count) in zip(fits, ask.groups, strict=True):
         large &= held_by(required, np.minimum(f, count))[required] >= count
+        if slices:
+            large &= held_by(required, gathered(fleet, f, slices, count))[required] >= whole(slices, count)
     return tuple(np.where(large, f, 0) for f in fits)
 
 

@@ -6,6 +6,7 @@ from scheduler.model.names import NodeName
 from scheduler.model.plan import Assignment
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Pod, Workload
+from scheduler.scoring.rules_layout import broken_slices, place_of
 from scheduler.scoring.rules_node import is_model
 
 
@@ -25,21 +26,19 @@ def broken_gang(snapshot: Snapshot, workload: Workload, assignments: Sequence[As
     if workload.problems or any(pod.problems or pod.foreign_gates for pod, _ in new):
         broken.append(f"{workload.key}: admitted though it has problems or gates of others")
     everyone = [*standing, *new]
-    return [*broken, *_broken_topology(snapshot, workload, everyone), *_broken_models(snapshot, workload, everyone)]
+    return [
+        *broken,
+        *_broken_topology(snapshot, workload, everyone),
+        *broken_slices(snapshot, workload, everyone, {pod.uid for pod, _ in new}),
+        *_broken_models(snapshot, workload, everyone),
+    ]
 
 
 def _broken_topology(snapshot: Snapshot, workload: Workload, everyone: Sequence[tuple[Pod, NodeName]]) -> list[str]:
     wanted = workload.topology_required
     if wanted is None:
         return []
-    labels = {level.name: level.label for level in snapshot.topology}
-    places: set[str | None] = set()
-    for _, name in everyone:
-        node = snapshot.nodes.get(name)
-        if wanted in {"node", "kubernetes.io/hostname"} and wanted not in labels:
-            places.add(name)
-        else:
-            places.add(None if node is None else node.labels.get(labels.get(wanted, wanted)) or None)
+    places = {place_of(snapshot, wanted, name) for _, name in everyone}
     if None in places:
         return [f"{workload.key}: a node lacks the required level {wanted}"]
     return [f"{workload.key}: {len(places)} domains of {wanted}, one required"] if len(places) > 1 else []

@@ -70,18 +70,23 @@ def tree(fleet: Fleet, levels: Sequence[TopologyLevel]) -> Tree:
 
 
 def levels_for(
-    fleet: Fleet, topology: Sequence[TopologyLevel], required: TopologyLevel | None, preferred: TopologyLevel | None
+    fleet: Fleet,
+    topology: Sequence[TopologyLevel],
+    required: TopologyLevel | None,
+    preferred: TopologyLevel | None,
+    more: Sequence[TopologyLevel] = (),
 ) -> tuple[TopologyLevel, ...]:
     """The levels that count for a gang, the most important first.
 
-    A required level comes first, then the topology's. A preferred label that is no level of the topology is put
-    where its number of domains belongs: more domains, further inside.
+    A required level comes first, then the topology's. A preferred label, or one of `more`, that is no level of the
+    topology is put where its number of domains belongs: more domains, further inside.
     """
     levels = list(topology)
-    if preferred is not None and preferred != NODE_LEVEL and preferred not in levels:
-        fine = len(domains(fleet, preferred).values)
-        at = next((i for i, level in enumerate(levels) if len(domains(fleet, level).values) > fine), len(levels))
-        levels.insert(at, preferred)
+    for wish in (preferred, *more):
+        if wish is not None and wish != NODE_LEVEL and wish not in levels:
+            fine = len(domains(fleet, wish).values)
+            at = next((i for i, level in enumerate(levels) if len(domains(fleet, level).values) > fine), len(levels))
+            levels.insert(at, wish)
     if required is not None and required != NODE_LEVEL:
         levels = [required, *(level for level in levels if level != required)]
     return tuple(levels)

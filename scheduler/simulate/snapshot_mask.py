@@ -15,9 +15,20 @@ from scheduler.model.node import NODE_LEVEL, Node
 from scheduler.model.plan import Assignment
 from scheduler.model.queue import Queue
 from scheduler.model.snapshot import Columns, InFlight, Snapshot
-from scheduler.model.workload import GangClaim, HostPort, Pod, PodShape, Problem, Requirement, Toleration, Workload
+from scheduler.model.workload import (
+    GangClaim,
+    HostPort,
+    Pod,
+    PodShape,
+    Problem,
+    Requirement,
+    Slices,
+    Toleration,
+    Workload,
+)
 from scheduler.planning.settings import PlanSettings
 from scheduler.scoring.filters import EVERY_ADDRESS
+from scheduler.scoring.own_rules import OwnRules
 from scheduler.simulate.snapshot import SnapshotFile, write_snapshot
 from scheduler.version import VERSION
 
@@ -36,9 +47,17 @@ def masked(snapshot: Snapshot) -> Snapshot:
     return mask.snapshot(snapshot)
 
 
-def masked_file(snapshot: Snapshot, *, now_s: int, settings: PlanSettings) -> bytes:
+def masked_file(snapshot: Snapshot, *, now_s: int, settings: PlanSettings, rules: OwnRules) -> bytes:
     """A snapshot file, masked; without the digest of a plan, as none is made."""
-    file = SnapshotFile(written_by=VERSION, now_s=now_s, masked=True, settings=settings, snapshot=masked(snapshot))
+    file = SnapshotFile(
+        written_by=VERSION,
+        now_s=now_s,
+        masked=True,
+        settings=settings,
+        filters=tuple(rule.name for rule in rules.filters),
+        scores=tuple(rule.name for rule in rules.scores),
+        snapshot=masked(snapshot),
+    )
     return write_snapshot(file, compress=False)
 
 
@@ -139,6 +158,8 @@ class _Mask:
             members=tuple(self._pod(pod) for pod in workload.members),
             topology_required=_maybe(workload.topology_required, self._level),
             topology_preferred=_maybe(workload.topology_preferred, self._level),
+            topology_slices=self._slices(workload.topology_slices),
+            topology_exclusive=_maybe(workload.topology_exclusive, self._level),
             avoid=frozenset(self._node_name(name) for name in workload.avoid),
             problems=tuple(self._problem(problem) for problem in workload.problems),
         )
@@ -159,6 +180,10 @@ class _Mask:
             queue=_maybe(pod.queue, self._queue_name),
             topology_required=_maybe(pod.topology_required, self._level),
             topology_preferred=_maybe(pod.topology_preferred, self._level),
+            topology_slices=self._slices(pod.topology_slices),
+            topology_exclusive=_maybe(pod.topology_exclusive, self._level),
+            role=self._names.of(pod.role),
+            role_required=_maybe(pod.role_required, self._level),
             problems=tuple(self._problem(problem) for problem in pod.problems),
             told=None if pod.told is None else (pod.told[0], self._texts.of(pod.told[1])),
         )
@@ -225,6 +250,9 @@ class _Mask:
     def _level(self, name: str) -> str:
         """A level or a label key; a word that means neither is a text."""
         return name if name in self._levels else self._texts.of(name)
+
+    def _slices(self, slices: Slices) -> Slices:
+        return tuple((self._level(name), size) for name, size in slices)
 
     def _key(self, key: WorkloadKey) -> WorkloadKey:
         kind, _, rest = key.partition(":")

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import msgspec
 
 from scheduler.model.names import NodeName, QueueName, WorkloadKey, gang_key, people_name, pod_key
-from scheduler.model.workload import Pod, Problem, Workload
+from scheduler.model.workload import Pod, Problem, Slices, Workload
 from scheduler.state.events import JobSeen
 from scheduler.state.queues import QUEUE_KEY, QueueFinder
 
@@ -44,6 +44,7 @@ def workload_of(
     owners: dict[str | None, JobSeen] = {uid: jobs[uid] for uid in uids if uid in jobs}
     gang = _Gang(people_name(key), members, sorted(owners.values(), key=lambda j: j.name))
     size = gang.size()
+    gang.roles()
     return Workload(
         key=key,
         is_gang=True,
@@ -56,6 +57,10 @@ def workload_of(
         topology_required=gang.one("annotation bayplan.dev/topology-required", [p.topology_required for p in members]),
         topology_preferred=gang.one(
             "annotation bayplan.dev/topology-preferred", [p.topology_preferred for p in members]
+        ),
+        topology_slices=gang.slices(),
+        topology_exclusive=gang.one(
+            "annotation bayplan.dev/topology-exclusive", [p.topology_exclusive for p in members]
         ),
         duration_s=max((p.duration_s for p in members if p.duration_s is not None), default=None),
         preemptible=all(p.preemptible for p in members),
@@ -146,6 +151,21 @@ class _Gang:
         if len(stated) > 1:
             self._add(f"{where} of gang {self._name}", " and ".join(stated), "one value for all members")
         return stated[0] if stated else None
+
+    def slices(self) -> Slices:
+        """The slices that members give."""
+        stated = {",".join(f"{level}={n}" for level, n in p.topology_slices): p.topology_slices for p in self._members}
+        chosen = self.one("annotation bayplan.dev/topology-slices", [text or None for text in stated])
+        return () if chosen is None else stated[chosen]
+
+    def roles(self) -> None:
+        """Pods of one role agree on its level."""
+        wishes: dict[str, set[str]] = {}
+        for pod in self._members:
+            if pod.role_required is not None:
+                wishes.setdefault(pod.role, set()).add(pod.role_required)
+        for role, levels in sorted(wishes.items()):
+            self.one(f"annotation bayplan.dev/role-topology-required of role {role}", sorted(levels))
 
     def _add(self, where: str, value: str, allowed: str) -> None:
         self.problems[Problem(where=where, value=value, allowed=allowed)] = None

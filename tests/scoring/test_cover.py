@@ -7,6 +7,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scheduler.model.node import NODE_LEVEL, TopologyLevel
 from scheduler.scoring.cost import charges, fewest
 from scheduler.scoring.cover import Forest
 from scheduler.scoring.fleet import Codes
@@ -80,6 +81,63 @@ def test_the_cost_ranks_domains_then_nodes_then_free_room(case: Case) -> None:
     ]
     by_cost = sorted(sets, key=prices.cost_of)
     assert [prices.parts_of(rows) for rows in by_cost] == sorted(prices.parts_of(rows) for rows in sets)
+
+
+@st.composite
+def sliced(draw: st.DrawFn) -> tuple[Case, dict[TopologyLevel, int]]:
+    case = draw(cases())
+    node, rack = draw(st.sampled_from([(1, 2), (2, 2), (1, 3), (2, 4), (1, 1), (2, 1), (1, 4)]))
+    block = draw(st.sampled_from([1, 1, 2])) * rack
+    slices = {LEVELS[0]: block, LEVELS[1]: rack, NODE_LEVEL: node}
+    largest = max(slices.values())
+    more = {level: size for level, size in slices.items() if size > 1}
+    return msgspec.structs.replace(case, pods=largest * draw(st.integers(1, 4))), more
+
+
+def in_whole_slices(case: Case, slices: dict[TopologyLevel, int], rows: Codes) -> int:
+    """How many pods `rows` hold in whole slices, counted from the nodes outwards."""
+    tree = tree_of(case)
+    held: dict[int, int] = {
+        row: case.fits[row] // slices.get(NODE_LEVEL, 1) * slices.get(NODE_LEVEL, 1) for row in rows.tolist()
+    }
+    racks: dict[int, int] = {}
+    for row, pods in held.items():
+        racks[int(tree.codes[1][row])] = racks.get(int(tree.codes[1][row]), 0) + pods
+    block_of = dict(zip(tree.codes[1].tolist(), tree.codes[0].tolist(), strict=True))
+    size = slices.get(LEVELS[1], 1)
+    blocks: dict[int, int] = {}
+    for rack, pods in racks.items():
+        blocks[block_of[rack]] = blocks.get(block_of[rack], 0) + pods // size * size
+    size = slices.get(LEVELS[0], 1)
+    return sum(pods // size * size for pods in blocks.values())
+
+
+@settings(max_examples=400, deadline=None)
+@given(drawn=sliced())
+def test_no_set_of_nodes_that_holds_whole_slices_is_cheaper(drawn: tuple[Case, dict[TopologyLevel, int]]) -> None:
+    case, slices = drawn
+    fits = np.array(case.fits)
+    candidates = (fits > 0) | np.isin(np.arange(len(fits)), case.paid)
+    units = fits + np.array(case.more)
+    prices = charges(tree_of(case), candidates, units, case.pods, case.paid, slices)
+    found = Forest(prices, fits, case.pods).cover()
+    enough = [
+        np.array(rows)
+        for size in range(1, len(fits) + 1)
+        for rows in combinations(np.flatnonzero(fits).tolist(), size)
+        if in_whole_slices(case, slices, np.array(rows)) >= case.pods
+    ]
+    if found is None:
+        assert enough == []
+        return
+    assert found.cost == min(prices.cost_of(rows) for rows in enough) == prices.cost_of(found.rows)
+    assert int(found.counts.sum()) == case.pods
+    assert (found.counts <= fits[found.rows]).all()
+    # In the layout's order every so many pods that follow each other stand in one domain.
+    places = np.repeat(found.rows, found.counts)
+    for level, size in slices.items():
+        codes = np.arange(len(fits)) if level == NODE_LEVEL else tree_of(case).codes[LEVELS.index(level)]
+        assert all(len(set(some.tolist())) == 1 for some in codes[places].reshape(-1, size))
 
 
 def forest(blocks: int, racks: int, nodes: int, fits: Codes, pods: int) -> Forest:

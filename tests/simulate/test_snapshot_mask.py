@@ -16,6 +16,7 @@ from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import HostPort, PodShape, Problem, Requirement, Toleration
 from scheduler.planning.cycle import plan
 from scheduler.planning.settings import PlanSettings
+from scheduler.scoring.own_rules import OwnRule, OwnRules
 from scheduler.simulate.snapshot import SnapshotFile, read_snapshot, write_snapshot
 from scheduler.simulate.snapshot_mask import masked, masked_file
 from scheduler.state.events import NodeRefused, TopologySeen
@@ -128,8 +129,10 @@ def test_nothing_that_people_named_is_left() -> None:
 
 def test_a_masked_file_says_so_and_claims_no_plan() -> None:
     snap = full_of_secrets()
-    file = read_snapshot(masked_file(snap, now_s=7, settings=PlanSettings(seed=5)))
+    rules = OwnRules(filters=(OwnRule("keep-off", lambda _: None),))
+    file = read_snapshot(masked_file(snap, now_s=7, settings=PlanSettings(seed=5), rules=rules))
     assert isinstance(file, SnapshotFile)
+    assert (file.filters, file.scores) == (("keep-off",), ())
     assert (file.masked, file.plan_sha256, file.now_s, file.settings.seed) == (True, "", 7, 5)
     assert outlines(file.snapshot) == outlines(snap)
 
@@ -150,7 +153,8 @@ REPLACED = {
     "Node": {"labels", "name", "uid"},
     "Pod": {
         *("name", "namespace", "node", "nominated_node", "owner_name", "owner_uid", "queue", "scheduler_message"),
-        *("told", "topology_preferred", "topology_required", "uid"),
+        *("role", "role_required", "told", "topology_exclusive", "topology_preferred", "topology_required"),
+        *("topology_slices", "uid"),
     },
     "PodShape": {"node_selector"},
     "Problem": {"allowed", "value", "where"},
@@ -162,7 +166,15 @@ REPLACED = {
     },
     "Taint": {"value"},
     "Toleration": {"value"},
-    "Workload": {"avoid", "key", "queue", "topology_preferred", "topology_required"},
+    "Workload": {
+        "avoid",
+        "key",
+        "queue",
+        "topology_exclusive",
+        "topology_preferred",
+        "topology_required",
+        "topology_slices",
+    },
 }
 KEPT = {
     "Columns": {"resources"},

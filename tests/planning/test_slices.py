@@ -1,0 +1,60 @@
+"""Slices: every so many consecutive pods in one domain, in layers, in drawings of clusters."""
+
+import pytest
+
+from scheduler.model.plan import Plan
+from scheduler.model.snapshot import Snapshot
+from scheduler.model.workload import Slices
+from scheduler.planning.cycle import plan
+from scheduler.planning.settings import PlanSettings
+from scheduler.scoring.rules import broken_rules
+from tests.planning.build import draw, equal, outcome
+
+
+def planned(snap: Snapshot) -> Plan:
+    decided = plan(snap, now_s=0, settings=PlanSettings())
+    assert broken_rules(snap, decided) == []
+    return decided
+
+
+@pytest.mark.parametrize(
+    ("drawing", "count", "slices", "want"),
+    [
+        pytest.param(
+            "b0/r0 n0: ...\nb0/r1 n1: ...\nb0/r2 n2: .",
+            4,
+            (("node", 2),),
+            "n0 n0 n1 n1",
+            id="two and two, though three fit on the first node",
+        ),
+        pytest.param(
+            "b0/r0 n0: .\nb0/r0 n1: .\nb0/r0 n2: .\nb0/r1 n3: .\nb0/r1 n4: .",
+            4,
+            (("rack", 2),),
+            "n0 n1 n3 n4",
+            id="the odd node of the first rack stays free",
+        ),
+        pytest.param(
+            "b0/r0 n0: ..\nb0/r0 n1: .\nb0/r0 n2: .\nb0/r1 n3: ..\nb0/r1 n4: ..",
+            4,
+            (("rack", 4), ("node", 2)),
+            "n3 n3 n4 n4",
+            id="four to a rack, two to a node: only the second rack has that",
+        ),
+        pytest.param(
+            "b0/r0 n0: ....\nb0/r1 n1: ....\nb1/r2 n2: ....\nb1/r3 n3: ....",
+            16,
+            (("block", 8), ("rack", 4), ("node", 2)),
+            " ".join(f"n{i // 4}" for i in range(16)),
+            id="three layers",
+        ),
+        pytest.param(
+            "b0/r0 n0: ..\nb0/r1 n1: ..\nb0/r2 n2: .", 5, (("node", 2),), "n0 n0 n1 n1 n2", id="a shorter last slice"
+        ),
+        pytest.param("b0/r0 n0: .\nb0/r1 n1: .\nb0/r2 n2: ..", 4, (("rack", 2),), "TopologyUnsatisfied", id="no room"),
+        pytest.param("-/r0 n0: ..\n-/- n1: ..", 2, (("rack", 2),), "n0 n0", id="a node without the label"),
+    ],
+)
+def test_slices_stand_together(drawing: str, count: int, slices: Slices, want: str) -> None:
+    decided = planned(draw(drawing, equal("g", count, 1, topology_slices=slices)))
+    assert outcome(decided, "g") == want
