@@ -63,6 +63,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     audit_period_s: SecondsOrNever = 300.0
     """How often the believed state is compared with a fresh list; 0: never."""
 
+    filters: tuple[str, ...] | None = None
+    """The filters of your own that take part, by the names of their entry points; absent: all that are installed."""
+
+    scores: tuple[str, ...] | None = None
+    """The same for scores."""
+
     @property
     def planning(self) -> PlanSettings:
         """What of the settings is input of every plan."""

@@ -76,6 +76,12 @@ PLANS: Final = CounterSeries(
     help="Decisions on workloads: optimal, feasible or budget hit for admitted ones, else offer, wait or roll back.",
     labels=("status",),
 )
+OWN_RULE_FAILURES: Final = CounterSeries(
+    name="own_rule_failures_total",
+    help="Plans that a filter or score of your own took no part in, because it could not be loaded, raised, or "
+    "answered with something else than one value a node.",
+    labels=("kind", "rule"),
+)
 PLAN_DURATION: Final = HistogramSeries(
     name="plan_duration_seconds", help="Time to plan one snapshot.", buckets=PLAN_SECONDS
 )
@@ -126,6 +132,7 @@ TABLE: Final[tuple[Series, ...]] = (
     EXTENDER_REQUEST_DURATION,
     EXTENDER_RULINGS,
     PLANS,
+    OWN_RULE_FAILURES,
     PLAN_DURATION,
     PLANS_IN_FLIGHT,
     PENDING_WORKLOADS,

@@ -13,6 +13,7 @@ from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Workload
 from scheduler.planning.cycle import PlanCache, plan
 from scheduler.planning.settings import PlanSettings
+from scheduler.scoring.own_rules import OwnRules
 from scheduler.state.cluster import ClusterState
 
 FAILURE_PAUSE_S = 1.0
@@ -33,13 +34,14 @@ class Listener(Protocol):
 class PlannerLoop:
     """Plans whenever the state changed, one cycle at a time, the starts at least `pause_s` apart."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  each by its name
         self,
         state: ClusterState,
         committer: Committer,
         listener: Listener,
         *,
         settings: PlanSettings,
+        rules: OwnRules,
         pause_s: float,
         nominate: Callable[[Snapshot], bool],
         now_s: Callable[[], int],
@@ -48,6 +50,7 @@ class PlannerLoop:
         self._committer = committer
         self._listener = listener
         self._settings = settings
+        self._rules = rules
         self._pause_s = pause_s
         self._nominate = nominate
         self._now_s = now_s
@@ -80,7 +83,7 @@ class PlannerLoop:
                 await asyncio.sleep(max(self._pause_s - took_s, 0.0))
 
     def _plan(self, snapshot: Snapshot) -> Plan:
-        return plan(snapshot, now_s=self._now_s(), settings=self._settings, cache=self._cache)
+        return plan(snapshot, now_s=self._now_s(), settings=self._settings, cache=self._cache, rules=self._rules)
 
     def _hand_on(self, snapshot: Snapshot, decided: Plan) -> None:
         nominate = self._nominate(snapshot)

@@ -21,6 +21,7 @@ from scheduler.scoring.level_notes import level_notes
 from scheduler.telemetry import (
     BARRIER_HOLD,
     GANG_BIND,
+    OWN_RULE_FAILURES,
     PENDING_WORKLOADS,
     PLAN_DURATION,
     PLANS,
@@ -44,6 +45,7 @@ class Reporter:
         self._telemetry = telemetry
         self._leading = leading
         self._evicting: set[PodUid] = set()
+        self._told_rules: set[tuple[str, str]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._queue_status = QueueStatusWriter(effects)
         self._nodes_told = 0
@@ -85,6 +87,7 @@ class Reporter:
                     log.warning("rolling back", workload=key, why=why)
                 case _:
                     assert_never(decision)
+        self._tell_rules(decided)
         for listener in self.listeners:
             listener(snapshot, decided)
 
@@ -97,6 +100,14 @@ class Reporter:
             if note not in self._told:
                 self._told.add(note)
                 log.warning(note)
+
+    def _tell_rules(self, decided: Plan) -> None:
+        """Rules of the administrator's own that failed: counted for every plan, logged once by name."""
+        for trouble in decided.troubles:
+            self._telemetry.count(OWN_RULE_FAILURES, trouble.kind, trouble.rule)
+            if (trouble.kind, trouble.rule) not in self._told_rules:
+                self._told_rules.add((trouble.kind, trouble.rule))
+                log.warning("an own rule is left out", kind=trouble.kind, rule=trouble.rule, why=trouble.why)
 
     def roll_back(self, decision: RollBack, workload: Workload) -> None:
         """Evict what stands of a gang that cannot be completed."""

@@ -36,6 +36,7 @@ from scheduler.model.names import NodeName, PodUid
 from scheduler.model.snapshot import Snapshot
 from scheduler.rpc.feed import PlanFeed
 from scheduler.rpc.server import RpcServer
+from scheduler.scoring.own_rules import NO_RULES, OwnRules
 from scheduler.simulate.snapshot_mask import masked_file
 from scheduler.state.cluster import ClusterState
 from scheduler.state.events import Event, Ticked
@@ -61,11 +62,12 @@ class Addresses(msgspec.Struct, frozen=True, kw_only=True):
 class Service:
     """One replica."""
 
-    def __init__(self, api: ApiClient, settings: Settings, addresses: Addresses) -> None:
+    def __init__(self, api: ApiClient, settings: Settings, addresses: Addresses, rules: OwnRules = NO_RULES) -> None:
         """Put the parts together; nothing is sent or listened to yet."""
         self._loop = asyncio.get_running_loop()
         self._api = api
         self._settings = settings
+        self._rules = rules
         self._addresses = addresses
         identity = f"{socket.gethostname()}_{os.getpid()}"
         self._telemetry = Telemetry()
@@ -118,6 +120,7 @@ class Service:
             self._committer,
             self._reporter,
             settings=settings.planning,
+            rules=rules,
             pause_s=settings.planning_pause_s,
             nominate=self._nominates,
             now_s=_now_s,
@@ -139,14 +142,16 @@ class Service:
         self._auditor = Auditor(api, self._state, self._kinds, self._telemetry)
 
     @classmethod
-    async def connect(cls, kubeconfig: Path | None, settings: Settings, addresses: Addresses) -> Self:
-        """A replica for the cluster of `kubeconfig`, or for the one whose pod this is.
+    async def connect(
+        cls, kubeconfig: Path | None, settings: Settings, addresses: Addresses, rules: OwnRules = NO_RULES
+    ) -> Self:
+        """A replica for the cluster of `kubeconfig`, or for the one whose pod this is, with `rules` of the admin's own.
 
         Raises:
             LoginError: the credentials cannot be used.
         """
         parallel = settings.write_concurrency + EXTRA_CONNECTIONS
-        return cls(await ApiClient.connect(kubeconfig, parallel=parallel), settings, addresses)
+        return cls(await ApiClient.connect(kubeconfig, parallel=parallel), settings, addresses, rules)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set, then end in order.
@@ -209,7 +214,8 @@ class Service:
 
     async def _masked_snapshot(self) -> bytes:
         snapshot = self._state.snapshot()
-        return await asyncio.to_thread(masked_file, snapshot, now_s=_now_s(), settings=self._settings.planning)
+        settings = self._settings.planning
+        return await asyncio.to_thread(masked_file, snapshot, now_s=_now_s(), settings=settings, rules=self._rules)
 
     def _wake_planner(self) -> None:
         self._planner.wake()

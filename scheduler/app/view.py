@@ -6,7 +6,7 @@ from scheduler.extender.guard import Offered, Planned, Untouched, Waiting
 from scheduler.model.names import NodeName, PodUid, WorkloadKey, gang_key, people_name, pod_key
 from scheduler.model.plan import Assignment
 from scheduler.model.workload import Workload
-from scheduler.planning.explain import explain
+from scheduler.planning.explain import explain, rule_lines
 from scheduler.rpc.view import Explanation, PodRuling
 from scheduler.state.cluster import ClusterState
 
@@ -68,7 +68,9 @@ class ServiceView:
             Assignment(pod=p.uid, node=p.node, devices=p.devices) for p in workload.members if p.node is not None
         )
         text = explain(wait) if wait is not None else _standing(workload, standing)
-        return Explanation(text=tuple(text), queue=workload.queue, decision=wait, standing=standing)
+        last = self._reporter.last
+        left_out = rule_lines(last[1]) if last is not None else []
+        return Explanation(text=(*text, *left_out), queue=workload.queue, decision=wait, standing=standing)
 
 
 def _standing(workload: Workload, standing: tuple[Assignment, ...]) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any, cast
 import msgspec
 import yaml
 
+from scheduler.app.own_rules import load_rules
 from scheduler.cli.explained import Explanation, NotFound, find, people_text
 from scheduler.cli.live import read_cluster
 from scheduler.cli.output import BadInputError, Commands, print_json
@@ -76,7 +77,7 @@ def _read_and_plan(
 ) -> list[Explanation] | NotFound:
     state, pods = read_cluster(kubeconfig, scheduler_name)
     snapshot = state.snapshot()
-    planned = plan(snapshot, now_s=int(time.time()), settings=PlanSettings())
+    planned = plan(snapshot, now_s=int(time.time()), settings=PlanSettings(), rules=load_rules(None, None))
     return find(snapshot, planned, pods, namespace, name)
 
 

@@ -11,7 +11,7 @@ from scheduler.model.names import WorkloadKey, gang_key, people_name, pod_key
 from scheduler.model.plan import Admit, Decision, Offer, Plan, RollBack, Wait
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Pod, Workload
-from scheduler.planning.explain import explain, in_the_way
+from scheduler.planning.explain import explain, in_the_way, rule_lines
 
 State = Literal["running", "starting", "waiting", "leaving", "not planned"]
 
@@ -70,7 +70,9 @@ def find(
     decisions = {d.workload: d for d in plan.decisions}
     keys = _keys(snapshot, here, namespace, name)
     if keys:
-        return [_workload(snapshot.workloads[key], decisions.get(key)) for key in keys]
+        notes = tuple(rule_lines(plan))
+        found = [_workload(snapshot.workloads[key], decisions.get(key)) for key in keys]
+        return [msgspec.structs.replace(one, lines=(*one.lines, *notes)) for one in found] if notes else found
     unplanned = [pod for pod in here if name in (pod.name, pod.owner_name)]
     if unplanned:
         return [_unplanned(pod) for pod in unplanned]

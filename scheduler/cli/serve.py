@@ -48,6 +48,7 @@ def serve(arguments: argparse.Namespace) -> int:
     import uvloop  # noqa: PLC0415
 
     from scheduler.app import log  # noqa: PLC0415
+    from scheduler.app.own_rules import UnknownRuleError, load_rules  # noqa: PLC0415
     from scheduler.app.service import Addresses, Service  # noqa: PLC0415
     from scheduler.extender.server import ListenError, Tls  # noqa: PLC0415
     from scheduler.kube.login import LoginError  # noqa: PLC0415
@@ -55,7 +56,8 @@ def serve(arguments: argparse.Namespace) -> int:
 
     try:
         settings = load_settings(arguments.config)
-    except SettingsError as err:
+        rules = load_rules(settings.filters, settings.scores)
+    except (SettingsError, UnknownRuleError) as err:
         raise BadInputError(str(err)) from err
     if (arguments.tls_cert_file is None) != (arguments.tls_key_file is None):
         raise BadInputError("--tls-cert-file and --tls-key-file go together")
@@ -77,7 +79,7 @@ def serve(arguments: argparse.Namespace) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        service = await Service.connect(arguments.kubeconfig, settings, addresses)
+        service = await Service.connect(arguments.kubeconfig, settings, addresses, rules)
         await service.run(stop)
 
     try:

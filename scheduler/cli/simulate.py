@@ -8,13 +8,13 @@ from typing import cast
 
 import msgspec
 
-from scheduler.cli.output import BadInputError, Commands, print_json, table
-from scheduler.cli.snapshot import replay
-from scheduler.planning.settings import PlanSettings
+from scheduler.cli.chosen import read_settings
+from scheduler.cli.output import BadInputError, Commands, complain, print_json, table
+from scheduler.cli.snapshot_plan import replay
 from scheduler.simulate.outcome import Outcome, WorkloadOutcome
 from scheduler.simulate.reader import read_scenario
 from scheduler.simulate.refusal import Refused
-from scheduler.simulate.run import simulate
+from scheduler.simulate.run import Simulation
 
 DESCRIPTION = (
     "Plan a scenario file (nodes, queues, workloads) with the service's own planner on a virtual clock until nothing "
@@ -32,6 +32,9 @@ def register(commands: Commands) -> None:
         "scenario", metavar="SCENARIO.yaml", nargs="?", help="the scenario file; - reads standard input"
     )
     parser.add_argument("--snapshot", type=Path, metavar="FILE", help="make the plan of this snapshot file instead")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="the service's settings file (default: the built-in ones)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(func=run)
 
@@ -42,11 +45,17 @@ def run(arguments: Namespace) -> int:
     if (path is None) == (snapshot is None):
         raise BadInputError("simulate takes a scenario file or --snapshot FILE, one of the two")
     if path is None or snapshot is not None:
+        if arguments.config is not None:
+            raise BadInputError("--config goes with a scenario; a snapshot file has the settings in it")
         return replay(cast("Path", snapshot), as_json=arguments.json)
     doc = read_scenario(_text(path))
     if isinstance(doc, Refused):
         raise BadInputError(f"{path}: {doc}")
-    outcome = simulate(doc, settings=PlanSettings(), clock_ns=time.perf_counter_ns)
+    settings, rules = read_settings(cast("Path | None", arguments.config))
+    simulation = Simulation(doc, settings=settings.planning, clock_ns=time.perf_counter_ns, rules=rules)
+    outcome = simulation.run()
+    for trouble in simulation.troubles:
+        complain("bayplan", str(trouble))
     if arguments.json:
         print_json(msgspec.to_builtins(outcome))
     else:

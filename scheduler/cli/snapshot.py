@@ -1,4 +1,4 @@
-"""`bayplan snapshot`: write what the next plan is made of to a file; and make the plan of such a file again."""
+"""`bayplan snapshot`: write what the next plan is made of to a file."""
 
 import os
 import time
@@ -6,14 +6,12 @@ from argparse import Namespace
 from pathlib import Path
 from typing import cast
 
+from scheduler.cli.chosen import read_settings
 from scheduler.cli.explain import default_kubeconfig
 from scheduler.cli.live import read_cluster
-from scheduler.cli.output import BadInputError, CommandError, Commands, print_json
-from scheduler.config import SettingsError, load_settings
+from scheduler.cli.output import CommandError, Commands, print_json
 from scheduler.planning.cycle import plan
-from scheduler.planning.explain import explain
-from scheduler.simulate.refusal import Refused
-from scheduler.simulate.snapshot import SnapshotFile, digest, document, read_snapshot, write_snapshot
+from scheduler.simulate.snapshot import SnapshotFile, digest, write_snapshot
 from scheduler.simulate.snapshot_mask import masked
 from scheduler.version import VERSION
 
@@ -51,20 +49,19 @@ def register(commands: Commands) -> None:
 def run(arguments: Namespace) -> int:
     """Read, plan, and write."""
     out = cast("Path", arguments.out)
-    try:
-        settings = load_settings(arguments.config)
-    except SettingsError as err:
-        raise BadInputError(str(err)) from err
+    settings, rules = read_settings(cast("Path | None", arguments.config))
     kubeconfig = cast("Path | None", arguments.kubeconfig) or default_kubeconfig()
     state, _ = read_cluster(kubeconfig, settings.scheduler_name)
     snapshot = masked(state.snapshot()) if arguments.mask else state.snapshot()
     now_s = int(time.time())
-    planned = plan(snapshot, now_s=now_s, settings=settings.planning)
+    planned = plan(snapshot, now_s=now_s, settings=settings.planning, rules=rules)
     file = SnapshotFile(
         written_by=VERSION,
         now_s=now_s,
         masked=arguments.mask,
         settings=settings.planning,
+        filters=tuple(rule.name for rule in rules.filters),
+        scores=tuple(rule.name for rule in rules.scores),
         plan_sha256=digest(planned),
         snapshot=snapshot,
     )
@@ -75,34 +72,6 @@ def run(arguments: Namespace) -> int:
     else:
         print(f"wrote {out}: {len(snapshot.nodes)} nodes, {waiting} workloads that wait")
         print(f"plan {file.plan_sha256}")
-    return 0
-
-
-def replay(path: Path, *, as_json: bool) -> int:
-    """Make the plan of a snapshot file and show it."""
-    try:
-        file = read_snapshot(path.read_bytes())
-    except OSError as err:
-        raise BadInputError(f"cannot read {str(path)!r}: {err.strerror}") from err
-    if isinstance(file, Refused):
-        raise BadInputError(f"{path}: {file}")
-    planned = plan(file.snapshot, now_s=file.now_s, settings=file.settings)
-    sha256 = digest(planned)
-    same = sha256 == file.plan_sha256 if file.plan_sha256 else None
-    if as_json:
-        print_json({"snapshot": str(path), "plan": document(planned), "planSha256": sha256, "sameAsWritten": same})
-        return 0
-    for decision in planned.decisions:
-        print("\n".join(explain(decision)) + "\n")
-    print(f"{len(file.snapshot.nodes)} nodes, {len(planned.decisions)} decisions; plan {sha256}")
-    match same:
-        case True:
-            print("This is the plan that was made when the file was written.")
-        case False:
-            by = f" (Bayplan {file.written_by}; this is {VERSION})" if file.written_by else ""
-            print(f"This is another plan than the one made when the file was written: {file.plan_sha256}{by}.")
-        case None:
-            pass
     return 0
 
 

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterable
 from typing import assert_never
 
-from scheduler.model.plan import Admit, Decision, Offer, Plan, ProofStatus, RollBack, Wait
+from scheduler.model.plan import Admit, Decision, Offer, Plan, ProofStatus, RollBack, RuleTrouble, Wait
 from scheduler.planning.cycle import plan
 from scheduler.planning.settings import PlanSettings
+from scheduler.scoring.own_rules import NO_RULES, OwnRules
 from scheduler.scoring.rules import broken_rules
 from scheduler.simulate.document import ScenarioDoc
 from scheduler.simulate.outcome import Outcome, PlanOutcome
@@ -28,15 +29,20 @@ _WORST: tuple[ProofStatus, ...] = ("optimal", "feasible", "budget hit")
 class Simulation:
     """A scenario being played. `clock_ns` measures how long planning takes; nothing is decided by it."""
 
-    def __init__(self, doc: ScenarioDoc, *, settings: PlanSettings, clock_ns: Callable[[], int]) -> None:
+    def __init__(
+        self, doc: ScenarioDoc, *, settings: PlanSettings, clock_ns: Callable[[], int], rules: OwnRules = NO_RULES
+    ) -> None:
         """Tell a fresh `ClusterState` everything that stands in the scenario."""
         self._doc = doc
         self._settings = settings
         self._clock_ns = clock_ns
+        self._rules = rules
         self._world = World(doc)
         self._state = ClusterState()
         self._plans: list[PlanOutcome] = []
         self._waits: dict[str, Wait] = {}
+        self.troubles: dict[RuleTrouble, None] = {}
+        """The administrator's own rules that were left out, in the order in which they failed."""
         self._violations: dict[str, None] = {}
         self._apply(self._world.seen_at_start())
 
@@ -61,9 +67,10 @@ class Simulation:
         """Plan once and let it happen; whether anything changed."""
         snapshot = self._state.snapshot()
         started_ns = self._clock_ns()
-        planned = plan(snapshot, now_s=self._world.now_s, settings=self._settings)
+        planned = plan(snapshot, now_s=self._world.now_s, settings=self._settings, rules=self._rules)
         elapsed_ms = (self._clock_ns() - started_ns) / 1e6
         self._plans.append(_summary(len(self._plans) + 1, planned, elapsed_ms))
+        self.troubles.update(dict.fromkeys(planned.troubles))
         self._note(broken_rules(snapshot, planned))
         self._waits = {d.workload: d for d in planned.decisions if isinstance(d, Wait)}
         changes = [self._carry_out(decision) for decision in planned.decisions]
@@ -122,9 +129,11 @@ class Simulation:
         self._violations.update(dict.fromkeys(found))
 
 
-def simulate(doc: ScenarioDoc, *, settings: PlanSettings, clock_ns: Callable[[], int]) -> Outcome:
+def simulate(
+    doc: ScenarioDoc, *, settings: PlanSettings, clock_ns: Callable[[], int], rules: OwnRules = NO_RULES
+) -> Outcome:
     """Play the scenario; see `Simulation`. Same scenario and settings, same answer, but for the times measured."""
-    return Simulation(doc, settings=settings, clock_ns=clock_ns).run()
+    return Simulation(doc, settings=settings, clock_ns=clock_ns, rules=rules).run()
 
 
 def _summary(number: int, planned: Plan, elapsed_ms: float) -> PlanOutcome:
