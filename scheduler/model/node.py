@@ -86,6 +86,11 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     replicas: int = 1
 
     @property
+    def on_demand(self) -> bool:
+        """Whether its GPUs are divided as pods need it."""
+        return self.mig_on_demand or self.shares_on_demand
+
+    @property
     def unhealthy_devices(self) -> int:
         """How many whole GPUs are reported unhealthy; these are not planned on."""
         return sum(not d.healthy and not d.mig_enabled for d in self.devices)

@@ -63,10 +63,15 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @property
     def wants_devices(self) -> bool:
         """Whether any whole GPU, part of a GPU or MIG slice is among the amounts."""
-        return any(name in {GPU, GPU_SHARED} or name.startswith(MIG_PREFIX) for name, _ in self.extended)
+        return any(name == GPU or is_divided(name) for name, _ in self.extended)
 
 
 NOTHING = Resources()
+
+
+def is_divided(resource: str) -> bool:
+    """Whether amounts of a resource are parts of GPUs or MIG slices."""
+    return resource == GPU_SHARED or resource.startswith(MIG_PREFIX)
 
 
 def extended(counts: Mapping[str, int]) -> tuple[tuple[str, int], ...]:

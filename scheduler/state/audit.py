@@ -9,7 +9,9 @@ from scheduler.model.names import NodeName, people_name
 from scheduler.model.resources import Resources, plus
 from scheduler.model.snapshot import BASE_RESOURCES, Columns, Snapshot
 from scheduler.model.workload import Pod, Workload
+from scheduler.state.audit_divided import given_twice
 from scheduler.state.cluster import ClusterState
+from scheduler.state.divided import undivided
 from scheduler.state.events import (
     DevicesSeen,
     Event,
@@ -98,6 +100,20 @@ def _difference(ours: msgspec.Struct, theirs: msgspec.Struct) -> str:
     return "; ".join(fields)
 
 
+COMPARED = (
+    "nodes",
+    "workloads",
+    "queues",
+    "in_flight",
+    "ports_used",
+    "devices_used",
+    "shares_used",
+    "slices",
+    "pod_nodes",
+)
+"""Parts of a snapshot that are mappings by name."""
+
+
 def inconsistencies(state: ClusterState) -> list[str]:
     """Where the snapshot, which is kept up step by step, differs from one that is made from scratch."""
     again = ClusterState()
@@ -106,7 +122,7 @@ def inconsistencies(state: ClusterState) -> list[str]:
     kept, made = state.snapshot(), again.snapshot()
     wrong = [
         f"{part} differs from what is made from scratch: {_first_difference(getattr(kept, part), getattr(made, part))}"
-        for part in ("nodes", "workloads", "queues", "in_flight", "ports_used", "devices_used", "pod_nodes")
+        for part in COMPARED
         if getattr(kept, part) != getattr(made, part)
     ]
     if kept.topology != made.topology:
@@ -132,11 +148,13 @@ def _column_differences(kept: Columns, made: Columns) -> list[str]:
 def violations(snapshot: Snapshot) -> list[str]:
     """Where the cluster breaks the rules that always hold, in sentences; empty where all hold.
 
-    No GPU has two holders · no node with our pods is over-committed · a gang does not stand in part with nothing under
-    way for the rest · a pod in flight has no node yet · used is never below what our pods and plans take.
+    No GPU has two holders, no part or slice of one is given twice · no node with our pods is over-committed · a gang
+    does not stand in part with nothing under way for the rest · a pod in flight has no node yet · used is never below
+    what our pods and plans take.
     """
     return [
         *_double_holders(snapshot),
+        *given_twice(snapshot),
         *_over_committed(snapshot),
         *_partial_gangs(snapshot),
         *_odd_flights(snapshot),
@@ -147,13 +165,14 @@ def violations(snapshot: Snapshot) -> list[str]:
 def _double_holders(snapshot: Snapshot) -> Iterator[str]:
     holders: dict[tuple[NodeName, int], list[str]] = {}
     for pod in _members(snapshot):
-        if pod.node is not None:
+        if pod.node is not None and not pod.shape.requests.shared_gpus:
             for index in pod.devices:
                 holders.setdefault((pod.node, index), []).append(f"{pod.namespace}/{pod.name}")
     planned: dict[tuple[NodeName, int], list[str]] = {}
+    sharing = {pod.uid for pod in _members(snapshot) if pod.shape.requests.shared_gpus}
     for flight in snapshot.in_flight.values():
         for assignment in flight.assignments:
-            for index in assignment.devices:
+            for index in assignment.devices if assignment.pod not in sharing else ():
                 planned.setdefault((assignment.node, index), []).append(people_name(flight.workload))
     for verb, taken in (("held by", holders), ("planned for", planned)):
         for (node, index), names in sorted(taken.items()):
@@ -213,6 +232,8 @@ def _ours(snapshot: Snapshot) -> dict[NodeName, Resources]:
         node = snapshot.pod_nodes.get(pod.uid)
         if node is not None:
             requests = pod.shape.requests
+            if node in snapshot.nodes and snapshot.nodes[node].on_demand:
+                requests = undivided(requests)
             taken[node] = plus(taken[node], requests) if node in taken else requests
     return taken
 

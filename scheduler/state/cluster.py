@@ -84,6 +84,8 @@ class ClusterState:
             topology_found=not self._topologies,
             ports_used=views.ports_used,
             devices_used=views.devices_used,
+            shares_used=views.shares_used,
+            slices=views.slices,
             pod_nodes=self._standing.copy() if self._standing_changed else before.pod_nodes,
         )
         self._standing_changed = self._flights_changed = False
@@ -184,8 +186,9 @@ class ClusterState:
         if not (pod.node or pod.nominated_node or pod.ours or pod.managed):
             return self._forget_pod(pod.uid)
         held = self._nodes.devices_held(pod.node, pod) if pod.node is not None else ()
-        if held != pod.devices:
-            pod = msgspec.structs.replace(pod, devices=held)
+        slices = self._nodes.slices_held(pod.node, pod) if pod.node is not None else ()
+        if held != pod.devices or slices != pod.slices:
+            pod = msgspec.structs.replace(pod, devices=held, slices=slices)
         before = self._pods.get(pod.uid)
         if before == pod:
             return False

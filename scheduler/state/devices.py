@@ -35,8 +35,10 @@ def healthy_gpus(node: Node) -> int:
     """Whole GPUs of the node that may be planned on.
 
     The device plugin takes GPUs that it finds unhealthy off allocatable by itself; the exporter's word counts for those
-    that it did not.
+    that it did not. Where GPUs are divided on demand, they are what counts, whatever is advertised.
     """
+    if node.on_demand:
+        return sum(d.healthy and not d.mig_enabled for d in node.devices)
     allocatable = node.allocatable.count(GPU)
     unhealthy = node.unhealthy_devices
     if not unhealthy:

@@ -7,7 +7,7 @@ import msgspec
 
 from scheduler.model.links import LinkGraph
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
-from scheduler.model.node import Allocator, Device, Node, TopologyLevel
+from scheduler.model.node import Allocator, Device, MigInstance, Node, TopologyLevel
 from scheduler.model.plan import Assignment
 from scheduler.model.queue import Queue
 from scheduler.model.workload import GangClaim, Pod, Problem
@@ -29,7 +29,9 @@ class DevicesSeen(msgspec.Struct, frozen=True, kw_only=True):
     """What the exporter on a node reported of its GPUs.
 
     `links` are of these devices, None where they are not known. `held` maps a pod's `namespace/name` to the device
-    indexes it holds. `assumed`: what had to be assumed where the report was not clear, in sentences.
+    indexes it holds, in whole or in part. `assumed`: what had to be assumed where the report was not clear, in
+    sentences. `mig_on_demand`, `shares_on_demand`, `mig_instances`: as in `Node`; `slices_held` maps a pod to the
+    instances it holds.
     """
 
     node: NodeName
@@ -39,6 +41,10 @@ class DevicesSeen(msgspec.Struct, frozen=True, kw_only=True):
     allocator: Allocator = Allocator.DEVICE_PLUGIN
     held: tuple[tuple[str, tuple[int, ...]], ...] = ()
     assumed: tuple[str, ...] = ()
+    mig_on_demand: bool = False
+    shares_on_demand: bool = False
+    mig_instances: tuple[MigInstance, ...] = ()
+    slices_held: tuple[tuple[str, tuple[MigInstance, ...]], ...] = ()
 
 
 class DevicesGone(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +54,7 @@ class DevicesGone(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PodSeen(msgspec.Struct, frozen=True, kw_only=True):
-    """A pod as it is now; terminal pods (Succeeded, Failed) are `PodGone`. Its `devices` come from `DevicesSeen`."""
+    """A pod as it is now; terminal ones (Succeeded, Failed) are `PodGone`. `DevicesSeen` brings devices and slices."""
 
     pod: Pod
 

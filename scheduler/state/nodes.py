@@ -1,15 +1,17 @@
 """Nodes, what stands on them, and the per-node parts of a snapshot."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import msgspec
 
 from scheduler.model.names import NodeName, PodUid
-from scheduler.model.node import Node
+from scheduler.model.node import MigInstance, Node
 from scheduler.model.plan import Assignment
+from scheduler.model.resources import GPU
 from scheduler.model.snapshot import Columns
 from scheduler.model.workload import HostPort, Pod, PodShape
 from scheduler.state.devices import devices_taken, healthy_gpus
+from scheduler.state.divided import divided_use
 from scheduler.state.events import DevicesSeen
 from scheduler.state.tables import Tables
 
@@ -32,6 +34,8 @@ class NodeViews(msgspec.Struct, frozen=True, kw_only=True):
     columns: Columns
     ports_used: Mapping[NodeName, tuple[HostPort, ...]]
     devices_used: Mapping[NodeName, frozenset[int]]
+    shares_used: Mapping[NodeName, tuple[tuple[int, int], ...]]
+    slices: Mapping[NodeName, tuple[MigInstance, ...]]
 
 
 class NodeBook:
@@ -42,18 +46,27 @@ class NodeBook:
         self._nodes: dict[NodeName, Node] = {}
         self._reports: dict[NodeName, DevicesSeen] = {}
         self._held: dict[NodeName, dict[str, tuple[int, ...]]] = {}
+        self._slices_held: dict[NodeName, dict[str, tuple[MigInstance, ...]]] = {}
         self._use: dict[NodeName, _Use] = {}
         self._with_resource: dict[str, int] = {}
         self._records: dict[NodeName, Node] = {}
         self._ports: dict[NodeName, tuple[HostPort, ...]] = {}
         self._devices: dict[NodeName, frozenset[int]] = {}
+        self._shares: dict[NodeName, tuple[tuple[int, int], ...]] = {}
+        self._slices: dict[NodeName, tuple[MigInstance, ...]] = {}
         self._tables = Tables()
         self._stale_nodes: set[NodeName] = set()
         self._stale_use: set[NodeName] = set()
         self._reshape = False
         self._static_generation = 0
         self._views = NodeViews(
-            static_generation=0, nodes={}, columns=self._tables.columns(), ports_used={}, devices_used={}
+            static_generation=0,
+            nodes={},
+            columns=self._tables.columns(),
+            ports_used={},
+            devices_used={},
+            shares_used={},
+            slices={},
         )
 
     # Nodes and reports
@@ -88,10 +101,11 @@ class NodeBook:
         old = self._reports.get(report.node)
         if old == report:
             return False
-        if report.links != (None if old is None else old.links):
+        if _lasting(report) != _lasting(old):
             self._static_generation += 1
         self._reports[report.node] = report
         self._held[report.node] = dict(report.held)
+        self._slices_held[report.node] = dict(report.slices_held)
         self._stale_nodes.add(report.node)
         return True
 
@@ -100,14 +114,19 @@ class NodeBook:
         old = self._reports.pop(node, None)
         if old is None:
             return False
-        self._static_generation += old.links is not None
-        del self._held[node]
+        self._static_generation += _lasting(old) != _lasting(None)
+        del self._held[node], self._slices_held[node]
         self._stale_nodes.add(node)
         return True
 
     def devices_held(self, node: NodeName, pod: Pod) -> tuple[int, ...]:
         """The GPUs that the pod holds by the report on `node`, if there is one."""
         held = self._held.get(node)
+        return held.get(f"{pod.namespace}/{pod.name}", ()) if held else ()
+
+    def slices_held(self, node: NodeName, pod: Pod) -> tuple[MigInstance, ...]:
+        """The MIG instances that the pod holds by the report on `node`, if there is one."""
+        held = self._slices_held.get(node)
         return held.get(f"{pod.namespace}/{pod.name}", ()) if held else ()
 
     def facts(self) -> Iterator[Node | DevicesSeen]:
@@ -155,7 +174,7 @@ class NodeBook:
     def _refresh(self) -> None:
         before = self._views
         if self._reshape or self._resources_changed():
-            widened = self._tables.shape(self._nodes, self._with_resource)
+            widened = self._tables.shape(self._nodes, self._resources())
             self._reshape = False
             if widened:
                 self._stale_nodes.update(self._nodes)
@@ -173,6 +192,8 @@ class NodeBook:
             columns=self._tables.columns(),
             ports_used=before.ports_used if before.ports_used == self._ports else self._ports.copy(),
             devices_used=before.devices_used if before.devices_used == self._devices else self._devices.copy(),
+            shares_used=before.shares_used if before.shares_used == self._shares else self._shares.copy(),
+            slices=before.slices if before.slices == self._slices else self._slices.copy(),
         )
 
     def _refresh_node(self, name: NodeName) -> None:
@@ -183,7 +204,14 @@ class NodeBook:
         report = self._reports.get(name)
         if report is not None:
             node = msgspec.structs.replace(
-                node, devices=report.devices, machine=report.machine, links=report.links, allocator=report.allocator
+                node,
+                devices=report.devices,
+                machine=report.machine,
+                links=report.links,
+                allocator=report.allocator,
+                mig_on_demand=report.mig_on_demand,
+                mig_instances=report.mig_instances,
+                shares_on_demand=report.shares_on_demand,
             )
         self._records[name] = node
         self._tables.set_node(
@@ -193,23 +221,41 @@ class NodeBook:
     def _refresh_use(self, name: NodeName) -> None:
         self._ports.pop(name, None)
         self._devices.pop(name, None)
+        self._shares.pop(name, None)
+        self._slices.pop(name, None)
         node = self._records.get(name)
         if node is None:
             return
         use = self._use.get(name)
-        if use is None:
+        if node.on_demand:
+            self._refresh_divided(node, use or _Use())
+        elif use is None:
             self._tables.set_used(name, ())
-            return
-        shapes = [pod.shape for pod in use.pods.values()] + [shape for _, shape in use.flights.values()]
-        self._tables.set_used(name, [shape.requests for shape in shapes])
+        else:
+            self._refresh_whole(node, use)
+        shapes = _shapes(use) if use is not None else ()
         ports = {port for shape in shapes for port in shape.host_ports}
         if ports:
             self._ports[name] = tuple(sorted(ports, key=lambda p: (p.port, p.protocol, p.address)))
+
+    def _refresh_whole(self, node: Node, use: _Use) -> None:
+        """The use of a node whose GPUs are given out as its plugin advertises them."""
+        self._tables.set_used(node.name, [shape.requests for shape in _shapes(use)])
         if node.devices:
             flights = [(a, s.requests) for _, (a, s) in sorted(use.flights.items())]
             taken = devices_taken(node.devices, use.pods.values(), flights)
             if taken:
-                self._devices[name] = taken
+                self._devices[node.name] = taken
+
+    def _refresh_divided(self, node: Node, use: _Use) -> None:
+        found = divided_use(node, use.pods.values(), use.flights.values())
+        self._tables.set_used(node.name, found.requests)
+        if found.devices:
+            self._devices[node.name] = found.devices
+        if found.shares:
+            self._shares[node.name] = found.shares
+        if found.slices:
+            self._slices[node.name] = found.slices
 
     def _of(self, node: NodeName) -> _Use:
         use = self._use.get(node)
@@ -231,4 +277,25 @@ class NodeBook:
                 del self._with_resource[name]
 
     def _resources_changed(self) -> bool:
-        return self._tables.extended != self._with_resource.keys()
+        return self._tables.extended != self._resources()
+
+    def _resources(self) -> Collection[str]:
+        """The extended resources that nodes have. GPUs divided on demand are there without being advertised."""
+        if GPU in self._with_resource or not any(map(_on_demand, self._reports.values())):
+            return self._with_resource.keys()
+        return {*self._with_resource, GPU}
+
+
+def _on_demand(report: DevicesSeen) -> bool:
+    return report.mig_on_demand or report.shares_on_demand
+
+
+def _lasting(report: DevicesSeen | None) -> tuple[object, ...]:
+    """What of a report is a matter of the machine and its set-up."""
+    if report is None:
+        return None, False, False
+    return report.links, report.mig_on_demand, report.shares_on_demand
+
+
+def _shapes(use: _Use) -> list[PodShape]:
+    return [pod.shape for pod in use.pods.values()] + [shape for _, shape in use.flights.values()]

@@ -7,10 +7,10 @@ import numpy as np
 from msgspec.structs import replace
 
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
-from scheduler.model.node import Device, Node
+from scheduler.model.node import Device, MigInstance, Node
 from scheduler.model.plan import Assignment
 from scheduler.model.queue import Queue
-from scheduler.model.resources import GPU, Resources, extended
+from scheduler.model.resources import GPU, GPU_SHARED, MIG_PREFIX, Resources, extended
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import GangClaim, Pod, PodShape
 from scheduler.state.cluster import ClusterState
@@ -26,6 +26,20 @@ Thing = Event | Node | Pod | Queue
 def shape(gpus: int = 1, *, milli_cpu: int = 1000, **fields: object) -> PodShape:
     requests = Resources(milli_cpu=milli_cpu, pods=1, extended=extended({GPU: gpus}))
     return replace(PodShape(requests=requests), **fields)
+
+
+def part(milli: int, number: int = 1, **fields: object) -> PodShape:
+    """A part of `milli` of `number` GPUs."""
+    requests = Resources(pods=1, extended=extended({GPU_SHARED: number}))
+    return replace(PodShape(requests=requests, share_milli=milli), **fields)
+
+
+def sliced(profile: str, number: int = 1) -> PodShape:
+    return PodShape(requests=Resources(pods=1, extended=extended({MIG_PREFIX + profile: number})))
+
+
+def mig(device: int, profile: str, start: int, **fields: bool) -> MigInstance:
+    return MigInstance(device=device, profile=profile, start=start, **fields)
 
 
 def pod(name: str, *, gpus: int = 1, gang: str | None = None, size: int | None = None, **fields: object) -> Pod:

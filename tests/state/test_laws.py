@@ -26,7 +26,7 @@ from scheduler.state.events import (
     Reserved,
     Ticked,
 )
-from tests.state.build import content, foreign, job, node, pod, queue, report, reserved, shape
+from tests.state.build import content, foreign, job, mig, node, part, pod, queue, report, reserved, shape, sliced
 
 NODES: tuple[str, ...] = ("n1", "n2", "n3")
 PODS: tuple[str, ...] = ("p0", "p1", "p2", "p3", "p4")
@@ -35,10 +35,18 @@ places = st.none() | node_names.map(NodeName)
 ports = st.sampled_from([(), (HostPort(port=80),), (HostPort(port=80), HostPort(port=81))])
 
 
+divided = st.one_of(
+    st.sampled_from([250, 500, 700]).map(part),
+    st.sampled_from(["1g.10gb", "3g.40gb", "4g.40gb"]).map(sliced),
+)
+
+
 @st.composite
 def pods(draw: st.DrawFn) -> PodSeen:
     name = draw(st.sampled_from(PODS))
     what = shape(draw(st.integers(0, 3)), host_ports=draw(ports))
+    if draw(st.integers(0, 2)) == 0:
+        what = draw(divided)
     if draw(st.booleans()):
         return PodSeen(pod=foreign(name, shape=what, node=draw(places), nominated_node=draw(places)))
     return PodSeen(
@@ -67,6 +75,7 @@ def nodes(draw: st.DrawFn) -> NodeSeen:
         labels={"rack": draw(st.sampled_from("ab"))},
         taints=draw(st.sampled_from([(), (Taint(key="k"),)])),
         ready=draw(st.booleans()),
+        product=draw(st.sampled_from(["", "NVIDIA-A100-SXM4-80GB"])),
     )
     return NodeSeen(node=made)
 
@@ -74,7 +83,19 @@ def nodes(draw: st.DrawFn) -> NodeSeen:
 @st.composite
 def reports(draw: st.DrawFn) -> DevicesSeen:
     held = draw(st.dictionaries(st.sampled_from(PODS), st.sampled_from([(0,), (1,), (2, 3)]), max_size=2))
-    return report(draw(node_names), gpus=8, sick=draw(st.sets(st.integers(0, 7), max_size=2)), **held)
+    seen = report(draw(node_names), gpus=8, sick=draw(st.sets(st.integers(0, 7), max_size=2)), **held)
+    if draw(st.booleans()):
+        return seen
+    made = draw(
+        st.dictionaries(st.sampled_from(PODS), st.sampled_from([(mig(4, "1g.10gb", 0),), (mig(5, "3g.40gb", 4),)]))
+    )
+    return replace(
+        seen,
+        mig_on_demand=draw(st.booleans()),
+        shares_on_demand=draw(st.booleans()),
+        mig_instances=draw(st.sampled_from([(), (mig(4, "1g.10gb", 0),), (mig(7, "2g.20gb", 2),)])),
+        slices_held=tuple((f"a/{name}", slices) for name, slices in made.items()),
+    )
 
 
 @st.composite

@@ -1,0 +1,56 @@
+"""Whether GPUs that nodes divide on demand are divided as they can be, by what pods and plans have of them."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from scheduler.model.names import NodeName
+from scheduler.model.node import MigInstance, Node
+from scheduler.model.resources import MILLI_GPU
+from scheduler.model.snapshot import Snapshot
+from scheduler.scoring.rules_mig import broken_layout
+
+
+def given_twice(snapshot: Snapshot) -> Iterator[str]:
+    """GPUs of which more is given out than they have, as far as it is known who has what, in sentences."""
+    whole, milli, slices = _known(snapshot)
+    for name in sorted({*whole, *milli, *slices}):
+        node = snapshot.nodes.get(name)
+        if node is not None and node.on_demand:
+            yield from _of_node(node, whole.get(name, set()), milli.get(name, Counter()), slices.get(name, []))
+
+
+def _known(
+    snapshot: Snapshot,
+) -> tuple[dict[NodeName, set[int]], dict[NodeName, Counter[int]], dict[NodeName, list[MigInstance]]]:
+    """Per node the GPUs that are held whole, milli-GPU given out in parts, and instances held or planned for."""
+    whole: dict[NodeName, set[int]] = {}
+    milli: dict[NodeName, Counter[int]] = {}
+    slices: dict[NodeName, list[MigInstance]] = {}
+    planned = {a.pod: a for flight in snapshot.in_flight.values() for a in flight.assignments}
+    for workload in snapshot.workloads.values():
+        for pod in workload.members:
+            flight = planned.get(pod.uid)
+            node = pod.node if pod.node is not None else flight.node if flight is not None else None
+            if node is None:
+                continue
+            devices = pod.devices if flight is None or pod.node is not None else flight.devices
+            made = pod.slices if flight is None or pod.node is not None else flight.slices
+            if pod.shape.requests.gpus:
+                whole.setdefault(node, set()).update(devices)
+            else:
+                milli.setdefault(node, Counter()).update(dict.fromkeys(devices, pod.shape.share_milli))
+            slices.setdefault(node, []).extend(made)
+    return whole, milli, slices
+
+
+def _of_node(node: Node, whole: set[int], milli: Counter[int], slices: list[MigInstance]) -> Iterator[str]:
+    for device, given in sorted(milli.items()):
+        if given > MILLI_GPU or device in whole:
+            yield f"{given} milli of GPU {device} of node {node.name} are given out in parts" + (
+                ", and it is held whole" if device in whole else ""
+            )
+    for device in sorted({one.device for one in slices}):
+        if device in whole or milli[device]:
+            yield f"GPU {device} of node {node.name} is divided into slices and given out otherwise too"
+        for why in broken_layout(node.product, [one for one in slices if one.device == device]):
+            yield f"GPU {device} of node {node.name}: {why}"
