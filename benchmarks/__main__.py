@@ -8,7 +8,7 @@ from typing import NamedTuple, cast
 
 import msgspec
 
-from benchmarks import end_to_end, extender_latency, gang_plan, memory, table, workloads
+from benchmarks import determinism, end_to_end, extender_latency, gang_plan, memory, table, workloads
 from scheduler.kube.login import LoginError
 from scheduler.localcluster import LocalClusterError
 
@@ -49,6 +49,10 @@ def _extender_latency(arguments: argparse.Namespace) -> Sequence[table.Row]:
     return extender_latency.run(quick=arguments.quick)
 
 
+def _determinism(arguments: argparse.Namespace) -> Sequence[table.Row]:
+    return determinism.run(quick=arguments.quick)
+
+
 def _gang_plan(arguments: argparse.Namespace) -> Sequence[table.Row]:
     return gang_plan.run(quick=arguments.quick)
 
@@ -58,6 +62,7 @@ def _memory(arguments: argparse.Namespace) -> Sequence[table.Row]:
 
 
 BENCHMARKS: Mapping[str, Benchmark] = {
+    determinism.NAME: Benchmark("equal input, equal plans: random clusters, heard of in other orders", _determinism),
     end_to_end.NAME: Benchmark(
         "gangs and single pods, from create to bound, beside the default scheduler", _end_to_end
     ),

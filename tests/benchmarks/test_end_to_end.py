@@ -96,7 +96,7 @@ def test_processor_time_and_memory_of_a_process() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["nothing"], 'there is no benchmark "nothing"; known: end_to_end'),
+        (["nothing"], 'there is no benchmark "nothing"; known: '),
         (["--scheduler-name", "volcano"], "give the cluster's --kubeconfig too"),
         (["end_to_end", "--case", "none"], 'there is no case "none"; known: gang-512-nodes'),
         (["end_to_end", "--kubeconfig", "/", "--dialect", "/nowhere.yaml"], "cannot read '/nowhere.yaml'"),
