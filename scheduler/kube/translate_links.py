@@ -18,28 +18,37 @@ LEVELS: Mapping[str, PcieLevel] = {level: level for level in get_args(PcieLevel)
 def read_links(status: GPUNodeStatus) -> tuple[LinkGraph | None, tuple[str, ...]]:
     """The links of the reported GPUs, None where they are not known, and a sentence for each thing that was assumed.
 
-    Links that are reported count before those of the machine type. Where the NVLinks go through a switch and none is
-    listed, every two GPUs are connected alike.
+    Links that are reported count; where none are, those of the machine type; where it is not told or not known and
+    the NVLinks go through a switch, every two GPUs are connected alike.
     """
     size = max((device.index + 1 for device in status.devices), default=0)
     if not size:
         return None, ()
-    if status.links or status.nvswitch:
+    if status.links or (status.nvswitch and not status.machine):
         return _measured(status, size)
-    return _of_type(status.machine, size) if status.machine else (None, ())
+    if not status.machine:
+        return None, ()
+    graph, wrong = _of_type(status.machine, size)
+    if graph is not None:
+        return graph, (wrong,) if wrong else ()
+    if status.nvswitch:
+        return _measured(status, size)[0], (f"{wrong}; its switch is taken to connect every two GPUs alike",)
+    return None, (f"{wrong}; its links are taken to be unknown",)
 
 
-def _of_type(machine: str, size: int) -> tuple[LinkGraph | None, tuple[str, ...]]:
+def _of_type(machine: str, size: int) -> tuple[LinkGraph | None, str]:
+    """The links of the first `size` GPUs of a machine type, None where it has not as many, and what is odd about it."""
     graph = machine_graph(machine)
     if graph is None:
-        known = ", ".join(machine_types())
-        return None, (f"machine type {machine!r} is unknown, so links are not known; known types: {known}",)
+        return None, f"machine type {machine!r} is not one of {', '.join(machine_types())}"
     if graph.size < size:
-        return None, (f"machine type {machine!r} has {graph.size} GPUs, and {size} are reported: links are not known",)
+        return None, f"machine type {machine!r} has {graph.size} GPUs, and {size} are reported"
     if graph.size > size:
-        said = f"machine type {machine!r} has {graph.size} GPUs; the links of the first {size} are assumed"
-        return part(graph, size), (said,)
-    return graph, ()
+        said = (
+            f"machine type {machine!r} has {graph.size} GPUs, and {size} are reported; links of the first are assumed"
+        )
+        return part(graph, size), said
+    return graph, ""
 
 
 def _measured(status: GPUNodeStatus, size: int) -> tuple[LinkGraph, tuple[str, ...]]:

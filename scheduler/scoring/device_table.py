@@ -5,7 +5,7 @@ others of them: then a tree over NVLink spans it. Its *bottleneck* is the slowes
 it (of two GPUs: their pair), which is what bounds an all-reduce (NCCL builds rings); MB/s in one direction, 0 for fewer
 than two GPUs.
 
-Tables have 2^n rows and are made once a machine type: 1 ms for 8 GPUs, a fifth of a second for 16, the most they are
+Tables have 2^n rows and are made once a machine type: 2 ms for 8 GPUs, a fifth of a second for 16, the most they are
 made for.
 """
 
@@ -20,6 +20,9 @@ from scheduler.scoring.links import PCIE_MBPS
 
 LARGEST = 16
 """GPUs of the largest machine that tables are made for."""
+
+EXACT = 8
+"""GPUs of the largest machine for which all counts of disjoint sets are worked out beforehand."""
 
 _ENDLESS = np.iinfo(np.int32).max
 _WORTH_BIT = 40
@@ -50,8 +53,9 @@ class DeviceTable:
         self.linked: Flags = self.component == self.masks
         self.in_line = self._lines()
         """Sets that one path over NVLink runs through: it can be cut into linked sets of any sizes."""
-        self.sets = self._at_least()
-        """`sets[k, mask]`: so many disjoint linked sets of k fit for certain; exact but where `exact` says more."""
+        self.exact = self.size <= EXACT
+        self.sets = self._disjoint()
+        """`sets[k, mask]`: how many disjoint linked sets of k fit; where not `exact`, so many for certain."""
         self.remains = self._remains()
         """What a set is worth when it is left over; more is better."""
 
@@ -110,10 +114,11 @@ class DeviceTable:
                 ends[rows[(ends[rows ^ (1 << e)] & others) != 0]] |= 1 << e
         return ends != 0
 
-    def _at_least(self) -> Table:
+    def _disjoint(self) -> Table:
         """Components apart; of a line as many as its length allows; of anything else what is left of it without a GPU.
 
-        A linked set with fewer than twice as many GPUs as asked for has room for one set, so that is exact as well.
+        Only sets that use every GPU are missed by that. A linked set with fewer than twice as many GPUs as asked for
+        has room for one set, so there that is exact as well.
         """
         sizes = np.arange(self.size + 1, dtype=np.int64)[:, None]
         sets = np.where(self.in_line, self.popcount // np.maximum(sizes, 1), 0)
@@ -129,7 +134,18 @@ class DeviceTable:
                 sets[:, rows] = np.maximum(sets[:, rows], sets[:, rows ^ (1 << e)])
             sets[1 : count + 1, odd] = np.maximum(sets[1 : count + 1, odd], 1)
             sets[1, odd] = count
+            for k in range(2, count // 2 + 1):
+                if self.exact and count % k == 0:
+                    full = [mask for mask in odd.tolist() if self._cut_up(sets[k], mask, k, count // k)]
+                    sets[k, full] = count // k
         return sets
+
+    def _cut_up(self, sets: Table, mask: int, size: int, parts: int) -> bool:
+        """Whether `mask` falls into so many `parts`, all linked sets of `size`; `sets` has all smaller masks."""
+        lowest = mask & -mask
+        some = self.of_size[size]
+        some = some[(some & ~np.int64(mask) == 0) & (some & lowest != 0)]
+        return bool((self.linked[some] & (sets[mask ^ some] == parts - 1)).any())
 
     def _remains(self) -> Table:
         """GPUs in linked sets, summed over all sizes of set; then the bottleneck of the best set, summed likewise."""

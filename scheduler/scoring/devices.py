@@ -1,7 +1,7 @@
 """Which set of a machine's free GPUs is the best for a pod.
 
-Under the classic device plugin the choice is a prediction, since the kubelet chooses; under dynamic resource allocation
-it is carried out as it is. Both are the same choice here: `Node.allocator` tells them apart.
+Under dynamic resource allocation the choice is carried out as it is. Under the classic device plugin it is made among
+the sets that the plugin may give (`plugin_devices`). `room_devices` takes the one or the other, by `Node.allocator`.
 
 The best is, in this order: linked, where the pod asks for that; of the highest bottleneck, then of the fastest slowest
 pair; the one that leaves the most behind (linked sets of every size, then their bottlenecks); closest on PCIe and NUMA,
@@ -32,10 +32,14 @@ class Chooser:
     def __init__(self, graph: LinkGraph) -> None:
         self.table = table_of(graph)
         self.all = self.table.all
-        self.largest_linked: int = int(self.table.popcount[self.table.linked].max(initial=0))
+        self._largest_linked: int = int(self.table.popcount[self.table.linked].max(initial=0))
         self._best: dict[tuple[int, int, Linked, Sizes], int] = {}
         self._fits: dict[tuple[int, int], int] = {}
         self._packable: dict[tuple[int, Sizes], bool] = {}
+
+    def could_link(self, count: int) -> bool:
+        """Whether some state of the machine has a linked set of `count` GPUs to give."""
+        return count <= self._largest_linked
 
     def best(self, free: int, count: int, wish: Linked = Linked.ANY, keep: Sizes = ()) -> int:
         """The best `count` GPUs among `free`; 0 where there are too few, or none linked and `wish` requires it.
@@ -56,7 +60,7 @@ class Chooser:
         if count < 1 or count > table.size:
             return 0
         certain = int(table.sets[count, free])
-        if not self._may_hold_more(free, count, certain):
+        if table.exact or not self._may_hold_more(free, count, certain):
             return certain
         found = self._fits.get((free, count))
         if found is None:
@@ -93,6 +97,14 @@ class Chooser:
             sets = sets[table.linked[sets]]
         if keep:
             sets = np.array([some for some in sets.tolist() if self.packable(free ^ some, keep)], dtype=np.int64)
+        return self._best_of(sets, free, wish)
+
+    def best_of(self, sets: Sequence[int], free: int, wish: Linked) -> int:
+        """The best of these sets, which are all of one size; 0 where there are none."""
+        return self._best_of(np.array(sets, dtype=np.int64), free, wish)
+
+    def _best_of(self, sets: Table, free: int, wish: Linked) -> int:
+        table = self.table
         if wish is Linked.PREFERRED:
             sets = _with_most(sets, table.linked[sets])
         sets = _with_most(sets, table.ring[sets])
@@ -129,12 +141,9 @@ class Chooser:
         return best
 
 
-AnyChooser = Chooser | WideChooser
-
-
 @lru_cache(maxsize=256)
-def chooser_of(graph: LinkGraph) -> AnyChooser:
-    """The chooser of a machine type: exact up to `LARGEST` GPUs."""
+def exact_chooser(graph: LinkGraph) -> Chooser | WideChooser:
+    """What chooses freely on a machine type, made once: exact up to `LARGEST` GPUs."""
     return Chooser(graph) if graph.size <= LARGEST else WideChooser(graph)
 
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from scheduler.model.links import LinkGraph
 from scheduler.model.names import NodeName
-from scheduler.model.node import Device, Node, Taint
+from scheduler.model.node import Allocator, Device, Node, Taint
 from scheduler.model.snapshot import Snapshot
 
 Codes = npt.NDArray[np.int64]
@@ -81,20 +81,21 @@ class Fleet:
         return self._products
 
     @property
-    def links(self) -> tuple[Codes, tuple[LinkGraph, ...]]:
-        """A code per node, -1 where its links are not known; and for each code the graph."""
+    def links(self) -> tuple[Codes, tuple[tuple[LinkGraph, Allocator], ...]]:
+        """A code per node, -1 where its links are not known; for each code the graph, and who chooses GPUs there."""
 
-        def make() -> tuple[Codes, tuple[LinkGraph, ...]]:
-            known: dict[int, int] = {}
-            graphs: dict[LinkGraph, int] = {}
+        def make() -> tuple[Codes, tuple[tuple[LinkGraph, Allocator], ...]]:
+            known: dict[tuple[int, Allocator], int] = {}
+            kinds: dict[tuple[LinkGraph, Allocator], int] = {}
             codes = np.full(len(self._nodes), -1, dtype=np.int64)
             for row, node in enumerate(self._nodes):
                 if node.links is not None:
                     # Equal nodes mostly share one record, and its identity is found faster than its value.
-                    if id(node.links) not in known:
-                        known[id(node.links)] = graphs.setdefault(node.links, len(graphs))
-                    codes[row] = known[id(node.links)]
-            return codes, tuple(graphs)
+                    key = (id(node.links), node.allocator)
+                    if key not in known:
+                        known[key] = kinds.setdefault((node.links, node.allocator), len(kinds))
+                    codes[row] = known[key]
+            return codes, tuple(kinds)
 
         return self.remember("links", make)
 

@@ -17,6 +17,12 @@ NVLink, and farther is slower; the two levels between are 0.9 and 0.8 of the fir
 ASSUMED_LEVEL: PcieLevel = "SYS"
 """The level of a pair of which nothing is told: the farthest."""
 
+MOST_MBPS = 1_000_000_000
+"""More than any pair is believed to exchange: a petabyte a second, which tables of 32 bits hold."""
+
+MOST_NVLINKS = 1000
+"""More NVLinks than any pair has: the fastest GPUs have 18 in all."""
+
 Matrix = Sequence[Sequence[int]]
 
 
@@ -32,34 +38,30 @@ def link_graph(
     """The graph, and a sentence for each thing that was assumed because the matrices leave it open.
 
     `nvlink_mbps` and `pcie_mbps` are of the whole pair, 0 where not known. Where the two directions of a pair differ,
-    the smaller number counts, and the farther level.
+    the smaller number counts, and the farther level; numbers that cannot be count as the nearest that can.
     """
     size = len(numa)
     said: list[str] = []
     counts = [[0] * size for _ in range(size)]
     speeds = [[0] * size for _ in range(size)]
     levels: list[list[PcieLevel]] = [[ASSUMED_LEVEL] * size for _ in range(size)]
-    order = list(PCIE_MBPS)
+    fastest_pcie = max(*PCIE_MBPS.values(), *(speed for row in pcie_mbps for speed in row))
     unknown = 0
     for a, b in combinations(range(size), 2):
-        there, back = nvlinks[a][b], nvlinks[b][a]
-        count = max(0, min(there, back))
-        if there != back:
-            said.append(f"GPUs {a} and {b} are given {there} NVLinks one way and {back} the other; {count} are assumed")
-        known = [order.index(x) for x in (pcie[a][b], pcie[b][a]) if x is not None]
-        level = order[max(known)] if known else ASSUMED_LEVEL
-        if len(set(known)) > 1:
-            said.append(
-                f"GPUs {a} and {b} are given the PCIe level {pcie[a][b]} one way and {pcie[b][a]} the other; "
-                f"{level} is assumed"
-            )
-        unknown += not known
-        reported = min(pcie_mbps[a][b], pcie_mbps[b][a]) if pcie_mbps else 0
-        speed = min(nvlink_mbps[a][b], nvlink_mbps[b][a]) if count else reported or PCIE_MBPS[level]
+        count = _agreed(said, a, b, (nvlinks[a][b], nvlinks[b][a]), "NVLinks", MOST_NVLINKS)
+        level = _level(said, a, b, (pcie[a][b], pcie[b][a]))
+        unknown += level is None
+        level = level or ASSUMED_LEVEL
+        if count:
+            # A link of unknown speed is still the better way: NVLinks are faster than the PCIe that they are added to.
+            speed = _agreed(said, a, b, (nvlink_mbps[a][b], nvlink_mbps[b][a]), "MB/s over NVLink", MOST_MBPS)
+            speed = speed or min(fastest_pcie + count, MOST_MBPS)
+        else:
+            told = (pcie_mbps[a][b], pcie_mbps[b][a]) if pcie_mbps else (0, 0)
+            speed = _agreed(said, a, b, told, "MB/s over PCIe", MOST_MBPS) or PCIE_MBPS[level]
         counts[a][b] = counts[b][a] = count
         levels[a][b] = levels[b][a] = level
-        # A link of unknown speed is still the better way: no NVLink is slower than PCIe as it is counted here.
-        speeds[a][b] = speeds[b][a] = speed or max(PCIE_MBPS.values()) + count
+        speeds[a][b] = speeds[b][a] = speed
     if unknown:
         said.append(f"the PCIe level of {unknown} pairs of GPUs is not given; {ASSUMED_LEVEL} is assumed")
     graph = LinkGraph(
@@ -70,6 +72,32 @@ def link_graph(
         switched=switched,
     )
     return shared(graph), tuple(said)
+
+
+def _agreed(said: list[str], a: int, b: int, told: tuple[int, int], what: str, most: int) -> int:
+    """The smaller number of both directions, within what can be."""
+    there, back = told
+    number = max(0, min(there, back, most))
+    if there != back:
+        said.append(f"GPUs {a} and {b} are given {there} {what} one way and {back} the other; {number} is assumed")
+    elif there != number:
+        said.append(f"GPUs {a} and {b} are given {there} {what}; {number} is assumed")
+    return number
+
+
+def _level(said: list[str], a: int, b: int, told: tuple[PcieLevel | None, PcieLevel | None]) -> PcieLevel | None:
+    """The farther level of both directions, or the one that is told; None where none is."""
+    order = list(PCIE_MBPS)
+    known = [order.index(level) for level in told if level is not None]
+    if not known:
+        return None
+    level = order[max(known)]
+    if len(set(known)) > 1:
+        there, back = told
+        said.append(
+            f"GPUs {a} and {b} are given the PCIe level {there} one way and {back} the other; {level} is assumed"
+        )
+    return level
 
 
 @lru_cache(maxsize=256)

@@ -1,15 +1,23 @@
 """The free GPUs of each node, one by one, as a plan gives them away."""
 
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import assert_never
 
 import msgspec
 import numpy as np
 
+from scheduler.model.links import LinkGraph
+from scheduler.model.node import Allocator
 from scheduler.model.resources import GPU
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Linked, PodShape
-from scheduler.scoring.devices import AnyChooser, chooser_of, indexes, largest_first, set_of, usable
+from scheduler.scoring.devices import Chooser, exact_chooser, indexes, largest_first, set_of, usable
 from scheduler.scoring.fleet import Codes, Fleet, Mask
+from scheduler.scoring.plugin_devices import PluginChooser
+from scheduler.scoring.wide_devices import WideChooser
+
+AnyChooser = Chooser | WideChooser | PluginChooser
 
 Wants = Sequence[tuple[PodShape, int]]
 """Pods of one node: shapes, and how many of each."""
@@ -31,7 +39,7 @@ def firmly(shape: PodShape) -> PodShape:
 def can_link(fleet: Fleet, count: int) -> Mask:
     """The nodes that have linked sets of `count` GPUs when nothing stands there and all are healthy."""
     codes, choosers = _choosers(fleet)
-    accepts = [chooser.largest_linked >= count for chooser in choosers]
+    accepts = [chooser.could_link(count) for chooser in choosers]
     return np.array([*accepts, False], dtype=np.bool_)[codes]
 
 
@@ -105,6 +113,14 @@ class FreeDevices:
             given[at][k] = self._take(row, gpus, wish, tuple(keep), chooser)
         return given
 
+    def put_back(self, row: int, devices: Sequence[int]) -> None:
+        """These GPUs of a node, which were handed out, are free again."""
+        self._free[row] = self.at(row) | set_of(devices)
+
+    def take(self, row: int, devices: Sequence[int]) -> None:
+        """Exactly these free GPUs of a node are taken from now on."""
+        self._free[row] = self.at(row) & ~set_of(devices)
+
     def keep(self, row: int, shape: PodShape, count: int) -> None:
         """Keep the GPUs of `count` linked pods from others."""
         if linked_size(shape):
@@ -167,7 +183,18 @@ def _choosers(fleet: Fleet) -> tuple[Codes, tuple[AnyChooser, ...]]:
     """A code per node, -1 where its links are not known; and for each code what chooses there."""
 
     def make() -> tuple[Codes, tuple[AnyChooser, ...]]:
-        codes, graphs = fleet.links
-        return codes, tuple(chooser_of(graph) for graph in graphs)
+        codes, kinds = fleet.links
+        return codes, tuple(_chooser(graph, allocator) for graph, allocator in kinds)
 
     return fleet.remember("choosers", make)
+
+
+@lru_cache(maxsize=256)
+def _chooser(graph: LinkGraph, allocator: Allocator) -> AnyChooser:
+    match allocator:
+        case Allocator.DRA:
+            return exact_chooser(graph)
+        case Allocator.DEVICE_PLUGIN:
+            return PluginChooser(graph)
+        case _:
+            assert_never(allocator)

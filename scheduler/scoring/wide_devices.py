@@ -1,5 +1,7 @@
 """Sets of GPUs on machines with more of them than tables are made for: good sets, not proven best ones."""
 
+from collections.abc import Sequence
+
 from scheduler.model.links import LinkGraph
 from scheduler.model.workload import Linked
 
@@ -17,7 +19,11 @@ class WideChooser:
         self._speeds = graph.mbps
         self._adjacent = [sum(1 << b for b, n in enumerate(row) if n) for row in graph.nvlinks]
         self.all = (1 << graph.size) - 1
-        self.largest_linked = max((part.bit_count() for part in self._parts(self.all)), default=0)
+        self._largest_linked = max((part.bit_count() for part in self._parts(self.all)), default=0)
+
+    def could_link(self, count: int) -> bool:
+        """Whether some state of the machine has a linked set of `count` GPUs to give."""
+        return count <= self._largest_linked
 
     def best(self, free: int, count: int, wish: Linked = Linked.ANY, keep: tuple[int, ...] = ()) -> int:
         """The best `count` GPUs that were found; 0 where none were. `keep` has to fit into what is left."""
@@ -25,13 +31,15 @@ class WideChooser:
             return 0
         found = [self._grow(part, 1 << seed, count) for part in self._parts(free) for seed in _bits(part)[:SEEDS]]
         linked = [some for some in found if some and self.packable(free ^ some, keep)]
-        if linked:
-            return max(linked, key=lambda some: (self._slowest(some), -some))
-        if wish is Linked.REQUIRED:
-            return 0
+        if linked or wish is Linked.REQUIRED:
+            return self.best_of(linked)
         loose = [self._grow(free, 1 << seed, count, over_nvlink=False) for seed in _bits(free)[:SEEDS]]
         kept = [some for some in loose if self.packable(free ^ some, keep)]
-        return max(kept, key=lambda some: (self._slowest(some), -some), default=0)
+        return self.best_of(kept)
+
+    def best_of(self, sets: Sequence[int], free: int = 0, wish: Linked = Linked.ANY) -> int:  # noqa: ARG002  as Chooser
+        """The set with the fastest slowest pair; 0 where there are none."""
+        return max(sets, key=lambda some: (self._slowest(some), -some), default=0)
 
     def fits(self, free: int, count: int) -> int:
         """How many disjoint linked sets of `count` GPUs were found in `free`."""

@@ -12,7 +12,7 @@ from scheduler.kube.keys import GPU_PRODUCT_LABEL
 from scheduler.model.flavors import model_matches
 from scheduler.model.links import LinkGraph
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey, gang_key, pod_key
-from scheduler.model.node import NODE_LEVEL, Device, Node, TopologyLevel
+from scheduler.model.node import NODE_LEVEL, Allocator, Device, Node, TopologyLevel
 from scheduler.model.queue import Queue, Quota
 from scheduler.model.resources import GPU, MILLI_GPU, Resources, extended
 from scheduler.model.workload import GangClaim, Linked, Pod, PodShape, Requirement
@@ -164,6 +164,8 @@ class World:
                 machine=spec.machine or "",
                 devices=_devices(node, spec),
                 links=_links(spec),
+                # Pods of a scenario get the GPUs that the plan names.
+                allocator=Allocator.DRA,
                 held=held,
             )
 

@@ -66,23 +66,44 @@ def test_nothing_told_is_nothing_known() -> None:
 
 def test_links_that_were_not_measured_are_those_of_the_machine_type() -> None:
     assert read(4, machine="a100_pcie_x4_bridged") == (machine_graph("a100_pcie_x4_bridged"), ())
+    off = machine_graph("b200_one_gpu_off_fabric")
+    assert read(8, machine="b200-one-gpu-off-fabric", nvswitch=True) == (off, ())
 
 
 @pytest.mark.parametrize(
     ("gpus", "links", "status", "said"),
     [
         pytest.param(
-            2, (), {"machine": "toaster"}, "machine type 'toaster' is unknown, so links are not known", id="type"
+            2, (), {"machine": "toaster"}, "machine type 'toaster' is not one of a100_pcie_x4_bridged,", id="type"
         ),
         pytest.param(8, (), {"machine": "gb200_tray"}, "has 4 GPUs, and 8 are reported", id="larger than its type"),
         pytest.param(
-            3, (), {"machine": "gb200_tray"}, "the links of the first 3 are assumed", id="smaller than its type"
+            3,
+            (),
+            {"machine": "gb200_tray"},
+            "3 are reported; links of the first are assumed",
+            id="smaller than its type",
         ),
+        pytest.param(
+            2,
+            (),
+            {"machine": "toaster", "nvswitch": True},
+            "its switch is taken to connect every two GPUs alike",
+            id="unknown type with a switch",
+        ),
+        pytest.param(
+            2,
+            ({"a": 0, "b": 1, "type": "NVLink", "count": 1, "gigabytesPerSecond": 2**31 - 1}, pcie(0, 1)),
+            {},
+            "2147483647000 MB/s over NVLink; 1000000000 is assumed",
+            id="speed beyond belief",
+        ),
+        pytest.param(2, (nvlink(0, 1, -4), pcie(0, 1)), {}, "-4 NVLinks; 0 is assumed", id="negative count"),
         pytest.param(
             2,
             (nvlink(0, 1, 4), nvlink(1, 0, 3), pcie(0, 1)),
             {},
-            "GPUs 0 and 1 are given 4 NVLinks one way and 3 the other; 3 are assumed",
+            "GPUs 0 and 1 are given 4 NVLinks one way and 3 the other; 3 is assumed",
             id="asymmetric counts",
         ),
         pytest.param(2, (pcie(0, 1), pcie(1, 0, "PHB")), {}, "PHB is assumed", id="asymmetric levels"),

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from scheduler.model.links import LinkGraph
+from scheduler.model.node import Allocator
 from scheduler.model.plan import Admit, Plan, Reason, Wait
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Linked, Workload
@@ -29,11 +30,18 @@ def chain(gpus: int) -> LinkGraph:
 
 
 def cluster(
-    waiting: Sequence[Workload], *, taken: dict[str, Sequence[int]] | None = None, **machines: str | LinkGraph | None
+    waiting: Sequence[Workload],
+    *,
+    taken: dict[str, Sequence[int]] | None = None,
+    allocator: Allocator = Allocator.DRA,
+    **machines: str | LinkGraph | None,
 ) -> Snapshot:
     """A node of each machine, named by the keyword; `taken` are GPUs held by somebody."""
     graphs = {name: machine_graph(m) if isinstance(m, str) else m for name, m in machines.items()}
-    nodes = [node(name, 8 if graph is None else graph.size, links=graph) for name, graph in graphs.items()]
+    nodes = [
+        node(name, 8 if graph is None else graph.size, links=graph, allocator=allocator)
+        for name, graph in graphs.items()
+    ]
     return snapshot(nodes, waiting, queues=[queue(nominal=100)], held=taken or {})
 
 
@@ -88,6 +96,26 @@ def test_a_gpu_off_the_fabric_is_left_out() -> None:
     made = decide(cluster(together(2, 2, 2), box="b200_one_gpu_off_fabric"))
     assert given(made) == ["box/0 1", "box/4 5", "box/6 7"]
     assert isinstance(decide(cluster(together(2, 2, 2, 2), box="b200_one_gpu_off_fabric")).decisions[0], Wait)
+
+
+def test_where_the_device_plugin_chooses_only_what_is_sure_is_planned() -> None:
+    plugin = Allocator.DEVICE_PLUGIN
+    off = "b200_one_gpu_off_fabric"
+    wait = wait_of(decide(cluster(alone(2, REQUIRED), box=off, allocator=plugin)))
+    assert wait.reason is Reason.FRAGMENTED
+    # With the odd GPU in use, whichever two the plugin gives are connected.
+    assert given(decide(cluster(alone(2, REQUIRED), box=off, taken={"box": [2]}, allocator=plugin))) == ["box/0 1"]
+    made = decide(cluster(alone(2, REQUIRED), box=off, line="dgx_a100", allocator=plugin))
+    assert given(made) == ["line/0 1"]
+    # Preferred links go where they are sure, and else anywhere.
+    assert given(decide(cluster(alone(2, PREFERRED), box=off, line="dgx_a100", allocator=plugin))) == ["line/0 1"]
+    assert given(decide(cluster(alone(2, PREFERRED), box=off, allocator=plugin))) == ["box/4 5"]
+
+
+def test_what_is_expected_of_the_device_plugin_is_among_what_it_may_give() -> None:
+    for allocator, want in ((Allocator.DRA, "box/4 5 6"), (Allocator.DEVICE_PLUGIN, "box/4 6 7")):
+        half = cluster(alone(3, REQUIRED), box="dgx1_v100", taken={"box": range(4)}, allocator=allocator)
+        assert given(decide(half)) == [want]
 
 
 def test_unlinked_members_leave_the_links_to_those_who_need_them() -> None:
