@@ -3,14 +3,14 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import assert_never
+from typing import Any, assert_never
 
 from scheduler.app import log
 from scheduler.app.carry import Bound, BrokenUp, CarryResult, Withdrawn
 from scheduler.app.planner import waits
 from scheduler.app.queue_status import QueueStatusWriter
 from scheduler.app.teller import Teller
-from scheduler.kube.effects import Done, Effects, ref
+from scheduler.kube.effects import Done, Effects, LeaseRef, ref
 from scheduler.model.names import PodUid, WorkloadKey, people_name
 from scheduler.model.plan import Admit, Offer, Plan, RollBack, Wait
 from scheduler.model.resources import MILLI_GPU
@@ -39,14 +39,23 @@ QUEUE_PERIOD_S = 2.0
 class Reporter:
     """Listens to the planner. Lives on the service's event loop."""
 
-    def __init__(self, effects: Effects, teller: Teller, telemetry: Telemetry, *, leading: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        effects: Effects,
+        teller: Teller,
+        telemetry: Telemetry,
+        *,
+        leading: Callable[[], bool],
+        lease: LeaseRef,
+    ) -> None:
         self._effects = effects
+        self._lease = lease
         self._teller = teller
         self._telemetry = telemetry
         self._leading = leading
         self._evicting: set[PodUid] = set()
         self._told_rules: set[tuple[str, str]] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._queue_status = QueueStatusWriter(effects)
         self._nodes_told = 0
         self._told: set[str] = set()
@@ -102,21 +111,26 @@ class Reporter:
                 log.warning(note)
 
     def _tell_rules(self, decided: Plan) -> None:
-        """Rules of the administrator's own that failed: counted for every plan, logged once by name."""
+        """Rules of the administrator's own that failed: counted for every plan; logged, and an Event, once by name."""
         for trouble in decided.troubles:
             self._telemetry.count(OWN_RULE_FAILURES, trouble.kind, trouble.rule)
             if (trouble.kind, trouble.rule) not in self._told_rules:
                 self._told_rules.add((trouble.kind, trouble.rule))
                 log.warning("an own rule is left out", kind=trouble.kind, rule=trouble.rule, why=trouble.why)
+                told = self._effects.event(self._lease, reason="OwnRuleLeftOut", note=str(trouble), warning=True)
+                self._keep(asyncio.ensure_future(told))
 
     def roll_back(self, decision: RollBack, workload: Workload) -> None:
         """Evict what stands of a gang that cannot be completed."""
         for pod in workload.members:
             if pod.uid in decision.evict and pod.uid not in self._evicting:
                 self._evicting.add(pod.uid)
-                task = asyncio.ensure_future(self._evict(pod.uid, workload, decision.why))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._keep(asyncio.ensure_future(self._evict(pod.uid, workload, decision.why)))
+
+    def _keep(self, task: asyncio.Task[Any]) -> None:
+        """Hold on to a task until it is done, as the loop does not."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def ended(self, key: WorkloadKey, result: CarryResult) -> None:
         """A plan on its way ended."""

@@ -28,7 +28,7 @@ from scheduler.config import Settings
 from scheduler.extender.guard import BindRequest
 from scheduler.extender.server import SWITCH_INTERVAL_S, ExtenderServer, Tls
 from scheduler.kube.api import ApiClient
-from scheduler.kube.effects import Effects
+from scheduler.kube.effects import Effects, LeaseRef
 from scheduler.kube.lease import Leadership, LeaseTimes
 from scheduler.kube.translate import kinds
 from scheduler.kube.watch import Watcher
@@ -93,7 +93,8 @@ class Service:
         )
         self._board = Board()
         self._teller = Teller(self._effects, settle_s=settings.settle_s, leading=self._leads)
-        self._reporter = Reporter(self._effects, self._teller, self._telemetry, leading=self._leads)
+        lease = LeaseRef(namespace=settings.namespace, name=settings.lease_name)
+        self._reporter = Reporter(self._effects, self._teller, self._telemetry, leading=self._leads, lease=lease)
         self._guard = ServiceGuard(
             self._board,
             scheduler_name=settings.scheduler_name,

@@ -67,6 +67,34 @@ class PodRef(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """The pod's path in the API."""
         return f"/api/v1/namespaces/{self.namespace}/pods/{self.name}"
 
+    @property
+    def object_reference(self) -> dict[str, str]:
+        """The pod as an Event names it."""
+        return {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "namespace": self.namespace,
+            "name": self.name,
+            "uid": self.uid,
+        }
+
+
+class LeaseRef(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The Lease that the replicas share: Events that concern the service as a whole are about it."""
+
+    namespace: str
+    name: str
+
+    @property
+    def object_reference(self) -> dict[str, str]:
+        """The Lease as an Event names it."""
+        return {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "namespace": self.namespace,
+            "name": self.name,
+        }
+
 
 def ref(pod: Pod) -> PodRef:
     """The reference of a pod."""
@@ -185,13 +213,13 @@ class Effects:
         patch = {"metadata": {"uid": pod.uid}, "status": {"conditions": [condition]}}
         return await self._send("tell", "PATCH", f"{pod.path}/status", patch, STRATEGIC_PATCH)
 
-    async def event(self, pod: PodRef, *, reason: str, note: str, warning: bool = False) -> Outcome:
-        """Record an Event about the pod."""
+    async def event(self, about: PodRef | LeaseRef, *, reason: str, note: str, warning: bool = False) -> Outcome:
+        """Record an Event."""
         now = datetime.now(UTC)
         body = {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
-            "metadata": {"name": f"{pod.name[:200]}.{int(now.timestamp() * 1e9):x}", "namespace": pod.namespace},
+            "metadata": {"name": f"{about.name[:200]}.{int(now.timestamp() * 1e9):x}", "namespace": about.namespace},
             "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             "reportingController": "bayplan.dev/planner",
             "reportingInstance": self._instance[:128],
@@ -199,15 +227,9 @@ class Effects:
             "reason": reason,
             "note": note[:EVENT_TEXT_LIMIT],
             "type": "Warning" if warning else "Normal",
-            "regarding": {
-                "apiVersion": "v1",
-                "kind": "Pod",
-                "namespace": pod.namespace,
-                "name": pod.name,
-                "uid": pod.uid,
-            },
+            "regarding": about.object_reference,
         }
-        return await self._send("event", "POST", f"/apis/events.k8s.io/v1/namespaces/{pod.namespace}/events", body)
+        return await self._send("event", "POST", f"/apis/events.k8s.io/v1/namespaces/{about.namespace}/events", body)
 
     async def queue_condition(self, name: str, kind: str) -> tuple[str, str] | None:
         """Status and lastTransitionTime of a Queue's condition; None where it has none, or no answer came."""

@@ -176,7 +176,7 @@ class Panel:
         try:
             answer = rule.judge(question)
             why = _wrong(answer, len(question.names), wanted)
-        except Exception as err:  # noqa: BLE001  whatever the rule does, the others and the plan go on
+        except (Exception, SystemExit) as err:  # noqa: BLE001  whatever the rule does, the others and the plan go on
             answer, why = None, f"it raised {type(err).__name__}: {' '.join(str(err).split())}"
         if why is not None:
             self._failed[kind, rule.name] = RuleTrouble(kind=kind, rule=rule.name, why=why)

@@ -1,10 +1,12 @@
 """Rules that installed packages offer: found, chosen, loaded; and what cannot be loaded is said and stops nothing."""
 
+import asyncio
 import json
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +14,9 @@ from scheduler.app.own_rules import UnknownRuleError, load_rules
 from scheduler.app.reporter import Reporter
 from scheduler.app.teller import Teller
 from scheduler.cli.main import main
-from scheduler.kube.effects import Effects
+from scheduler.kube.api import Response
+from scheduler.kube.effects import Effects, LeaseRef
+from scheduler.kube.http import Method
 from scheduler.model.plan import Plan, RuleTrouble
 from scheduler.scoring.own_rules import NO_RULES
 from scheduler.telemetry import Telemetry
@@ -103,15 +107,38 @@ def test_two_packages_that_offer_one_name_offer_none(offer: Offer) -> None:
     assert rules.troubles[0].why == "several packages offer it: rules_to_try:all_nodes, rules_to_try:none"
 
 
-async def test_a_failing_rule_is_counted_for_every_plan_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    telemetry = Telemetry()
-    effects = Effects(None, may_write=lambda: False, concurrency=1, instance="i", observe=lambda _kind, _how: None)  # pyright: ignore[reportArgumentType]  nothing is written
-    reporter = Reporter(effects, Teller(effects, settle_s=0, leading=lambda: False), telemetry, leading=lambda: False)
+class Events:
+    """Answers every write with success and remembers the Events, by path."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, dict[str, Any]]] = []
+
+    async def request(
+        self, method: Method, path: str, *, body: bytes | None = None, content_type: str = "application/json"
+    ) -> Response:
+        self.seen.append((path, json.loads(body or b"")))
+        return Response(status=200, body=b"{}")
+
+
+async def test_a_failing_rule_is_counted_for_every_plan_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    telemetry, events = Telemetry(), Events()
+    effects = Effects(events, may_write=lambda: True, concurrency=1, instance="i")
+    teller = Teller(effects, settle_s=0, leading=lambda: True)
+    lease = LeaseRef(namespace="bayplan-system", name="bayplan")
+    reporter = Reporter(effects, teller, telemetry, leading=lambda: True, lease=lease)
     trouble = RuleTrouble(kind="filter", rule="keep-off", why="it raised")
     for generation in range(3):
         reporter.planned(snapshot([]), Plan(generation=generation, troubles=(trouble,)), 0.0)
+        async with asyncio.timeout(5):
+            while not events.seen:  # noqa: ASYNC110  the write is under way as the loop turns
+                await asyncio.sleep(0)
     assert b'bayplan_own_rule_failures_total{kind="filter",rule="keep-off"} 3.0' in telemetry.exposition()
     assert caplog.messages == ["an own rule is left out"]
+    ((path, event),) = events.seen
+    assert path == "/apis/events.k8s.io/v1/namespaces/bayplan-system/events"
+    assert (event["type"], event["reason"]) == ("Warning", "OwnRuleLeftOut")
+    assert event["note"] == "the filter keep-off is left out: it raised"
+    assert (event["regarding"]["kind"], event["regarding"]["name"]) == ("Lease", "bayplan")
 
 
 @pytest.fixture(scope="module")

@@ -93,6 +93,10 @@ def writes(question: Question) -> Any:  # noqa: ANN401  as rules are declared
     return np.zeros(3)
 
 
+def leaves(_: Question) -> Any:  # noqa: ANN401  as rules are declared
+    raise SystemExit("enough\nof this")
+
+
 def answers(answer: object) -> Judge:
     return lambda _: answer
 
@@ -101,6 +105,7 @@ def answers(answer: object) -> Judge:
     ("judge", "why"),
     [
         (raises, "it raised KeyError: 'heat'"),
+        (leaves, "it raised SystemExit: enough of this"),
         (writes, "it raised ValueError: assignment destination is read-only"),
         (answers(None), "it answered with a NoneType; allowed: an array of "),
         (answers([True, True, True]), "it answered with a list; allowed: an array of "),
