@@ -8,7 +8,7 @@ from typing import NamedTuple, cast
 
 import msgspec
 
-from benchmarks import determinism, end_to_end, extender_latency, gang_plan, memory, table, workloads
+from benchmarks import determinism, end_to_end, extender_latency, gang_plan, in_node, memory, openb, table, workloads
 from scheduler.kube.login import LoginError
 from scheduler.localcluster import LocalClusterError
 
@@ -57,8 +57,21 @@ def _gang_plan(arguments: argparse.Namespace) -> Sequence[table.Row]:
     return gang_plan.run(quick=arguments.quick)
 
 
+def _in_node(arguments: argparse.Namespace) -> Sequence[table.Row]:
+    return in_node.run(quick=arguments.quick)
+
+
 def _memory(arguments: argparse.Namespace) -> Sequence[table.Row]:
     return memory.run(quick=arguments.quick, state_dir=arguments.state_dir)
+
+
+def _openb(arguments: argparse.Namespace) -> Sequence[table.Row]:
+    if arguments.openb_data is None:
+        if openb.NAME in arguments.names:
+            raise ValueError("openb needs --openb-data: the folder with the lists of the openb trace")
+        print("openb is left out: it needs --openb-data", file=sys.stderr)
+        return []
+    return openb.run(arguments.openb_data, tool=arguments.openb_tool, quick=arguments.quick)
 
 
 BENCHMARKS: Mapping[str, Benchmark] = {
@@ -70,7 +83,9 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         "calls of the extender over HTTP, with the planner at rest and busy", _extender_latency
     ),
     gang_plan.NAME: Benchmark("plans of big gangs, refusals and many single pods, without a cluster", _gang_plan),
+    in_node.NAME: Benchmark("the GPUs that a pod gets of a node: bandwidth, beside the best and the worst", _in_node),
     memory.NAME: Benchmark("the service in a full cluster: memory, restart to first decision", _memory),
+    openb.NAME: Benchmark("GPUs left unallocated on the openb trace, beside published policies", _openb),
 }
 
 
@@ -111,6 +126,11 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     other.add_argument(
         "--dialect", type=Path, metavar="FILE", help="how that scheduler is told of gangs (dialect-*.yaml)"
+    )
+    traces = parser.add_argument_group("openb")
+    traces.add_argument("--openb-data", type=Path, metavar="DIR", help="the folder with openb_pod_list_default.csv")
+    traces.add_argument(
+        "--openb-tool", type=Path, metavar="FILE", help="a program that makes the lists and checks the placements"
     )
     arguments = parser.parse_args(argv)
     unknown = sorted(set(arguments.names) - set(BENCHMARKS))
