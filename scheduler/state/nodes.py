@@ -293,8 +293,8 @@ def _on_demand(report: DevicesSeen) -> bool:
 def _lasting(report: DevicesSeen | None) -> tuple[object, ...]:
     """What of a report is a matter of the machine and its set-up."""
     if report is None:
-        return None, False, False
-    return report.links, report.mig_on_demand, report.shares_on_demand
+        return None, None, False, False
+    return report.links, report.allocator, report.mig_on_demand, report.shares_on_demand
 
 
 def _shapes(use: _Use) -> list[PodShape]:

@@ -2,9 +2,10 @@ import msgspec
 import pytest
 
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
-from scheduler.model.node import Node, Taint, TopologyLevel
+from scheduler.model.node import Allocator, Node, Taint, TopologyLevel
 from scheduler.model.resources import Resources
 from scheduler.model.workload import GangClaim, HostPort, PodShape, Problem
+from scheduler.scoring.links import all_equal
 from scheduler.state.cluster import ClusterState
 from scheduler.state.events import (
     DevicesGone,
@@ -226,6 +227,18 @@ def test_a_refusal_is_remembered_until_something_changes(event: Event, avoided: 
     state.snapshot()
     state.apply(event)
     assert state.snapshot().workloads[GANG].avoid == avoided
+
+
+@pytest.mark.parametrize("changed", [{"links": all_equal(8)}, {"allocator": Allocator.DRA}])
+def test_how_gpus_are_linked_and_who_chooses_them_is_a_matter_of_the_machine(changed: dict[str, object]) -> None:
+    state = state_of(node(), report())
+    before = state.snapshot().static_generation
+    state.apply(msgspec.structs.replace(report(), **changed))
+    assert state.snapshot().static_generation == before + 1
+    seen = state.snapshot().nodes[N1]
+    assert all(getattr(seen, name) == value for name, value in changed.items())
+    state.apply(msgspec.structs.replace(report(sick=[1]), **changed))
+    assert state.snapshot().static_generation == before + 1
 
 
 def test_a_refusal_ends_with_its_workload() -> None:
