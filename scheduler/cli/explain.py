@@ -13,13 +13,12 @@ from typing import Any, cast
 import msgspec
 import yaml
 
-from scheduler.app.own_rules import load_rules
+from scheduler.cli.chosen import read_settings
 from scheduler.cli.explained import Explanation, NotFound, find, people_text
 from scheduler.cli.live import read_cluster
 from scheduler.cli.output import BadInputError, Commands, print_json
 from scheduler.config import Settings
 from scheduler.planning.cycle import plan
-from scheduler.planning.settings import PlanSettings
 
 DESCRIPTION = (
     "Say why a pod, a gang or the pods of a Job wait, what is in the way and what would unblock them, or where they "
@@ -43,10 +42,12 @@ def register(commands: Commands) -> None:
         "--server", metavar="HOST:PORT", help="ask the service's gRPC API there instead of reading the cluster"
     )
     parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="the service's settings file (default: the built-in ones)"
+    )
+    parser.add_argument(
         "--scheduler-name",
-        default=Settings().scheduler_name,
         metavar="NAME",
-        help="schedulerName of the pods that Bayplan places (default: %(default)s)",
+        help=f"schedulerName of the pods that Bayplan places (default: as set, {Settings().scheduler_name})",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(func=run)
@@ -57,12 +58,19 @@ def run(arguments: Namespace) -> int:
     kubeconfig = cast("Path | None", arguments.kubeconfig) or default_kubeconfig()
     namespace = cast("str | None", arguments.namespace) or current_namespace(kubeconfig)
     name, server = cast("str", arguments.name), cast("str | None", arguments.server)
+    config, scheduler_name = cast("Path | None", arguments.config), cast("str | None", arguments.scheduler_name)
     if server is not None:
+        if config is not None or scheduler_name is not None:
+            raise BadInputError("--config and --scheduler-name go without --server; a service has its own settings")
         from scheduler.cli.remote import ask  # noqa: PLC0415  gRPC takes long to load, and is seldom asked
 
         found = ask(server, namespace, name)
     else:
-        found = _read_and_plan(kubeconfig, arguments.scheduler_name, namespace, name)
+        settings, rules = read_settings(config)
+        state, pods = read_cluster(kubeconfig, scheduler_name or settings.scheduler_name)
+        snapshot = state.snapshot()
+        planned = plan(snapshot, now_s=int(time.time()), settings=settings.planning, rules=rules)
+        found = find(snapshot, planned, pods, namespace, name)
     if isinstance(found, NotFound):
         raise BadInputError(str(found))
     if arguments.json:
@@ -70,15 +78,6 @@ def run(arguments: Namespace) -> int:
     else:
         print(together(found))
     return 0
-
-
-def _read_and_plan(
-    kubeconfig: Path | None, scheduler_name: str, namespace: str, name: str
-) -> list[Explanation] | NotFound:
-    state, pods = read_cluster(kubeconfig, scheduler_name)
-    snapshot = state.snapshot()
-    planned = plan(snapshot, now_s=int(time.time()), settings=PlanSettings(), rules=load_rules(None, None))
-    return find(snapshot, planned, pods, namespace, name)
 
 
 def together(found: Sequence[Explanation]) -> str:
