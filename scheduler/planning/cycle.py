@@ -6,6 +6,7 @@ from itertools import groupby
 from scheduler.model.names import QueueName
 from scheduler.model.plan import Admit, Decision, Offer, Plan
 from scheduler.model.snapshot import Snapshot
+from scheduler.planning.batch import admit_beside
 from scheduler.planning.cache import PlanCache
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
@@ -37,7 +38,7 @@ def plan(
     """
     cache = PlanCache() if cache is None else cache
     fleet = cache.fleet(snapshot)
-    decisions: list[Decision] = []
+    refused: list[Decision] = []
     ready: list[Candidate] = []
     for candidate in sorted(cache.candidates(snapshot), key=lambda c: c.workload.key):
         if candidate.workload.key in snapshot.in_flight:
@@ -46,15 +47,16 @@ def plan(
         if refusal is None:
             ready.append(candidate)
         else:
-            decisions.append(refusal)
+            refused.append(refusal)
     if not ready:
-        return Plan(generation=snapshot.generation, decisions=tuple(decisions), troubles=rules.troubles)
+        return Plan(generation=snapshot.generation, decisions=tuple(refused), troubles=rules.troubles)
     desk = Desk(snapshot, fleet, cache.ledger(snapshot), now_s=now_s, settings=settings, rules=rules)
     for level in by_turn(candidate for candidate in ready if is_broken(candidate)):
-        decisions += [_complete(desk, candidate) for candidate in level]
+        for candidate in level:
+            desk.decisions.append(_complete(desk, candidate))
     for level in by_turn(candidate for candidate in ready if not is_broken(candidate)):
-        decisions += _decide_level(desk, level)
-    return Plan(generation=snapshot.generation, decisions=tuple(decisions), troubles=desk.own.troubles)
+        _decide_level(desk, level)
+    return Plan(generation=snapshot.generation, decisions=(*refused, *desk.decisions), troubles=desk.own.troubles)
 
 
 def _complete(desk: Desk, candidate: Candidate) -> Decision:
@@ -66,16 +68,16 @@ def _complete(desk: Desk, candidate: Candidate) -> Decision:
     return roll_back(candidate, wait.message) if candidate.workload.never_stood else wait
 
 
-def _decide_level(desk: Desk, candidates: Sequence[Candidate]) -> Iterator[Decision]:
+def _decide_level(desk: Desk, candidates: Sequence[Candidate]) -> None:
     """Candidates of one priority, oldest first: those within their queue's nominal quota, then those that borrow."""
     borrowing: list[Candidate] = []
     for batch in _batches(candidates):
         own = _within_nominal(desk, batch)
         borrowing += batch[own:]
         if own:
-            yield from _decide(desk, batch[:own])
+            _decide(desk, batch[:own])
     for batch in _batches(borrowing):
-        yield from _decide(desk, batch)
+        _decide(desk, batch)
 
 
 def _batches(candidates: Sequence[Candidate]) -> Iterator[list[Candidate]]:
@@ -95,19 +97,19 @@ def _within_nominal(desk: Desk, batch: Sequence[Candidate]) -> int:
     return max(own, 0) // each
 
 
-def _decide(desk: Desk, batch: Sequence[Candidate]) -> Iterator[Decision]:
+def _decide(desk: Desk, batch: Sequence[Candidate]) -> None:
     first = batch[0]
     if desk.refused(first) is None:
         admitted: list[Admit | Offer] = []
         if first.alone:
             admitted = list(admit_singles(desk, batch))
-        elif (gang := admit_gang(desk, first)) is not None:
+        elif (gang := admit_gang(desk, first) or admit_beside(desk, first)) is not None:
             admitted = [gang]
-        yield from admitted
+        desk.decisions += admitted
         batch = batch[len(admitted) :]
     for candidate in batch:
         known = desk.refused(candidate)
         if known is None:
             known = desk.refusal(candidate, refuse(desk, candidate))
             hold_for(desk, candidate, known)
-        yield known
+        desk.decisions.append(known)

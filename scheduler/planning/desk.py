@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 
 from scheduler.model.names import QueueName, WorkloadKey
-from scheduler.model.plan import Proof, Wait
+from scheduler.model.plan import Admit, Decision, Proof, Wait
 from scheduler.model.snapshot import IntTable, Snapshot
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.settings import PlanSettings
@@ -15,6 +15,14 @@ from scheduler.scoring.own_rules import NO_RULES, OwnRules, Panel
 from scheduler.scoring.place import place
 from scheduler.scoring.room import Room
 from scheduler.scoring.topology import find_level
+
+
+class Seat(msgspec.Struct, frozen=True, eq=False):
+    """A gang that this plan placed: the members, where they go, and the decision that says so."""
+
+    candidate: Candidate
+    layout: Layout
+    admit: Admit
 
 
 class Desk:
@@ -38,7 +46,11 @@ class Desk:
         self.holds = Holds(len(fleet), self.room.free.shape[1])
         self.settings = settings
         self.now_s = now_s
-        self._solver_left_ms = float(settings.solver_budget_ms)
+        self.solver_left_ms = float(settings.solver_budget_ms)
+        self.decisions: list[Decision] = []
+        self.seats: list[Seat] = []
+        self.batches = 0
+        """Gangs for which others were looked at anew."""
         self._uncertain: set[WorkloadKey] = set()
         self._refusals: dict[object, Wait] = {}
 
@@ -92,9 +104,9 @@ class Desk:
         return msgspec.structs.replace(layout, proof=proof)
 
     def _place_once(self, candidate: Candidate, ask: Ask) -> Layout | None:
-        limits = Limits(budget_ms=self._solver_left_ms, seed=self.settings.seed, workers=self.settings.workers)
+        limits = Limits(budget_ms=self.solver_left_ms, seed=self.settings.seed, workers=self.settings.workers)
         placed = place(self.room, ask, limits)
-        self._solver_left_ms -= placed.spent_ms
+        self.solver_left_ms -= placed.spent_ms
         if placed.layout is None and not placed.certain:
             self._uncertain.add(candidate.workload.key)
         return placed.layout

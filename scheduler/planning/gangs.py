@@ -9,7 +9,7 @@ import numpy as np
 from scheduler.model.names import QueueName
 from scheduler.model.plan import Admit, Assignment, Placement, Proof
 from scheduler.planning.candidate import Candidate
-from scheduler.planning.desk import Desk
+from scheduler.planning.desk import Desk, Seat
 from scheduler.planning.mend import Part, mended
 from scheduler.quota.tree import bill_for
 from scheduler.scoring.fleet import Mask
@@ -35,7 +35,12 @@ def admit_gang(desk: Desk, candidate: Candidate) -> Admit | None:
             high = middle - 1
         else:
             best, low = parts, middle + 1
-    return None if best is None else _together([_commit(desk, part, layout) for part, layout in best])
+    if best is None:
+        return None
+    admits = [commit(desk, part, layout) for part, layout in best]
+    if len(best) == 1:
+        desk.seats.append(Seat(*best[0], admits[0]))
+    return _together(admits)
 
 
 def _affordable_members(desk: Desk, candidate: Candidate) -> int:
@@ -97,7 +102,7 @@ def _preferred(desk: Desk, candidate: Candidate) -> list[Mask]:
     return [*(bare & mask for mask in apart), bare, *apart]
 
 
-def _commit(desk: Desk, candidate: Candidate, layout: Layout) -> Admit:
+def commit(desk: Desk, candidate: Candidate, layout: Layout) -> Admit:
     """Take the room, charge the queue, and give every member its node and devices: ranks follow the layout's order."""
     queue = desk.snapshot.queues[QueueName(str(candidate.workload.queue))]
     products = desk.fleet.products

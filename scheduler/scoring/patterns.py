@@ -59,7 +59,7 @@ def classes_of(room: Room, problem: Problem, fits: Sequence[Codes], rows: Codes)
         key = (tuple(most), tuple(left))
         patterns = known.get(key)
         if patterns is None:
-            found = _largest(most, np.array(left), demands, clashes)
+            found = largest_patterns(most, np.array(left), demands, clashes)
             complete = complete and len(found) <= MOST_PATTERNS
             patterns = known[key] = tuple(found[:MOST_PATTERNS])
         path = () if where is None else tuple(where[at])
@@ -94,7 +94,7 @@ def _clashes(problem: Problem) -> set[tuple[int, int]]:
     }
 
 
-def _largest(most: Sequence[int], free: Codes, demands: Codes, clashes: set[tuple[int, int]]) -> list[Pattern]:
+def largest_patterns(most: Sequence[int], free: Codes, demands: Codes, clashes: set[tuple[int, int]]) -> list[Pattern]:
     """The patterns that no other one contains. All but the last group are tried, the last takes what is left."""
     *tried, last = range(len(most))
     found: list[Pattern] = []

@@ -113,6 +113,12 @@ class Room:
                 self._ports[row] = (*self.ports(row), *shape.host_ports)
         self.log.extend(rows.tolist())
 
+    def put_back(self, rows: Codes, counts: Codes, shape: PodShape) -> None:
+        """Undo `take_rows` for a shape without host ports; devices are put back by `devices`."""
+        for column, n in self.demand(shape.requests) or ():
+            self.free[rows, column] += n * counts
+        self.log.extend(rows.tolist())
+
     def narrow(self, rows: Sequence[int], gpus: int) -> None:
         """Take `gpus` off what is free on each of `rows`, once for each time that it is listed."""
         column = self.column(GPU)

@@ -1,0 +1,147 @@
+"""Several gangs placed together: where each of them goes so that all fit, and none is worse off than it has to be."""
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from scheduler.scoring.fleet import Codes, Mask
+from scheduler.scoring.gang import Limits
+from scheduler.scoring.greedy import Packing, pack
+from scheduler.scoring.problem import Problem
+from scheduler.scoring.room import Room
+
+ALTERNATIVES = 3
+"""Other places that are looked at for each gang, where not all nodes can be."""
+
+MOST_ROWS = 1024
+"""Up to so many nodes, none is left out of the model."""
+
+Groups = tuple[tuple[Codes, Codes], ...]
+
+
+class Part(msgspec.Struct, frozen=True, eq=False):
+    """A gang of a batch: its problem where none of the batch stands, and what its answer has to keep.
+
+    `most`: the domains of each level of the problem's prices that it may use, and at last the nodes; None: any number.
+    `home`: where it goes if the others are left out of account; () where that is not known. `bound`: a cost that it
+    does not go below, the others left out of account.
+    """
+
+    problem: Problem
+    most: tuple[int, ...] | None = None
+    home: Groups = ()
+    bound: int = 0
+
+    @property
+    def home_rows(self) -> Codes:
+        """The nodes of `home`."""
+        return np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *(rows for rows, _ in self.home)]))
+
+    def keeps(self, packing: Packing) -> bool:
+        """Whether an answer uses no more domains of any level and no more nodes than it may."""
+        required = self.problem.required
+        if required is not None and len(np.unique(required[packing.rows])) > 1:
+            return False
+        if self.most is None:
+            return True
+        used = self.problem.charges.parts_of(packing.rows)
+        return all(n <= most for n, most in zip(used, self.most, strict=False))
+
+
+class Together(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """A packing for every part, in their order, or none; what the solver spent, and whether its budget ended it."""
+
+    packings: tuple[Packing, ...] | None
+    spent_ms: float = 0.0
+    budget_hit: bool = False
+
+
+def place_together(room: Room, parts: Sequence[Part], limits: Limits) -> Together:
+    """Packings of all parts into `room`, in which none of them stands; the room is left as found.
+
+    The last part is the one that found no room after the others. Each of the others keeps its `most`; among such
+    answers the solver looks for the cheapest, and is told the one that comes of placing the last part first.
+    """
+    known = _last_first(room, parts)
+    if limits.budget_ms <= 0:
+        return Together(packings=known)
+    # Loading the solver takes half a second, which only those pay who need it.
+    from scheduler.scoring.cpsat_batch import solve_batch  # noqa: PLC0415
+
+    rows, whole = worth_a_look(room, parts, known)
+    left_ms, budget_hit = limits.budget_ms, False
+    for apart in (False, True):
+        within = msgspec.structs.replace(limits, budget_ms=left_ms)
+        solved = solve_batch(room, parts, rows, known, within, apart=apart)
+        left_ms -= solved.spent_ms
+        budget_hit = solved.outcome in {"budget hit", "unknown"}
+        if solved.packings is None:
+            break
+        if all(part.keeps(packing) for part, packing in zip(parts, solved.packings, strict=True)):
+            return Together(
+                packings=solved.packings,
+                spent_ms=limits.budget_ms - left_ms,
+                budget_hit=solved.outcome == "budget hit" or not whole,
+            )
+    return Together(packings=known, spent_ms=limits.budget_ms - left_ms, budget_hit=budget_hit)
+
+
+def worth_a_look(room: Room, parts: Sequence[Part], known: Sequence[Packing] | None) -> tuple[Codes, bool]:
+    """Nodes for the model, and whether these are all that any part could use.
+
+    Where there are too many: for each part the innermost domains of where it is and of the next best places.
+    """
+    usable = np.logical_or.reduce([f > 0 for part in parts for f in part.problem.fits])
+    if int(usable.sum()) <= MOST_ROWS:
+        return np.flatnonzero(usable), True
+    chosen = np.zeros_like(usable)
+    for at, part in enumerate(parts):
+        left = np.ones_like(usable)
+        rows = part.home_rows if known is None else np.union1d(part.home_rows, known[at].rows)
+        for _ in range(ALTERNATIVES + 1):
+            around = _around(part.problem, rows)
+            chosen |= around
+            left &= ~around
+            fits = tuple(np.where(left, f, 0) for f in part.problem.fits)
+            packing = pack(room, msgspec.structs.replace(part.problem, fits=fits)).packing
+            if packing is None:
+                break
+            rows = packing.rows
+    return np.flatnonzero(chosen & usable), False
+
+
+def _around(problem: Problem, rows: Codes) -> Mask:
+    """Nodes in the innermost domains of `rows`, and these themselves."""
+    mask = np.zeros(len(problem.fits[0]), dtype=np.bool_)
+    if problem.charges.codes:
+        inner = problem.charges.codes[-1]
+        mask = np.isin(inner, inner[rows])
+    mask[rows] = True
+    return mask
+
+
+def _last_first(room: Room, parts: Sequence[Part]) -> tuple[Packing, ...] | None:
+    """The last part by itself and then the others in order, each beside those before it, if all find room so."""
+    *before, last = range(len(parts))
+    found: dict[int, Packing] = {}
+    for at in (last, *before):
+        part = parts[at]
+        packing = pack(room, _beside(room, part.problem)).packing
+        if packing is None or not part.keeps(packing):
+            break
+        found[at] = packing
+        for (shape, _), (rows, counts) in zip(part.problem.ask.groups, packing.groups, strict=True):
+            room.take_rows(rows, counts, shape)
+    for at, packing in found.items():
+        for (shape, _), (rows, counts) in zip(parts[at].problem.ask.groups, packing.groups, strict=True):
+            room.put_back(rows, counts, shape)
+    return tuple(found[at] for at in range(len(parts))) if len(found) == len(parts) else None
+
+
+def _beside(room: Room, problem: Problem) -> Problem:
+    """The problem with no more room than there is now."""
+    fits = tuple(
+        np.minimum(f, room.view(shape).fits) for f, (shape, _) in zip(problem.fits, problem.ask.groups, strict=True)
+    )
+    return msgspec.structs.replace(problem, fits=fits)
