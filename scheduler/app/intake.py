@@ -4,25 +4,34 @@ from collections.abc import Callable
 
 from scheduler.app.board import Board
 from scheduler.app.commit import Committer
+from scheduler.app.node_teller import NodeTeller
 from scheduler.app.teller import Teller
 from scheduler.extender.guard import Planned, Ruling
 from scheduler.extender.verbs import WAITS
 from scheduler.model.node import Node
 from scheduler.model.workload import Pod
 from scheduler.state.cluster import ClusterState
-from scheduler.state.events import Event, NodeGone, NodeSeen, PodGone, PodSeen
+from scheduler.state.events import DevicesGone, DevicesSeen, Event, NodeGone, NodeSeen, PodGone, PodSeen
 
 
 class Intake:
     """The one way for events of watches into the state. Lives on the service's event loop."""
 
     def __init__(
-        self, state: ClusterState, board: Board, committer: Committer, teller: Teller, *, wake: Callable[[], None]
+        self,
+        state: ClusterState,
+        board: Board,
+        committer: Committer,
+        teller: Teller,
+        node_teller: NodeTeller,
+        *,
+        wake: Callable[[], None],
     ) -> None:
         self._state = state
         self._board = board
         self._committer = committer
         self._teller = teller
+        self._node_teller = node_teller
         self._wake = wake
 
     def take(self, event: Event) -> None:
@@ -43,6 +52,10 @@ class Intake:
                 self._node(node)
             case NodeGone(name=name):
                 self._committer.node_unusable(name, "was deleted")
+            case DevicesSeen():
+                self._node_teller.seen(event)
+            case DevicesGone(node=name):
+                self._node_teller.gone(name)
             case _:
                 pass
         self._wake()

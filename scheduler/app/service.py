@@ -19,6 +19,7 @@ from scheduler.app.board import Board
 from scheduler.app.commit import Clocks, CommitLimits, Committer
 from scheduler.app.guard import ServiceGuard
 from scheduler.app.intake import Intake
+from scheduler.app.node_teller import NodeTeller
 from scheduler.app.planner import PlannerLoop
 from scheduler.app.reporter import Reporter
 from scheduler.app.teller import Teller
@@ -126,7 +127,10 @@ class Service:
             nominate=self._nominates,
             now_s=_now_s,
         )
-        self._intake = Intake(self._state, self._board, self._committer, self._teller, wake=self._planner.wake)
+        self._node_teller = NodeTeller(self._effects, leading=self._leads)
+        self._intake = Intake(
+            self._state, self._board, self._committer, self._teller, self._node_teller, wake=self._planner.wake
+        )
         self._kinds = kinds(settings.scheduler_name)
         self._watchers = [
             Watcher(
@@ -184,6 +188,7 @@ class Service:
                     asyncio.ensure_future(self._leadership.run()),
                     asyncio.ensure_future(self._lead()),
                     asyncio.ensure_future(self._teller.run()),
+                    asyncio.ensure_future(self._node_teller.run()),
                     asyncio.ensure_future(self._reporter.run()),
                     asyncio.ensure_future(self._auditor.run(self._settings.audit_period_s)),
                     asyncio.ensure_future(self._tick()),

@@ -1,10 +1,11 @@
-"""The only writer to the cluster: nominate, ungate, bind, evict, and what pods and queues are told.
+"""The only writer to the cluster: nominate, ungate, bind, evict, and what pods, queues and GPUNodes are told.
 
 Every write asks the fence first, carries the pod's uid so that a namesake is never touched, and may be repeated
 without harm. A write ends in one of a closed set of outcomes; retrying is the caller's business.
 """
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Protocol
@@ -13,7 +14,7 @@ import msgspec
 
 from scheduler.kube.api import ApiRefusedError, ApiUnreachableError, Response
 from scheduler.kube.http import Method
-from scheduler.kube.keys import CONDITION_TYPE, PLAN_ANNOTATION, PLAN_GATE
+from scheduler.kube.keys import CONDITION_TYPE, GROUP_VERSION, PLAN_ANNOTATION, PLAN_GATE
 from scheduler.model.names import NodeName, PodUid
 from scheduler.model.workload import Pod
 
@@ -94,6 +95,19 @@ class LeaseRef(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             "namespace": self.namespace,
             "name": self.name,
         }
+
+
+class GPUNodeRef(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A node's GPUNode. Events about objects without a namespace stand in `default`: others are refused."""
+
+    uid: str
+    name: NodeName
+    namespace: str = "default"
+
+    @property
+    def object_reference(self) -> dict[str, str]:
+        """The GPUNode as an Event names it."""
+        return {"apiVersion": GROUP_VERSION, "kind": "GPUNode", "name": self.name, "uid": self.uid}
 
 
 def ref(pod: Pod) -> PodRef:
@@ -213,13 +227,23 @@ class Effects:
         patch = {"metadata": {"uid": pod.uid}, "status": {"conditions": [condition]}}
         return await self._send("tell", "PATCH", f"{pod.path}/status", patch, STRATEGIC_PATCH)
 
-    async def event(self, about: PodRef | LeaseRef, *, reason: str, note: str, warning: bool = False) -> Outcome:
-        """Record an Event."""
+    async def event(
+        self,
+        about: PodRef | LeaseRef | GPUNodeRef,
+        *,
+        reason: str,
+        note: str,
+        warning: bool = False,
+        once: bool = False,
+    ) -> Outcome:
+        """Record an Event. `once`: not again while one of this text stands there, whichever replica wrote it."""
         now = datetime.now(UTC)
+        unlike = hashlib.sha256(f"{about} {reason} {note}".encode()).hexdigest()[:16]
+        suffix = unlike if once else f"{int(now.timestamp() * 1e9):x}"
         body = {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
-            "metadata": {"name": f"{about.name[:200]}.{int(now.timestamp() * 1e9):x}", "namespace": about.namespace},
+            "metadata": {"name": f"{about.name[:200]}.{suffix}", "namespace": about.namespace},
             "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             "reportingController": "bayplan.dev/planner",
             "reportingInstance": self._instance[:128],
@@ -229,7 +253,10 @@ class Effects:
             "type": "Warning" if warning else "Normal",
             "regarding": about.object_reference,
         }
-        return await self._send("event", "POST", f"/apis/events.k8s.io/v1/namespaces/{about.namespace}/events", body)
+        path = f"/apis/events.k8s.io/v1/namespaces/{about.namespace}/events"
+        outcome = await self._send("event", "POST", path, body)
+        stands = once and isinstance(outcome, Refused) and outcome.status == 409
+        return Done() if stands else outcome
 
     async def queue_condition(self, name: str, kind: str) -> tuple[str, str] | None:
         """Status and lastTransitionTime of a Queue's condition; None where it has none, or no answer came."""

@@ -61,16 +61,28 @@ def read_report(raw: bytes | msgspec.Raw) -> tuple[NameMeta, DevicesSeen]:
     wire = _report_decoder.decode(raw)
     status = wire.status
     links, assumed = read_links(status)
+    allocator, wrong = _allocator(status.allocator)
     devices = sorted((_device(d) for d in status.devices), key=lambda d: d.index)
     return wire.metadata, DevicesSeen(
         node=NodeName(sys.intern(wire.metadata.name)),
         machine=status.machine,
         devices=tuple(devices),
         links=links,
-        assumed=assumed,
-        allocator=Allocator(status.allocator) if status.allocator in ALLOCATORS else Allocator.DEVICE_PLUGIN,
+        assumed=(*assumed, *wrong),
+        uid=wire.metadata.uid,
+        allocator=allocator,
         held=_held(status.holdings, {d.uuid: d.index for d in devices}),
     )
+
+
+def _allocator(told: str) -> tuple[Allocator, tuple[str, ...]]:
+    """Who chooses GPUs, and what is wrong with what is told."""
+    if told in ALLOCATORS:
+        return Allocator(told), ()
+    said = (
+        f"allocator is {told!r}; allowed: {', '.join(sorted(ALLOCATORS))}; {Allocator.DEVICE_PLUGIN.value} is assumed"
+    )
+    return Allocator.DEVICE_PLUGIN, (said,)
 
 
 def _device(wire: WireDevice) -> Device:

@@ -212,9 +212,9 @@ class Watcher:
         if not isinstance(sighting.event, DevicesSeen):
             return
         assumed = sighting.event.assumed
-        for text in assumed:
-            if text not in self._told.get(sighting.key, ()):
-                self._trouble(self.kind.name, f"{sighting.key}: {text}")
+        new = [text for text in assumed if text not in self._told.get(sighting.key, ())]
+        if new:
+            self._trouble(self.kind.name, f"{sighting.key}: {'; '.join(new)}")
         if assumed:
             self._told[sighting.key] = assumed
         else:

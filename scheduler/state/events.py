@@ -30,8 +30,8 @@ class DevicesSeen(msgspec.Struct, frozen=True, kw_only=True):
 
     `links` are of these devices, None where they are not known. `held` maps a pod's `namespace/name` to the device
     indexes it holds, in whole or in part. `assumed`: what had to be assumed where the report was not clear, in
-    sentences. `mig_on_demand`, `shares_on_demand`, `mig_instances`: as in `Node`; `slices_held` maps a pod to the
-    instances it holds.
+    sentences. `uid`: of the report itself. `mig_on_demand`, `shares_on_demand`, `mig_instances`: as in `Node`;
+    `slices_held` maps a pod to the instances it holds.
     """
 
     node: NodeName
@@ -41,6 +41,7 @@ class DevicesSeen(msgspec.Struct, frozen=True, kw_only=True):
     allocator: Allocator = Allocator.DEVICE_PLUGIN
     held: tuple[tuple[str, tuple[int, ...]], ...] = ()
     assumed: tuple[str, ...] = ()
+    uid: str = ""
     mig_on_demand: bool = False
     shares_on_demand: bool = False
     mig_instances: tuple[MigInstance, ...] = ()

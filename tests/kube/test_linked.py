@@ -131,3 +131,11 @@ def test_who_chooses_the_gpus() -> None:
 
     assert allocator() is Allocator.DEVICE_PLUGIN
     assert allocator(allocator="DRA") is Allocator.DRA
+
+
+def test_an_unknown_allocator_is_said() -> None:
+    raw = json.dumps({"metadata": {"name": "n", "uid": "u"}, "status": {"allocator": "Dice"}})
+    seen = read_report(raw.encode())[1]
+    assert seen.allocator is Allocator.DEVICE_PLUGIN
+    assert seen.assumed == ("allocator is 'Dice'; allowed: DRA, DevicePlugin; DevicePlugin is assumed",)
+    assert seen.uid == "u"

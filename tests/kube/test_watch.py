@@ -7,13 +7,15 @@ from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 
 from scheduler.kube import watch
-from scheduler.kube.translate import Kind, kinds
+from scheduler.kube.translate import Kind, Sighting, kinds
 from scheduler.kube.watch import Watcher, list_events
+from scheduler.model.names import NodeName
 from scheduler.state.cluster import ClusterState
-from scheduler.state.events import Event, PodGone, PodSeen
+from scheduler.state.events import DevicesGone, DevicesSeen, Event, PodGone, PodSeen
 from tests.kube.liststore import ListStore
 from tests.kube.scripted import CHUNKED_HEAD, ScriptedServer, answer, chunk, client_of
 
@@ -42,7 +44,7 @@ class Told:
         self._news.set()
 
     def on_trouble(self, kind: str, text: str) -> None:
-        assert kind == "pods"
+        assert kind == self.watcher.kind.name
         self.troubles.append(text)
         self._news.set()
 
@@ -74,12 +76,12 @@ class Told:
 
 
 @asynccontextmanager
-async def watching(store: ListStore, folder: Path) -> AsyncGenerator[Told, None]:
+async def watching(store: ListStore, folder: Path, kind: Kind = PODS) -> AsyncGenerator[Told, None]:
     async with ScriptedServer(store.handle).running() as server, client_of(server, folder) as api:
         told: list[Told] = []
         watcher = Watcher(
             api,
-            PODS,
+            kind,
             on_event=lambda event: told[0].on_event(event),  # noqa: PLW0108  it does not exist yet
             trouble=lambda kind, text: told[0].on_trouble(kind, text),  # noqa: PLW0108
             chance=lambda: 0.0,
@@ -326,3 +328,32 @@ async def test_a_list_as_events_leaves_out_what_cannot_be_read(tmp_path: Path) -
         events = await list_events(api, PODS, lambda kind, text: told.append(f"{kind}: {text}"))
     assert [e.pod.uid for e in events if isinstance(e, PodSeen)] == ["a", "b", "c"]
     assert told[0].startswith("pods: a/bad cannot be read")
+
+
+async def test_what_is_assumed_of_an_object_is_told_once_as_long_as_it_stays_the_same(tmp_path: Path) -> None:
+    """The uid stands for the content: each letter is something that is not clear."""
+
+    def read(raw: bytes | msgspec.Raw) -> Sighting:
+        name, uid, _ = PODS.identify(raw if isinstance(raw, msgspec.Raw) else msgspec.Raw(raw))
+        assumed = tuple(f"{letter} is assumed" for letter in uid.strip("-"))
+        seen = DevicesSeen(node=NodeName(name), machine="", devices=(), assumed=assumed)
+        return Sighting(key=name, identity=name, event=seen)
+
+    def gone(name: str) -> DevicesGone:
+        return DevicesGone(node=NodeName(name))
+
+    store = ListStore()
+    store.put("n", "a")
+    kind = msgspec.structs.replace(PODS, name="gpunodes", read=read, gone=gone, by_uid=False)
+    async with watching(store, tmp_path, kind) as told:
+        await told.watcher.synced.wait()
+        for uid in ("a", "ab", "ab", "-", "a"):
+            store.put("n", uid)
+        store.put("m", "ab")
+        await told.until(lambda: len(told.events) == 7)
+        assert [text.partition("/")[2] for text in told.troubles] == [
+            "n: a is assumed",
+            "n: b is assumed",
+            "n: a is assumed",
+            "m: a is assumed; b is assumed",
+        ]
