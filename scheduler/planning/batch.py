@@ -27,11 +27,14 @@ from scheduler.scoring.greedy import Packing, layout, pack
 from scheduler.scoring.problem import Problem, prepare
 from scheduler.scoring.rules import broken_rules
 
-MOST_GANGS = 8
+MOST_GANGS = 6
 """Gangs placed anew in one batch besides the one that found no room."""
 
-ATTEMPTS = 8
+ATTEMPTS = 3
 """Gangs of one plan for which this is tried; those that come first in the order."""
+
+SHARE = 0.25
+"""The part of the plan's solver budget that batches may spend, if it is not spent otherwise."""
 
 PLACES = 3
 """Places where the later gang could go if it were alone: who stands there is placed anew before others."""
@@ -106,7 +109,8 @@ def _together(desk: Desk, candidate: Candidate, seats: Sequence[Seat]) -> Admit 
     staying = {seat.admit.workload for seat in seats} - {seat.admit.workload for seat in chosen}
     _set_down(desk, [seat for seat in seats if seat.admit.workload in staying])
     parts = _parts(desk, candidate, chosen)
-    limits = Limits(budget_ms=desk.solver_left_ms, seed=desk.settings.seed, workers=desk.settings.workers)
+    budget_ms = max(desk.solver_left_ms - desk.settings.solver_budget_ms * (1 - SHARE), 0.0)
+    limits = Limits(budget_ms=budget_ms, seed=desk.settings.seed, workers=desk.settings.workers)
     answer = place_together(desk.room, parts, limits) if parts else None
     if answer is not None:
         desk.solver_left_ms -= answer.spent_ms

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
+from scheduler.model.resources import GPU
 from scheduler.scoring.fleet import Codes, Mask
 from scheduler.scoring.gang import Limits
 from scheduler.scoring.greedy import Packing, pack
 from scheduler.scoring.problem import Problem
 from scheduler.scoring.room import Room
 
-ALTERNATIVES = 3
+ALTERNATIVES = 2
 """Other places that are looked at for each gang, where not all nodes can be."""
 
 MOST_ROWS = 1024
@@ -60,10 +61,12 @@ class Together(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 def place_together(room: Room, parts: Sequence[Part], limits: Limits) -> Together:
     """Packings of all parts into `room`, in which none of them stands; the room is left as found.
 
-    The last part is the one that found no room after the others. Each of the others keeps its `most`; among such
-    answers the solver looks for the cheapest, and is told the one that comes of placing the last part first.
+    The last part is the one that found no room after the others. Each of the others keeps its `most`. Other orders are
+    tried first; then the solver looks for the cheapest answer, and is told the one that an order gave.
     """
-    known = _last_first(room, parts)
+    if not could_hold(room, parts):
+        return Together(packings=None)
+    known = _in_other_order(room, parts)
     if limits.budget_ms <= 0:
         return Together(packings=known)
     # Loading the solver takes half a second, which only those pay who need it.
@@ -121,11 +124,40 @@ def _around(problem: Problem, rows: Codes) -> Mask:
     return mask
 
 
-def _last_first(room: Room, parts: Sequence[Part]) -> tuple[Packing, ...] | None:
-    """The last part by itself and then the others in order, each beside those before it, if all find room so."""
+def could_hold(room: Room, parts: Sequence[Part]) -> bool:
+    """Whether the GPUs that are free on each node could be enough for all pods, whichever domains they go to.
+
+    For any size s, a node has room for no more than free // s pods, where a pod of n GPUs counts as n // s.
+    """
+    column = room.column(GPU)
+    usable = np.logical_or.reduce([f > 0 for part in parts for f in part.problem.fits])
+    if column is None:
+        return True
+    free = np.maximum(room.free[usable, column], 0)
+    pods = [(shape.requests.gpus, count) for part in parts for shape, count in part.problem.ask.groups]
+    sizes = {gpus for gpus, _ in pods if gpus}
+    return all(int((free // s).sum()) >= sum(gpus // s * count for gpus, count in pods) for s in sizes)
+
+
+def _in_other_order(room: Room, parts: Sequence[Part]) -> tuple[Packing, ...] | None:
+    """The last part and then the others in order, or all by size: the first order in which all find room, if any."""
     *before, last = range(len(parts))
+    by_size = sorted(range(len(parts)), key=lambda at: (-_size(parts[at]), -at))
+    for order in dict.fromkeys([(last, *before), tuple(by_size)]):
+        found = _in_order(room, parts, order)
+        if found is not None:
+            return found
+    return None
+
+
+def _size(part: Part) -> int:
+    return sum(shape.requests.gpus * count for shape, count in part.problem.ask.groups)
+
+
+def _in_order(room: Room, parts: Sequence[Part], order: Sequence[int]) -> tuple[Packing, ...] | None:
+    """Each part beside those before it, if all find room so."""
     found: dict[int, Packing] = {}
-    for at in (last, *before):
+    for at in order:
         part = parts[at]
         packing = pack(room, _beside(room, part.problem)).packing
         if packing is None or not part.keeps(packing):

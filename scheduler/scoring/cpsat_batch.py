@@ -20,8 +20,8 @@ from scheduler.scoring.gang import Limits
 from scheduler.scoring.greedy import Packing
 from scheduler.scoring.room import Room
 
-MOST_COUNTS = 6000
-"""Counts of pods in one model; above that it is not built."""
+MOST_COUNTS = 1000
+"""Counts in one model. With more of them the time runs out before anything is found (measured), so it is not built."""
 
 
 class BatchSolved(msgspec.Struct, frozen=True, kw_only=True, eq=False):
