@@ -9,6 +9,8 @@ from scheduler.localcluster.fleet import Fleet
 from scheduler.localcluster.machines import Machine, profiles
 from scheduler.localcluster.nodes import names
 from scheduler.localcluster.slices import Slice, free_starts
+from scheduler.model.links import LinkGraph
+from scheduler.scoring.machines import machine_graph
 
 API_VERSION = "bayplan.dev/v1alpha1"
 _SPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "bayplan.dev")
@@ -20,8 +22,8 @@ _FIRST_BUS, _BUS_STEP = 0x18, 0x11
 def gpu_nodes(fleet: Fleet, *, now: str) -> Iterator[Json]:
     """One GPUNode for each node that has GPUs and an exporter, looked at `now` (RFC 3339)."""
     for group in fleet.groups:
-        machine = group.machine_type()
-        if machine is None or not group.reports:
+        machine, graph = group.machine_type(), machine_graph(group.machine)
+        if machine is None or graph is None or not group.reports:
             continue
         slices = group.slices()
         for name in names(group):
@@ -32,9 +34,9 @@ def gpu_nodes(fleet: Fleet, *, now: str) -> Iterator[Json]:
                 "status": {
                     "deviceCount": machine.gpus,
                     "healthyDeviceCount": machine.gpus,
-                    "devices": [_device(name, machine, slices, index) for index in range(machine.gpus)],
-                    "links": list(_links(machine)),
-                    "nvswitch": machine.nvlink is not None and machine.nvlink.switched,
+                    "devices": [_device(name, machine, graph.numa[i], slices, i) for i in range(machine.gpus)],
+                    "links": list(_links(graph)),
+                    "nvswitch": graph.switched,
                     "driverVersion": _DRIVER,
                     "observedTime": now,
                     "generation": 1,
@@ -47,14 +49,14 @@ def _uuid(kind: str, *parts: object) -> str:
     return f"{kind}-{uuid.uuid5(_SPACE, '/'.join(map(str, parts)))}"
 
 
-def _device(node: str, machine: Machine, slices: Sequence[Slice], index: int) -> Json:
+def _device(node: str, machine: Machine, numa: int, slices: Sequence[Slice], index: int) -> Json:
     device: Json = {
         "index": index,
         "uuid": _uuid("GPU", node, index),
         "model": machine.product,
         "memoryMiB": machine.memory_mib,
         "pciBusId": f"0000:{_FIRST_BUS + _BUS_STEP * index:02x}:00.0",
-        "numaNode": machine.numa[index],
+        "numaNode": numa,
         "health": {"state": "Healthy"},
         "migMode": "Disabled" if machine.mig else "NotSupported",
     }
@@ -81,15 +83,14 @@ def _device(node: str, machine: Machine, slices: Sequence[Slice], index: int) ->
     return device
 
 
-def _links(machine: Machine) -> Iterator[Json]:
-    for a, b in itertools.combinations(range(machine.gpus), 2):
-        if machine.nvlink is not None and machine.nvlink.connects(a, b):
+def _links(graph: LinkGraph) -> Iterator[Json]:
+    for a, b in itertools.combinations(range(graph.size), 2):
+        if graph.nvlinks[a][b]:
             yield {
                 "a": a,
                 "b": b,
                 "type": "NVLink",
-                "count": machine.nvlink.links,
-                "gigabytesPerSecond": machine.nvlink.links * machine.nvlink.megabytes_per_second // 1000,
+                "count": graph.nvlinks[a][b],
+                "gigabytesPerSecond": graph.mbps[a][b] // 1000,
             }
-        level = machine.pcie.level(a, b, same_numa=machine.numa[a] == machine.numa[b])
-        yield {"a": a, "b": b, "type": "PCIe", "pcieLevel": level}
+        yield {"a": a, "b": b, "type": "PCIe", "pcieLevel": graph.pcie[a][b]}

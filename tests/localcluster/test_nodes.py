@@ -1,17 +1,17 @@
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from scheduler.kube.translate_node import read_report
 from scheduler.localcluster import fleet as fleets
 from scheduler.localcluster.fleet import Fleet, Group, NodeTaint
 from scheduler.localcluster.gpunodes import gpu_nodes
 from scheduler.localcluster.machines import machines
 from scheduler.localcluster.nodes import nodes
+from scheduler.scoring.machines import machine_graph
 
 NOW = "2026-01-01T00:00:00Z"
-FACTS = Path(__file__).parents[3] / "shared" / "fixtures" / "topologies.json"
 
 
 def only(group: Group) -> dict[str, Any]:
@@ -117,16 +117,17 @@ def test_the_same_fleet_has_the_same_uuids_and_other_nodes_have_others() -> None
     assert len(uuids) == len(set(uuids)) == 160
 
 
-@pytest.mark.parametrize("name", sorted(set(machines()) - {"l40s_x4"}))
-def test_links_agree_with_the_collected_facts(name: str) -> None:
-    if not FACTS.is_file():
-        pytest.skip("the collected facts on machines are not on this machine")
-    facts = json.loads(FACTS.read_text(encoding="utf-8"))[name]
-    machine = machines()[name]
-    assert list(machine.numa) == facts["cpu_numa"]
-    links = reported(Group(name="x", count=1, machine=name))["links"]
-    pcie = {(link["a"], link["b"]): link["pcieLevel"] for link in links if link["type"] == "PCIe"}
-    nvlink = {(link["a"], link["b"]): link["count"] for link in links if link["type"] == "NVLink"}
-    pairs = [(a, b) for a in range(machine.gpus) for b in range(a + 1, machine.gpus)]
-    assert pcie == {(a, b): facts["pcie"][a][b] for a, b in pairs}
-    assert nvlink == {(a, b): facts["nvlink_links"][a][b] for a, b in pairs if facts["nvlink_links"][a][b]}
+@pytest.mark.parametrize("name", machines())
+def test_the_service_reads_the_links_of_the_machine_type(name: str) -> None:
+    """Bandwidths are reported in whole GB/s."""
+    (report,) = gpu_nodes(Fleet(groups=[Group(name="x", count=1, machine=name)]), now=NOW)
+    seen = read_report(json.dumps(report).encode())[1]
+    graph = machine_graph(name)
+    assert graph is not None
+    assert seen.links is not None
+    assert seen.assumed == ()
+    assert seen.links.nvlinks == graph.nvlinks
+    assert seen.links.pcie == graph.pcie
+    assert (seen.links.numa, seen.links.switched) == (graph.numa, graph.switched)
+    pairs = [(a, b) for a in range(graph.size) for b in range(a)]
+    assert all(0 <= graph.mbps[a][b] - seen.links.mbps[a][b] < 1000 for a, b in pairs)
