@@ -13,6 +13,7 @@ from scheduler.planning.explain import explain
 from scheduler.planning.settings import PlanSettings
 from scheduler.scoring.rules import broken_rules
 from tests.planning.build import drawn, node, queue, snapshot
+from tests.planning.linked_clusters import all_clusters, linked_clusters, wired, wishing
 from tests.planning.random_clusters import Cluster, clusters, renamed, workloads
 
 LAWS = settings(max_examples=80, deadline=None)
@@ -23,7 +24,7 @@ def planned(snap: Snapshot, cache: PlanCache | None = None) -> Plan:
 
 
 @LAWS
-@given(cluster=clusters())
+@given(cluster=all_clusters())
 def test_no_plan_breaks_a_rule_and_everyone_who_waits_is_answered(cluster: Cluster) -> None:
     snap = cluster.snapshot()
     decided = planned(snap)
@@ -38,7 +39,7 @@ def test_no_plan_breaks_a_rule_and_everyone_who_waits_is_answered(cluster: Clust
 
 
 @LAWS
-@given(cluster=clusters())
+@given(cluster=all_clusters())
 def test_the_snapshot_is_left_as_found(cluster: Cluster) -> None:
     snap = cluster.snapshot()
     before = snap.columns.allocatable.copy(), snap.columns.used.copy(), snap.columns.usable.copy()
@@ -50,7 +51,7 @@ def test_the_snapshot_is_left_as_found(cluster: Cluster) -> None:
 
 
 @LAWS
-@given(cluster=clusters(), data=st.data())
+@given(cluster=all_clusters(), data=st.data())
 def test_the_order_of_the_input_decides_nothing(cluster: Cluster, data: st.DataObject) -> None:
     shuffled = msgspec.structs.replace(
         cluster,
@@ -64,7 +65,7 @@ def test_the_order_of_the_input_decides_nothing(cluster: Cluster, data: st.DataO
 
 
 @LAWS
-@given(cluster=clusters())
+@given(cluster=all_clusters())
 def test_renaming_nodes_renames_the_plan(cluster: Cluster) -> None:
     names = {n.name: NodeName(f"other-{n.name}") for n in cluster.nodes}
     there = [_renamed(decision, names) for decision in planned(cluster.snapshot()).decisions]
@@ -90,15 +91,17 @@ def _figures_left_out(decision: Decision) -> Decision:
 
 
 @LAWS
-@given(cluster=clusters(most_workloads=0), data=st.data())
+@given(cluster=st.one_of(clusters(most_workloads=0), linked_clusters(most_workloads=0)), data=st.data())
 def test_another_free_node_never_makes_a_gang_unplaceable(cluster: Cluster, data: st.DataObject) -> None:
     unlimited = (queue("a"), queue("b"))
     lone = data.draw(workloads("w", [n.name for n in cluster.nodes]))
+    if data.draw(st.booleans()):
+        lone = data.draw(wishing(lone))
     alone = msgspec.structs.replace(cluster, workloads=(lone,), queues=unlimited)
     (before,) = planned(alone.snapshot()).decisions
     fresh = data.draw(st.sampled_from(["m", "n00", "z"]))
     place = data.draw(st.sampled_from(["b0/r0", "b1/r1", "-/-"]))
-    extra = node(fresh, labels=drawn(f"{place} {fresh}: .")[0][0].labels)
+    extra = data.draw(wired(node(fresh, labels=drawn(f"{place} {fresh}: .")[0][0].labels)))
     (after,) = planned(msgspec.structs.replace(alone, nodes=(*alone.nodes, extra)).snapshot()).decisions
     if isinstance(before, Admit):
         assert isinstance(after, Admit)
@@ -109,7 +112,7 @@ def test_another_free_node_never_makes_a_gang_unplaceable(cluster: Cluster, data
 
 
 @LAWS
-@given(cluster=clusters(), more=st.lists(clusters(), max_size=2))
+@given(cluster=all_clusters(), more=st.lists(all_clusters(), max_size=2))
 def test_a_cache_decides_nothing(cluster: Cluster, more: list[Cluster]) -> None:
     cache = PlanCache()
     snaps = [cluster.snapshot(), *(each.snapshot() for each in more)]

@@ -14,7 +14,8 @@ from scheduler.planning.settings import PlanSettings
 from scheduler.scoring.own_rules import Judge, OwnRule, OwnRules, Question
 from scheduler.scoring.rules import broken_rules
 from tests.planning.build import draw, equal, node, outcome, shape, single, snapshot, waiting
-from tests.planning.random_clusters import Cluster, clusters
+from tests.planning.linked_clusters import all_clusters
+from tests.planning.random_clusters import Cluster
 
 DRAWING = """
 b0/r0 n1: ..
@@ -99,7 +100,7 @@ def test_a_rule_that_fails_is_in_the_plan_and_changes_nothing() -> None:
 
 
 @settings(max_examples=80, deadline=None)
-@given(cluster=clusters(), seed=st.integers(0, 99), wrong=st.sampled_from(["", "shape", "kind", "raise"]))
+@given(cluster=all_clusters(), seed=st.integers(0, 99), wrong=st.sampled_from(["", "shape", "kind", "raise"]))
 def test_no_rule_breaks_another(cluster: Cluster, seed: int, wrong: str) -> None:
     def chance(question: Question, bits: bool) -> object:
         random = np.random.default_rng([seed, len(question.pod.requests)])
@@ -119,7 +120,7 @@ def test_no_rule_breaks_another(cluster: Cluster, seed: int, wrong: str) -> None
 
 
 @settings(max_examples=60, deadline=None)
-@given(cluster=clusters(), allowed=st.sets(st.integers(0, 5)))
+@given(cluster=all_clusters(), allowed=st.sets(st.integers(0, 5)))
 def test_nothing_is_ever_placed_where_a_filter_refuses(cluster: Cluster, allowed: set[int]) -> None:
     names = {f"n{i}" for i in allowed}
     for decision in decided(cluster.snapshot(), keep=among(*names)).decisions:
