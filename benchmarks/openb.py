@@ -25,8 +25,8 @@ from rich.progress import Progress
 
 from benchmarks import table
 from benchmarks.openb_rivals import BestFit, DotProduct, Fgd, GpuClustering, GpuPacking, RandomFit, Rival
+from scheduler.model.policy import Policy
 from scheduler.model.resources import MILLI_GPU
-from scheduler.scoring.policies import Policy
 from scheduler.simulate.refusal import Refused
 from scheduler.simulate.replay import Placed, replay, table_of
 from scheduler.simulate.replay_read import TraceNode, TracePod, read_nodes, read_pods

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from scheduler.cli.output import BadInputError, CommandError, Commands, facts, print_json
-from scheduler.scoring.policies import NAMES, Policy, policy_named
+from scheduler.model.policy import POLICY_NAMES, Policy, policy_named
 from scheduler.simulate.refusal import Refused
 from scheduler.simulate.replay import Placed, Replay, replay
 from scheduler.simulate.replay_plot import plot
@@ -42,7 +42,7 @@ def register(commands: Commands) -> None:
         "--policy",
         default=Policy.LEAST_FRAGMENTATION.value,
         metavar="NAME",
-        help=f"how nodes are chosen: {NAMES} (default: %(default)s)",
+        help=f"how nodes are chosen: {POLICY_NAMES} (default: %(default)s)",
     )
     parser.add_argument("--plot", metavar="FILE.svg", help="draw allocation and fragmentation against arrivals")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -55,7 +55,7 @@ def run(arguments: Namespace) -> int:
         raise BadInputError(f"--format is {arguments.format!r}; allowed: {', '.join(FORMATS)}")
     policy = policy_named(cast("str", arguments.policy))
     if policy is None:
-        raise BadInputError(f"--policy is {arguments.policy!r}; allowed: {NAMES}")
+        raise BadInputError(f"--policy is {arguments.policy!r}; allowed: {POLICY_NAMES}")
     if arguments.plot is not None and Path(arguments.plot).suffix.lower() != ".svg":
         raise BadInputError(f"--plot is {arguments.plot!r}; allowed: a file name that ends in .svg")
     nodes = _read(cast("str", arguments.nodes), read_nodes)

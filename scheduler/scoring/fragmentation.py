@@ -1,28 +1,34 @@
 """How much a placement takes from what the usual requests could still be given.
 
 A mix of requests is learned from what was asked for, old requests counting less and less. A node is worth what the mix
-could be given of it: of each kind of request as many whole pods as fit there, by devices, CPU and memory, times their
-GPUs, weighted by the kind's part of the mix. The price of a placement is how much of that worth it destroys. This is
-the idea of "Beware of Fragmentation" (USENIX ATC 2023, section 3), with two differences: whole pods are counted
-instead of GPUs that are free enough, and the mix is learned instead of given.
+could be given of it: of each kind of request as many whole pods as fit there, by devices, CPU and memory. The first
+GPUs count most: the worth for a kind goes with the square root of the GPUs that its pods would get, weighted by the
+kind's part of the mix. The price of a placement is how much of that worth it destroys. This is the idea of "Beware of
+Fragmentation" (USENIX ATC 2023, section 3), with three differences: whole pods are counted instead of GPUs that are
+free enough, the last pod of a kind that fits on a node is dearer than others, and the mix is learned instead of given.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from scheduler.model.demand import Kind, Request
 from scheduler.model.resources import MILLI_GPU
 from scheduler.model.snapshot import IntTable
 from scheduler.scoring.fleet import Codes
-from scheduler.scoring.free import FreeTable, Request
+from scheduler.scoring.free import FreeTable
 
 Amounts = npt.NDArray[np.float64]
 """Whole numbers below 2^53 in floating point, so that sums are exact in any order."""
 
-HALF_LIFE = 8192
-"""Requests after which an older one counts half."""
+HALF_LIFE = 64
+"""Periods after which a request counts half."""
+
+FORGOTTEN = 16 * HALF_LIFE
+"""Periods after which a request counts nothing."""
 
 KINDS = 256
 """The mix prices by this many kinds, the heaviest ones."""
@@ -30,31 +36,53 @@ KINDS = 256
 WEIGHT = 1 << 20
 """Weights of the kinds add up to about this; then worth stays far below 2^53."""
 
+MOST_PODS = 1 << 12
+"""More pods than this on one node count as this many."""
+
+_DECAY = tuple(round(WEIGHT * 0.5 ** (age / HALF_LIFE)) for age in range(FORGOTTEN))
+
 
 class Mix:
-    """A decayed histogram of requests: what is usually asked for."""
+    """A decayed histogram of requests: what is usually asked for. The order of adding is of no matter.
 
-    def __init__(self, half_life: int = HALF_LIFE) -> None:
-        self._weights: dict[Request, float] = {}
-        self._grow = 2.0 ** (1.0 / half_life)
-        self._next = 1.0
+    Time is counted in periods, by whoever adds: a request counts by how many periods it is older than the latest one.
+    """
 
-    def add(self, request: Request, weight: float = 1.0) -> None:
-        """Count one request, as the latest one."""
-        self._weights[request] = self._weights.get(request, 0.0) + weight * self._next
-        self._next *= self._grow
-        if self._next > WEIGHT:
-            self._weights = {kind: weight / self._next for kind, weight in self._weights.items()}
-            self._next = 1.0
+    def __init__(self) -> None:
+        self._periods: dict[int, Counter[Request]] = {}
+        self._latest = 0
 
-    def kinds(self) -> list[tuple[Request, int]]:
-        """The heaviest kinds that ask for GPUs, and their weight in parts of `WEIGHT`, none zero."""
-        heavy = sorted(
-            ((kind, weight) for kind, weight in self._weights.items() if kind.devices),
-            key=lambda entry: -entry[1],
-        )[:KINDS]
-        total = sum(weight for _, weight in heavy)
-        return [(kind, part) for kind, weight in heavy if (part := round(WEIGHT * weight / total))]
+    def add(self, request: Request, period: int, count: int = 1) -> None:
+        """Count `count` requests of a period."""
+        if not self._periods or period > self._latest:
+            self._latest = period
+            for old in [each for each in self._periods if period - each >= FORGOTTEN]:
+                del self._periods[old]
+        if self._latest - period < FORGOTTEN:
+            self._periods.setdefault(period, Counter())[request] += count
+
+    def kinds(self, *, closed: bool = False) -> tuple[Kind, ...]:
+        """The heaviest kinds that ask for GPUs, by weight in parts of `WEIGHT`, none zero.
+
+        `closed`: without the latest period, as long as there is an earlier one; so kinds change once a period.
+        """
+        total: Counter[Request] = Counter()
+        whole = closed and len(self._periods) > 1
+        for period, counts in self._periods.items():
+            if not (whole and period == self._latest):
+                for request, count in counts.items():
+                    total[request] += count * _DECAY[self._latest - period]
+        heavy = sorted((-weight, request) for request, weight in total.items() if request.devices)[:KINDS]
+        every = -sum(weight for weight, _ in heavy)
+        return tuple(
+            Kind(request, part) for weight, request in heavy if (part := (-weight * WEIGHT + every // 2) // every)
+        )
+
+    def counts(self) -> Iterable[tuple[Request, int, int]]:
+        """All requests that still count, with their period and number."""
+        for period, counts in self._periods.items():
+            for request, count in counts.items():
+                yield request, period, count
 
 
 class States(NamedTuple):
@@ -67,33 +95,57 @@ class States(NamedTuple):
 
 
 class Worth:
-    """What nodes are worth to a mix, in milli-GPU times `WEIGHT`."""
+    """What nodes are worth to a mix, in parts of a GPU: `MILLI_GPU` times `WEIGHT` is one."""
 
-    def __init__(self, table: FreeTable, kinds: Sequence[tuple[Request, int]]) -> None:
-        requests = [kind for kind, _ in kinds]
-        shares = sorted({kind.share_milli for kind in requests})
+    def __init__(self, table: FreeTable, kinds: Sequence[Kind]) -> None:
+        requests = [kind.request for kind in kinds]
+        shares = sorted({request.share_milli for request in requests})
         free = np.arange(MILLI_GPU + 1)
         self._slots = np.stack([free // share for share in shares], axis=1).astype(np.int16)
-        self._share = np.array([shares.index(kind.share_milli) for kind in requests], dtype=np.int64)
-        self._devices = np.array([kind.devices for kind in requests], dtype=np.float64)
+        self._share = np.array([shares.index(request.share_milli) for request in requests], dtype=np.int64)
+        self._devices = np.array([request.devices for request in requests], dtype=np.float64)
         self._several = np.flatnonzero(self._devices > 1)
-        self._milli_cpu = np.array([max(kind.milli_cpu, 1) for kind in requests], dtype=np.float64)
-        self._memory = np.array([max(kind.memory, 1) for kind in requests], dtype=np.float64)
-        self._gain = np.array([weight * kind.milli_gpu for kind, weight in kinds], dtype=np.float64)
-        self._picky = any(kind.models for kind in requests)
-        self._accepts = np.stack([table.accepts(kind) for kind in requests], axis=1) if self._picky else None
+        self._milli_cpu = np.array([max(request.milli_cpu, 1) for request in requests], dtype=np.float64)
+        self._memory = np.array([max(request.memory, 1) for request in requests], dtype=np.float64)
+        most = min(MOST_PODS, 1 + table.devices.shape[1] * MILLI_GPU // min(shares, default=MILLI_GPU))
+        gpus = np.arange(most + 1)[None, :] * np.array([[request.milli_gpu / MILLI_GPU] for request in requests])
+        weight = np.array([[kind.weight] for kind in kinds], dtype=np.float64)
+        self._most = most
+        self._gain: Amounts = np.rint(np.sqrt(gpus) * MILLI_GPU) * weight
+        self._given: Amounts = gpus * MILLI_GPU * weight
+        self._kind = np.arange(len(kinds))
+        picky = any(request.models for request in requests)
+        self._accepts = np.stack([table.accepts(request) for request in requests], axis=1) if picky else None
 
     def of(self, states: States) -> Amounts:
         """The worth of each of `states`."""
+        return self._gain[self._kind, self._pods(states)].sum(axis=1)
+
+    def given(self, states: States) -> int:
+        """The milli-GPU that an average request of the mix could be given of `states`, as many pods as fit."""
+        return round(float(self._given[self._kind, self._pods(states)].sum()) / WEIGHT)
+
+    def _pods(self, states: States) -> Codes:
+        """How many pods of each kind fit on each of `states`, if all were of that kind."""
         slots = self._slots[states.devices].sum(axis=1, dtype=np.int32)
         pods = slots.astype(np.float64)[:, self._share]
         if len(self._several):
             pods[:, self._several] = np.floor(pods[:, self._several] / self._devices[self._several])
+        np.minimum(pods, self._most, out=pods)
         by = np.empty_like(pods)
         for have, ask in ((states.milli_cpu, self._milli_cpu), (states.memory, self._memory)):
             np.divide(have[:, None], ask[None, :], out=by)
             np.floor(by, out=by)
             np.minimum(pods, by, out=pods)
+        np.maximum(pods, 0.0, out=pods)
         if self._accepts is not None:
             pods[~self._accepts[states.product]] = 0.0
-        return pods @ self._gain
+        return pods.astype(np.int64)
+
+
+def fragmented_milli(table: FreeTable, kinds: Sequence[Kind]) -> int:
+    """Free milli-GPU that an average request of the mix could not be given."""
+    free = int(table.devices.sum())
+    if not kinds:
+        return free
+    return free - Worth(table, kinds).given(States(table.milli_cpu, table.memory, table.devices, table.product))

@@ -1,14 +1,16 @@
 """Prices of placing a request on each node, kept per kind of request: only nodes that changed are priced again."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from scheduler.model.demand import Kind, Request
 from scheduler.model.resources import MILLI_GPU
 from scheduler.model.snapshot import IntTable
 from scheduler.scoring.fleet import Codes
-from scheduler.scoring.fragmentation import WEIGHT, Amounts, Mix, States, Worth
-from scheduler.scoring.free import FreeTable, Request
+from scheduler.scoring.fragmentation import Amounts, States, Worth
+from scheduler.scoring.free import FreeTable
 
 TOLERANCE_MILLI = 50
 """Placements whose prices differ by at most so many milli-GPU count as equal.
@@ -16,8 +18,8 @@ TOLERANCE_MILLI = 50
 The mix is an estimate, and so is every price. Among equals a fixed order of nodes fills one node after the other.
 """
 
-RELEARN_FIRST, RELEARN_PART, RELEARN_MOST = 4, 8, 256
-"""Prices follow the mix when an eighth more has been asked for, and after 256 requests at the latest."""
+KNOWN_CELLS = 1 << 22
+"""Prices are kept for so many pairs of a node and a kind of request; only speed depends on it."""
 
 NO_DEVICE = -1
 
@@ -33,31 +35,31 @@ class Priced(NamedTuple):
 
 
 class Prices:
-    """What placements of one table cost by a mix that is learned as requests come."""
+    """What placements of one table cost by a mix of `kinds`; nothing, where there are none."""
 
-    def __init__(self, table: FreeTable, mix: Mix | None = None) -> None:
+    def __init__(self, table: FreeTable, kinds: Sequence[Kind] = ()) -> None:
         self._table = table
-        self._mix = Mix() if mix is None else mix
         self._known: dict[Request, tuple[Priced, int]] = {}
         self._worth: Worth | None = None
         self._now: Amounts = np.zeros(len(table), dtype=np.float64)
         self._now_at = 0
-        self._asked = self._since = 0
-        self._relearn()
+        self.learn(kinds)
 
-    def learn(self, request: Request) -> None:
-        """Count a request, and price by the mix as it is now where that is due."""
-        self._mix.add(request)
-        self._asked += 1
-        self._since += 1
-        if self._since >= min(RELEARN_MOST, max(RELEARN_FIRST, self._asked // RELEARN_PART)):
-            self._relearn()
+    def learn(self, kinds: Sequence[Kind]) -> None:
+        """Price by this mix from now on."""
+        self._known.clear()
+        self._worth = Worth(self._table, kinds) if kinds else None
+        table = self._table
+        self._now_at = len(table.log)
+        self._now = self._worth_of(States(table.milli_cpu, table.memory, table.devices, table.product))
 
     def of(self, request: Request) -> Priced:
         """The prices of one request on every node as the table is now."""
         log = self._table.log
         known = self._known.get(request)
         if known is None:
+            if len(self._known) * len(self._table) >= KNOWN_CELLS:
+                self._known.clear()
             priced = self._price(request, np.arange(len(self._table)))
         else:
             priced, at = known
@@ -73,20 +75,6 @@ class Prices:
         """The devices that the price of a node is for."""
         device = int(self.of(request).device[row])
         return self._table.tightest(row, request) if device == NO_DEVICE else (device,)
-
-    def fragmented_milli(self) -> int:
-        """Free milli-GPU that an average request of the mix, as last learned, could not be given."""
-        self._catch_up()
-        return int(self._table.devices.sum()) - round(float(self._now.sum()) / WEIGHT)
-
-    def _relearn(self) -> None:
-        kinds = self._mix.kinds()
-        self._since = 0
-        self._known.clear()
-        self._worth = Worth(self._table, kinds) if kinds else None
-        table = self._table
-        self._now_at = len(table.log)
-        self._now = self._worth_of(States(table.milli_cpu, table.memory, table.devices, table.product))
 
     def _catch_up(self) -> None:
         """Bring the worth of the nodes up to date with the table."""

@@ -1,40 +1,21 @@
 """What is free on every node and on every device: one table for pods with whole GPUs and with shares of one."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-import msgspec
 import numpy as np
 
-from scheduler.model.resources import MILLI_GPU
+from scheduler.model.demand import Request
 from scheduler.model.snapshot import IntTable
 from scheduler.scoring.fleet import Codes, Mask
-
-
-class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What one pod asks of a node, as far as packing goes by it; equal requests are priced together.
-
-    `share_milli` of each of `devices` GPUs: 1000 is a whole one. Memory is in the unit of the table. `models` are the
-    names of the products that are accepted; empty accepts any.
-    """
-
-    milli_cpu: int = 0
-    memory: int = 0
-    devices: int = 0
-    share_milli: int = MILLI_GPU
-    models: tuple[str, ...] = ()
-
-    @property
-    def milli_gpu(self) -> int:
-        """All of its devices' shares together."""
-        return self.devices * self.share_milli
 
 
 class FreeTable:
     """Free CPU (milli), memory and milli-GPU of every device, one row a node; changes as pods are placed.
 
     `devices` has a column for each device index up to the largest node's; a device that is not there has nothing free.
-    `product` is a code into `products`, -1 on a node without GPUs. The capacities (milli-CPU, milli-GPU) are what is
-    free on each node when nothing stands there; absent, that is now. `log` names the rows changed, in order.
+    `product` is a code into `products`, -1 on a node without GPUs. `capacity` (milli-CPU, milli-GPU) is what is
+    free on each node when nothing stands there; absent, that is now. `matches` tells whether a product is what a
+    request names a model. `log` names the rows changed, in order.
     """
 
     def __init__(
@@ -45,17 +26,17 @@ class FreeTable:
         devices: IntTable,
         product: Codes,
         products: Sequence[str] = (),
-        cpu_capacity: Codes | None = None,
-        gpu_capacity: Codes | None = None,
+        capacity: tuple[Codes, Codes] | None = None,
+        matches: Callable[[str, str], bool] = str.__eq__,
     ) -> None:
         self.milli_cpu = milli_cpu
         self.memory = memory
         self.devices = devices
         self.product = product
         self.products = tuple(products)
-        self.cpu_capacity = milli_cpu.copy() if cpu_capacity is None else cpu_capacity
-        self.gpu_capacity = devices.sum(axis=1) if gpu_capacity is None else gpu_capacity
+        self.cpu_capacity, self.gpu_capacity = (milli_cpu.copy(), devices.sum(axis=1)) if capacity is None else capacity
         self.log: list[int] = []
+        self._matches = matches
 
     def __len__(self) -> int:
         """How many nodes there are."""
@@ -63,8 +44,10 @@ class FreeTable:
 
     def accepts(self, request: Request) -> Mask:
         """For each product, and at last for nodes without one, whether the request may go there."""
-        wanted = frozenset(request.models)
-        return np.array([not wanted or name in wanted for name in (*self.products, "")], dtype=np.bool_)
+        if not request.models:
+            return np.ones(len(self.products) + 1, dtype=np.bool_)
+        accepts = [any(self._matches(model, name) for model in request.models) for name in self.products]
+        return np.array([*accepts, False], dtype=np.bool_)
 
     def fits(self, request: Request, rows: Codes | None = None) -> Mask:
         """Which of `rows` (of all nodes) have room for one such pod."""

@@ -4,15 +4,16 @@ Filter and score look at all nodes at once, as columns. Every policy gives each 
 equal keys the first node by name wins, so that the same table always gives the same answer.
 """
 
-from enum import Enum
 from typing import assert_never
 
 import numpy as np
 
+from scheduler.model.demand import Request
+from scheduler.model.policy import Policy
 from scheduler.scoring.fleet import Codes
 from scheduler.scoring.fragmentation import WEIGHT, Amounts
 from scheduler.scoring.fragmentation_prices import TOLERANCE_MILLI, Prices
-from scheduler.scoring.free import FreeTable, Request
+from scheduler.scoring.free import FreeTable
 
 PARTS = 1 << 20
 """Parts of its capacity in which a node's use is compared."""
@@ -20,28 +21,6 @@ PARTS = 1 << 20
 _WHOLE = 34
 MOST_KEY = (1 << 35) - 1
 """No key is above it, so that others can be put in front of keys."""
-
-
-class Policy(Enum):
-    """How a node is chosen among those with room."""
-
-    TOPOLOGY_PRESERVING = "TopologyPreserving"
-    """Nodes already in use first, so that whole ones stay whole; then the one with the fewest free GPUs."""
-    MOST_ALLOCATED = "MostAllocated"
-    """Bin-packing: the node with the largest part of its GPUs in use (of its CPU, for pods without GPUs)."""
-    LEAST_ALLOCATED = "LeastAllocated"
-    """Spreading: the node with the smallest part in use, and on it the device with the most free."""
-    LEAST_FRAGMENTATION = "LeastFragmentation"
-    """The node that loses least of what the requests of late could still be given."""
-
-
-def policy_named(name: str) -> Policy | None:
-    """The policy of that name, in any case of letters; None where there is none."""
-    return next((policy for policy in Policy if policy.value.lower() == name.lower()), None)
-
-
-NAMES = ", ".join(policy.value for policy in Policy)
-"""All policies, as messages list them."""
 
 
 def packing_keys(policy: Policy, free: Codes, capacity: Codes) -> Codes:

@@ -5,14 +5,22 @@ from collections.abc import Callable, Sequence
 import msgspec
 import numpy as np
 
+from scheduler.model.policy import Policy
 from scheduler.model.resources import MILLI_GPU
+from scheduler.scoring.fragmentation import Mix, fragmented_milli
 from scheduler.scoring.fragmentation_prices import Prices
 from scheduler.scoring.free import FreeTable
-from scheduler.scoring.policies import Chooser, Policy
+from scheduler.scoring.policies import Chooser
 from scheduler.simulate.replay_read import TraceNode, TracePod
 
 POINTS = 200
 """The curve has about so many points."""
+
+PERIOD = 128
+"""So many arrivals are a period of the mix."""
+
+LEARN_FIRST, LEARN_PART, LEARN_MOST = 4, 8, 256
+"""Prices follow the mix when an eighth more has been asked for, and after 256 requests at the latest."""
 
 
 class Placed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -72,7 +80,8 @@ def replay(
 ) -> Replay:
     """Place every pod in turn by `policy`; `tell` hears how many are done, every now and then."""
     table = table_of(nodes)
-    prices = Prices(table)
+    prices, mix = Prices(table), Mix()
+    learned = 0
     chooser = Chooser(table, policy, prices)
     placements: list[Placed] = []
     curve = [Point(pods=0, arrived_milli_gpu=0, allocated_milli_gpu=0, fragmented_milli_gpu=0)]
@@ -80,7 +89,12 @@ def replay(
     every = max(1, len(pods) // POINTS)
     for count, pod in enumerate(pods, 1):
         request = pod.request
-        prices.learn(request)
+        mix.add(request, count // PERIOD)
+        if policy is Policy.LEAST_FRAGMENTATION and count - learned >= min(
+            LEARN_MOST, max(LEARN_FIRST, count // LEARN_PART)
+        ):
+            prices.learn(mix.kinds())
+            learned = count
         arrived += request.milli_gpu
         chosen = chooser.place(request)
         if chosen is None:
@@ -94,7 +108,7 @@ def replay(
                     pods=count,
                     arrived_milli_gpu=arrived,
                     allocated_milli_gpu=allocated,
-                    fragmented_milli_gpu=prices.fragmented_milli(),
+                    fragmented_milli_gpu=fragmented_milli(table, mix.kinds()),
                 )
             )
             tell(count)

@@ -7,8 +7,8 @@ from typing import TypeVar
 
 import msgspec
 
+from scheduler.model.demand import Request
 from scheduler.model.resources import MILLI_GPU
-from scheduler.scoring.free import Request
 from scheduler.simulate.refusal import Refused
 
 MOST_GPUS = 128

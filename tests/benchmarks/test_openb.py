@@ -12,7 +12,8 @@ import pytest
 
 from benchmarks import openb
 from benchmarks.openb_rivals import BestFit, DotProduct, Fgd, GpuClustering, GpuPacking
-from scheduler.scoring.free import FreeTable, Request
+from scheduler.model.demand import Request
+from scheduler.scoring.free import FreeTable
 from scheduler.simulate.replay import Placed
 from scheduler.simulate.replay_read import TraceNode, TracePod
 
@@ -86,13 +87,14 @@ def test_the_check_refuses_what_breaks_a_rule(at: Placed) -> None:
 def _table(*rows: tuple[int, list[int]]) -> FreeTable:
     """Nodes with so many free cores, and so much free of each of their GPUs; all GPUs were whole once."""
     devices = np.array([free + [0] * (4 - len(free)) for _, free in rows], dtype=np.int64)
+    milli_cpu = np.array([1000 * cores for cores, _ in rows], dtype=np.int64)
     return FreeTable(
-        milli_cpu=np.array([1000 * cores for cores, _ in rows], dtype=np.int64),
+        milli_cpu=milli_cpu,
         memory=np.full(len(rows), 1 << 20, dtype=np.int64),
         devices=devices,
         product=np.zeros(len(rows), dtype=np.int64),
         products=["T4"],
-        gpu_capacity=np.array([1000 * len(free) for _, free in rows], dtype=np.int64),
+        capacity=(milli_cpu, np.array([1000 * len(free) for _, free in rows], dtype=np.int64)),
     )
 
 
