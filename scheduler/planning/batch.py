@@ -4,7 +4,8 @@ The order decides who gets in, and a gang once in stays in: the gangs that this 
 together, each on one GPU product, in no more domains of any level and on no more nodes than before; where quota is set
 per product, on the same one. Among such placements one with room for the later gang too is looked for; among these the
 cheapest. What already runs, what is being carried out, pods that stand alone, and gangs with conditions that tie their
-pods to each other's places (slices, roles, links, standing members) stay where they are.
+pods to each other's places (slices, roles, links, standing members) stay where they are. Nodes that divide their GPUs on
+demand take no part.
 """
 
 from collections.abc import Iterable, Sequence
@@ -48,11 +49,12 @@ def admit_beside(desk: Desk, candidate: Candidate) -> Admit | None:
     least = candidate if candidate.needed == len(candidate.pending) else candidate.first(candidate.needed)
     if desk.batches >= ATTEMPTS or not _is_free(desk, least) or not _affordable(desk, least):
         return None
-    seats = [seat for seat in desk.seats if _is_free(desk, seat.candidate) and _product(desk, seat) is not None]
+    where = _undivided(desk)
+    seats = [seat for seat in desk.seats if _is_movable(desk, seat, where)]
     if not seats or not _enough_in_sum(desk, least, seats):
         return None
     desk.batches += 1
-    return _together(desk, least, seats)
+    return _together(desk, least, seats, where)
 
 
 def _is_free(desk: Desk, candidate: Candidate) -> bool:
@@ -66,6 +68,21 @@ def _is_free(desk: Desk, candidate: Candidate) -> bool:
         return False
     shapes = [shape for shape, _ in candidate.groups]
     return any(shape.requests.gpus for shape in shapes) and all(_is_plain(shape) for shape in shapes)
+
+
+def _is_movable(desk: Desk, seat: Seat, where: Mask) -> bool:
+    if not _is_free(desk, seat.candidate) or _product(desk, seat) is None:
+        return False
+    return all(where[rows].all() for rows, _ in seat.layout.groups)
+
+
+def _undivided(desk: Desk) -> Mask:
+    """Nodes whose GPUs are only given out whole."""
+    nodes = desk.snapshot.nodes
+    divided = [name for name, node in nodes.items() if node.on_demand]
+    mask = np.ones(len(desk.fleet), dtype=np.bool_)
+    mask[desk.fleet.rows(divided)] = False
+    return mask
 
 
 def _is_plain(shape: PodShape) -> bool:
@@ -102,13 +119,13 @@ def _enough_in_sum(desk: Desk, candidate: Candidate, seats: Sequence[Seat]) -> b
     return all(int(np.maximum(desk.room.free[mask, column], 0).sum()) >= n for column, n in needed.items())
 
 
-def _together(desk: Desk, candidate: Candidate, seats: Sequence[Seat]) -> Admit | None:
+def _together(desk: Desk, candidate: Candidate, seats: Sequence[Seat], where: Mask) -> Admit | None:
     """Take the gangs up, look for places for all, and set them down there, or where they were."""
     _take_up(desk, seats)
-    chosen = _in_the_way(desk, candidate, seats)
+    chosen = _in_the_way(desk, candidate, seats, where)
     staying = {seat.admit.workload for seat in seats} - {seat.admit.workload for seat in chosen}
     _set_down(desk, [seat for seat in seats if seat.admit.workload in staying])
-    parts = _parts(desk, candidate, chosen)
+    parts = _parts(desk, candidate, chosen, where)
     budget_ms = max(desk.solver_left_ms - desk.settings.solver_budget_ms * (1 - SHARE), 0.0)
     limits = Limits(budget_ms=budget_ms, seed=desk.settings.seed, workers=desk.settings.workers)
     answer = place_together(desk.room, parts, limits) if parts else None
@@ -161,9 +178,9 @@ def _change(desk: Desk, seats: Iterable[Seat], sign: int) -> None:
                 change(row, assignment.devices)
 
 
-def _in_the_way(desk: Desk, candidate: Candidate, seats: Sequence[Seat]) -> list[Seat]:
+def _in_the_way(desk: Desk, candidate: Candidate, seats: Sequence[Seat], where: Mask) -> list[Seat]:
     """The gangs to place anew, in order: those where the later gang could go, then the last ones."""
-    problem = _problem(desk, candidate, None)
+    problem = _problem(desk, candidate, where)
     chosen: dict[int, None] = {}
     for _ in range(PLACES):
         packing = None if problem is None else pack(desk.room, problem).packing
@@ -183,9 +200,9 @@ def _in_the_way(desk: Desk, candidate: Candidate, seats: Sequence[Seat]) -> list
     return [seats[at] for at in sorted(list(chosen)[:MOST_GANGS])]
 
 
-def _parts(desk: Desk, candidate: Candidate, chosen: Sequence[Seat]) -> list[Part]:
+def _parts(desk: Desk, candidate: Candidate, chosen: Sequence[Seat], where: Mask) -> list[Part]:
     """What to place together, the later gang last; empty where that gang has no room even by itself."""
-    last = _problem(desk, candidate, None)
+    last = _problem(desk, candidate, where)
     alone = None if last is None else pack(desk.room, last)
     if last is None or alone is None or alone.packing is None or not chosen:
         return []
@@ -196,7 +213,7 @@ def _parts(desk: Desk, candidate: Candidate, chosen: Sequence[Seat]) -> list[Par
     parts: list[Part] = []
     for seat in chosen:
         flavors = desk.snapshot.queues[QueueName(str(seat.candidate.workload.queue))].flavors
-        problem = _problem(desk, seat.candidate, _product(desk, seat) if flavors else None)
+        problem = _problem(desk, seat.candidate, where, _product(desk, seat) if flavors else None)
         if problem is None:
             return []
         home = Packing(seat.layout.groups, 0)
@@ -205,12 +222,11 @@ def _parts(desk: Desk, candidate: Candidate, chosen: Sequence[Seat]) -> list[Par
     return [*parts, Part(last, None, alone.packing.groups, alone.bound)]
 
 
-def _problem(desk: Desk, candidate: Candidate, product: int | None) -> Problem | None:
-    """Where a gang could go as the room is now, not counting room that others hold; on one GPU product if given."""
+def _problem(desk: Desk, candidate: Candidate, where: Mask, product: int | None = None) -> Problem | None:
+    """Where a gang could go on `where` as the room is now, nodes that others hold left out; on one product if given."""
     ask = desk.ask(candidate)
-    if desk.holds.holders:
-        free = ~desk.holds.rows
-        ask = msgspec.structs.replace(ask, allowed=free if ask.allowed is None else ask.allowed & free)
+    allowed = where & ~desk.holds.rows
+    ask = msgspec.structs.replace(ask, allowed=allowed if ask.allowed is None else ask.allowed & allowed)
     problem = prepare(desk.room, ask)
     return problem if problem is None or product is None else _on_product(desk, problem, product)
 
