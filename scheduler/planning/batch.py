@@ -4,8 +4,8 @@ The order decides who gets in, and a gang once in stays in: the gangs that this 
 together, each on one GPU product, in no more domains of any level and on no more nodes than before; where quota is set
 per product, on the same one. Among such placements one with room for the later gang too is looked for; among these the
 cheapest. What already runs, what is being carried out, pods that stand alone, and gangs with conditions that tie their
-pods to each other's places (slices, roles, links, standing members) stay where they are. Nodes that divide their GPUs on
-demand take no part.
+pods to each other's places (slices, roles, links, standing members) stay where they are. Nodes that divide their GPUs
+on demand take no part.
 """
 
 from collections.abc import Iterable, Sequence
