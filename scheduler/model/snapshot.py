@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from scheduler.model.demand import Kind
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
 from scheduler.model.node import MigInstance, Node, TopologyLevel
 from scheduler.model.plan import Assignment
@@ -96,3 +97,5 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     slices: Mapping[NodeName, tuple[MigInstance, ...]] = {}
     pod_nodes: Mapping[PodUid, NodeName] = {}
     """Where the members of managed workloads stand, in-flight assignments included."""
+    demand: tuple[Kind, ...] = ()
+    """What has been asked for of late, the heaviest kinds of requests for GPUs first."""

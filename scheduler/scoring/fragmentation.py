@@ -51,15 +51,27 @@ class Mix:
     def __init__(self) -> None:
         self._periods: dict[int, Counter[Request]] = {}
         self._latest = 0
+        self.version = 0
+        """Grows whenever the kinds of closed periods may have changed."""
 
     def add(self, request: Request, period: int, count: int = 1) -> None:
-        """Count `count` requests of a period."""
+        """Count `count` requests of a period; with a count below 0, as many of them no more."""
         if not self._periods or period > self._latest:
             self._latest = period
             for old in [each for each in self._periods if period - each >= FORGOTTEN]:
                 del self._periods[old]
-        if self._latest - period < FORGOTTEN:
-            self._periods.setdefault(period, Counter())[request] += count
+            self.version += 1
+        elif self._latest - period >= FORGOTTEN:
+            return
+        if period < self._latest or len(self._periods) < 2:
+            self.version += 1
+        counts = self._periods.setdefault(period, Counter())
+        counts[request] += count
+        if not counts[request]:
+            del counts[request]
+            if not counts:
+                del self._periods[period]
+                self._latest = max(self._periods, default=0)
 
     def kinds(self, *, closed: bool = False) -> tuple[Kind, ...]:
         """The heaviest kinds that ask for GPUs, by weight in parts of `WEIGHT`, none zero.

@@ -5,8 +5,25 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from scheduler.model.demand import Request
+from scheduler.model.resources import MILLI_GPU
 from scheduler.model.snapshot import IntTable
+from scheduler.model.workload import PodShape
 from scheduler.scoring.fleet import Codes, Mask
+
+
+def request_of(shape: PodShape) -> Request | None:
+    """What a pod of a cluster asks for, memory in bytes; None where that are MIG slices, or whole GPUs beside parts."""
+    requests = shape.requests
+    whole, parts = requests.gpus, requests.shared_gpus
+    if requests.mig_slices or (whole and parts):
+        return None
+    return Request(
+        milli_cpu=requests.milli_cpu,
+        memory=requests.memory_bytes,
+        devices=whole or parts,
+        share_milli=shape.share_milli if parts else MILLI_GPU,
+        models=shape.models,
+    )
 
 
 class FreeTable:

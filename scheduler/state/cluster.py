@@ -12,6 +12,7 @@ from scheduler.model.queue import Queue
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Pod
 from scheduler.scoring.found_levels import found_levels
+from scheduler.state.demand import DemandBook
 from scheduler.state.events import (
     DevicesGone,
     DevicesSeen,
@@ -26,6 +27,7 @@ from scheduler.state.events import (
     QueueGone,
     QueueSeen,
     Released,
+    RequestsSeen,
     Reserved,
     Ticked,
     TopologyGone,
@@ -52,6 +54,7 @@ class ClusterState:
         self._nodes = NodeBook()
         self._groups = GroupBook()
         self._flights = FlightBook()
+        self._demand = DemandBook()
         self._topologies: dict[str, tuple[TopologyLevel, ...]] = {}
         self._found: tuple[int, tuple[TopologyLevel, ...]] = (0, ())
         self._generation = 0
@@ -87,6 +90,7 @@ class ClusterState:
             shares_used=views.shares_used,
             slices=views.slices,
             pod_nodes=self._standing.copy() if self._standing_changed else before.pod_nodes,
+            demand=self._demand.kinds,
         )
         self._standing_changed = self._flights_changed = False
         return self._snapshot
@@ -119,6 +123,7 @@ class ClusterState:
             yield QueueSeen(queue=fact) if isinstance(fact, Queue) else fact
         for name, levels in self._topologies.items():
             yield TopologySeen(name=name, levels=levels)
+        yield from self._demand.facts(self._pods.values())
         yield from self._flights.facts()
 
     # Events
@@ -139,6 +144,8 @@ class ClusterState:
                 return changed
             case TopologyGone(name=name):
                 return self._topologies.pop(name, None) is not None
+            case RequestsSeen():
+                return self._demand.recall(event)
             case Reserved():
                 return self._reserve(event)
             case Released(workload=workload):
@@ -195,6 +202,7 @@ class ClusterState:
         if before is None:
             self._take_name(pod)
         self._pods[pod.uid] = pod
+        self._demand.see(pod, before)
         self._place(pod, before)
         return True
 

@@ -5,6 +5,7 @@ Each event is applied once, in the order of its watch.
 
 import msgspec
 
+from scheduler.model.demand import Request
 from scheduler.model.links import LinkGraph
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
 from scheduler.model.node import Allocator, Device, MigInstance, Node, TopologyLevel
@@ -148,6 +149,14 @@ class NodeRefused(msgspec.Struct, frozen=True, kw_only=True):
     until_s: int
 
 
+class RequestsSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """So many pods that are gone asked for this; `period` is the time of their creation, in `demand.PERIOD_S`."""
+
+    request: Request
+    period: int
+    count: int
+
+
 class Ticked(msgspec.Struct, frozen=True, kw_only=True):
     """Time passed: what was to be remembered until `now_s` is forgotten."""
 
@@ -170,5 +179,6 @@ Event = (
     | Reserved
     | Released
     | NodeRefused
+    | RequestsSeen
     | Ticked
 )
