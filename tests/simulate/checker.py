@@ -1,7 +1,9 @@
-"""Checks what a simulation answered against its scenario, from the two documents alone."""
+"""Checks what a simulation answered against its scenario, from the two documents and the links of machine types alone."""
 
 from collections.abc import Iterator
 from typing import Any
+
+from scheduler.scoring.machines import machine_types
 
 Doc = dict[str, Any]
 
@@ -11,6 +13,7 @@ def wrong(doc: Doc, answer: Doc) -> list[str]:
     return [
         *_pods_are_those_of_the_file(doc, answer),
         *_nodes_hold_what_they_can(doc, answer),
+        *_linked_gpus_are_linked(doc, answer),
         *_workloads_stand_by_their_rules(doc, answer),
         *_queues_keep_their_limits(doc, answer),
         *(_expected(doc, answer) if "expect" in doc else ()),
@@ -80,6 +83,25 @@ def _nodes_hold_what_they_can(doc: Doc, answer: Doc) -> Iterator[str]:
         devices = [d for p in here for d in answer["pods"][p]["devices"]]
         if len(devices) != len(set(devices)):
             yield f"{name}: a device has two holders: {sorted(devices)}"
+
+
+def _linked_gpus_are_linked(doc: Doc, answer: Doc) -> Iterator[str]:
+    """Each GPU of a pod that has to be linked is reached from its first one by NVLinks among its GPUs."""
+    for name, (workload, _, at_start) in groups_by_pod(doc).items():
+        node, devices = answer["pods"][name]["node"], answer["pods"][name]["devices"]
+        if workload.get("linked") != "required" or node is None or at_start is not None or not devices:
+            continue
+        machine = nodes(doc)[node].get("machine")
+        if machine is None:
+            continue
+        links = machine_types()[machine].nvlinks
+        reached: set[int] = {devices[0]}
+        left: set[int] = set(devices[1:])
+        while near := {b for b in left if any(links[a][b] for a in reached)}:
+            reached |= near
+            left -= near
+        if left:
+            yield f"{name} on {node}: no NVLink leads to {sorted(left)} from {sorted(reached)}"
 
 
 def _workloads_stand_by_their_rules(doc: Doc, answer: Doc) -> Iterator[str]:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.planning.settings import PlanSettings
+from scheduler.scoring.machines import machine_types
 from scheduler.simulate.document import ScenarioDoc
 from scheduler.simulate.outcome import Outcome
 from scheduler.simulate.reader import read_scenario
@@ -21,7 +22,8 @@ MODELS = ("H100", "A100", "A100-80GB")
 LEVELS = [{"name": "block", "label": "b"}, {"name": "rack", "label": "r"}]
 
 
-def node(number: int, size: int, model: str, rack: int, broken: int) -> dict[str, Any]:
+def node(number: int, size: int, model: str, rack: int, broken: int, machine: str | None) -> dict[str, Any]:
+    fits = machine is not None and len(machine_types()[machine].nvlinks) >= size
     return {
         "name": f"n{number}",
         "gpus": size,
@@ -30,6 +32,7 @@ def node(number: int, size: int, model: str, rack: int, broken: int) -> dict[str
         "memoryGiB": 64,
         "labels": {"b": f"b{rack // 2}", "r": f"r{rack}"},
         "unhealthy": [broken] if broken < size else [],
+        **({"machine": machine} if fits else {}),
     }
 
 
@@ -51,6 +54,7 @@ NODES = st.builds(
     model=st.sampled_from(MODELS),
     rack=st.integers(0, 3),
     broken=st.integers(0, 30),
+    machine=st.none() | st.sampled_from(sorted(machine_types())),
 )
 PODS = st.builds(
     pods,
@@ -68,7 +72,8 @@ WORKLOADS = st.builds(
             "gang": st.booleans(),
             "priority": st.sampled_from([0, 0, 100]),
             "submitted": st.integers(-50, 0),
-        }
+        },
+        optional={"linked": st.sampled_from(["required", "preferred"])},
     ),
     wish=st.dictionaries(
         st.sampled_from(["required", "preferred"]), st.sampled_from(["block", "rack", "node"]), max_size=2

@@ -1,7 +1,6 @@
 """The project's own scenarios: each names what it shows, and every one is checked by all rules."""
 
 import itertools
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +8,7 @@ import msgspec
 import pytest
 import yaml
 
-from scheduler.model.links import LinkGraph
 from scheduler.planning.settings import PlanSettings
-from scheduler.scoring.machines import machine_graph
 from scheduler.simulate.document import ScenarioDoc
 from scheduler.simulate.outcome import Outcome
 from scheduler.simulate.reader import read_scenario
@@ -80,26 +77,3 @@ def test_what_blocks(scenario: str, workload: str, kind: str, needed: int | None
 def test_which_gpus(scenario: str, pod: str, devices: list[int]) -> None:
     text = next(p for p in SCENARIOS if p.stem == scenario).read_text(encoding="utf-8")
     assert list(play(text).pods[pod].devices) == devices
-
-
-@pytest.mark.parametrize("name", ["linked-mesh-with-a-broken-gpu", "linked-gang-over-unlike-machines"])
-def test_what_is_to_be_linked_is_linked(name: str) -> None:
-    text = next(p for p in SCENARIOS if p.stem == name).read_text(encoding="utf-8")
-    doc = yaml.safe_load(text)
-    machines = {node["name"]: node["machine"] for node in doc["nodes"]}
-    linked = {w["name"] for w in doc["workloads"] if w.get("linked") == "required"}
-    placed = [pod for pod in play(text).pods.values() if pod.workload in linked and pod.node is not None]
-    assert placed
-    for pod in placed:
-        graph = machine_graph(machines[str(pod.node)])
-        assert graph is not None
-        assert is_connected(graph, pod.devices)
-
-
-def is_connected(graph: LinkGraph, devices: Sequence[int]) -> bool:
-    """Whether every GPU can be reached from the first one over NVLink among these."""
-    reached, left = {devices[0]}, set(devices[1:])
-    while near := {b for b in left if any(graph.nvlinks[a][b] for a in reached)}:
-        reached |= near
-        left -= near
-    return not left
