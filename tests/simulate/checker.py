@@ -1,4 +1,4 @@
-"""Checks what a simulation answered against its scenario, from the two documents and the links of machine types alone."""
+"""Checks what a simulation answered against its scenario, from the documents and the links of machine types alone."""
 
 from collections.abc import Iterator
 from typing import Any
