@@ -18,6 +18,7 @@ from scheduler.quota.tree import Bill, Shortage, quota_of
 from scheduler.scoring.fleet import Codes, Mask
 from scheduler.scoring.gang import Ask
 from scheduler.scoring.problem import held_by, model_choices, usable
+from scheduler.scoring.room_devices import linked_size
 from scheduler.scoring.topology import NO_DOMAIN, domains
 
 
@@ -188,14 +189,17 @@ def _fragmented(desk: Desk, candidate: Candidate, ask: Ask) -> Wait:
         room = max((int(_on(choice, f).sum()) for choice in choices), default=0)
         if room >= count:
             continue
-        what = _what(shape)
+        what = _what(shape) + (" connected by NVLink" if linked_size(shape) else "")
+        unsure = desk.room.devices.unsure(np.flatnonzero(desk.room.view(shape).mask), shape)
         return Wait(
             workload=candidate.workload.key,
             reason=Reason.FRAGMENTED,
             message=f"enough is free in sum, but not {what} on one node for every pod",
-            detail=f"room for {room} of {pods(count)} that need {what} each",
+            detail=f"room for {room} of {pods(count)} that need {what} each"
+            + (f"; on {unsure} more nodes they are free, and the device plugin may give others" if unsure else ""),
             blocking=(Blocker(kind="fragmentation", subject=what, needed=count, available=room, unit="pods"),),
-            unblock="It starts when work on partly used nodes ends, or with pods that ask for less each.",
+            unblock="It starts when work on partly used nodes ends, or with pods that ask for less each"
+            + (", or with linked GPUs as preferred." if linked_size(shape) else "."),
         )
     certain = desk.is_certain(candidate)
     proof = " (proved)" if certain else " (the solver's budget ended before that was proved)"

@@ -81,6 +81,8 @@ class Chooser:
             sets = self._subsets(free, sizes[0])
             linked = sets[table.linked[sets]].tolist()
             found = any(self.packable(free ^ some, sizes[1:]) for some in linked)
+            if len(self._packable) >= REMEMBERED:
+                self._packable.clear()
             self._packable[free, sizes] = found
         return found
 

@@ -14,7 +14,7 @@ from itertools import combinations
 
 from scheduler.model.links import LinkGraph, PcieLevel
 from scheduler.model.workload import Linked
-from scheduler.scoring.devices import Sizes, exact_chooser
+from scheduler.scoring.devices import REMEMBERED, Sizes, exact_chooser
 
 PREDICTED = 8
 """Free GPUs up to which the plugin's choice is worked out. With 16 the plugin itself takes seconds."""
@@ -39,6 +39,7 @@ class PluginChooser:
             1 << a | 1 << b: PAIR_SCORES[graph.pcie[a][b]] + straight * graph.nvlinks[a][b]
             for a, b in combinations(range(graph.size), 2)
         }
+        self._best: dict[tuple[int, int, Linked, Sizes], int] = {}
         self._scores: dict[int, int] = {}
         self._cuts: dict[tuple[int, int, int], int] = {}
         self._picks: dict[tuple[int, int], tuple[int, ...]] = {}
@@ -54,16 +55,13 @@ class PluginChooser:
 
         `keep`: linked sets of these sizes are sure to fit into what is left.
         """
-        if not 0 < count <= free.bit_count():
-            return 0
-        if free.bit_count() > PREDICTED:
-            sure = wish is not Linked.REQUIRED or self._all_linked(free)
-            return self._free_choice.best(free, count, wish, keep) if sure and self.packable(free, keep) else 0
-        picks = self.picks(free, count)
-        if wish is Linked.REQUIRED and not all(self._is_linked(some) for some in picks):
-            return 0
-        kept = [some for some in picks if self.packable(free ^ some, keep)]
-        return self._free_choice.best_of(kept, free, wish) if kept else 0
+        key = (free, count, wish, keep)
+        found = self._best.get(key)
+        if found is None:
+            if len(self._best) >= REMEMBERED:
+                self._best.clear()
+            found = self._best[key] = self._expected(free, count, wish, keep)
+        return found
 
     def fits(self, free: int, count: int) -> int:
         """How many pods, one after the other, are sure to get linked sets of `count` GPUs."""
@@ -81,6 +79,10 @@ class PluginChooser:
             self._fits[free, count] = found
         return found
 
+    def unsure(self, free: int, count: int) -> bool:
+        """Whether a linked set of `count` GPUs is free, and it is not sure that a pod gets one."""
+        return not self.fits(free, count) and self._free_choice.fits(free, count) > 0
+
     def packable(self, free: int, sizes: Sizes) -> bool:
         """Whether pods of all `sizes` are sure to get linked sets, in whatever order they come."""
         if sum(sizes) > free.bit_count():
@@ -96,6 +98,8 @@ class PluginChooser:
                 for count in set(sizes)
                 for some in self.picks(free, count)
             )
+            if len(self._packable) >= REMEMBERED:
+                self._packable.clear()
             self._packable[free, sizes] = found
         return found
 
@@ -105,6 +109,18 @@ class PluginChooser:
         if found is None:
             found = self._picks[free, count] = tuple(sorted(self._may_give(free, count)))
         return found
+
+    def _expected(self, free: int, count: int, wish: Linked, keep: Sizes) -> int:
+        if not 0 < count <= free.bit_count():
+            return 0
+        if free.bit_count() > PREDICTED:
+            sure = wish is not Linked.REQUIRED or self._all_linked(free)
+            return self._free_choice.best(free, count, wish, keep) if sure and self.packable(free, keep) else 0
+        picks = self.picks(free, count)
+        if wish is Linked.REQUIRED and not all(self._is_linked(some) for some in picks):
+            return 0
+        kept = [some for some in picks if self.packable(free ^ some, keep)]
+        return self._free_choice.best_of(kept, free, wish) if kept else 0
 
     def _may_give(self, free: int, count: int) -> Iterator[int]:
         if count in (1, free.bit_count()):

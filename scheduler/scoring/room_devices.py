@@ -75,6 +75,14 @@ class FreeDevices:
         """As `fits`, if nothing stood there."""
         return self._each(rows, [self._usable(r) for r in rows], count)
 
+    def unsure(self, rows: Codes, shape: PodShape) -> int:
+        """On how many of `rows` linked GPUs are free for the pod, but the device plugin may give others."""
+        count, found = linked_size(shape), 0
+        for row in rows.tolist() if count else ():
+            chooser = self._chooser(row)
+            found += isinstance(chooser, PluginChooser) and chooser.unsure(self.at(row), count)
+        return found
+
     def clashing(self, shapes: Sequence[PodShape], groups: Sequence[tuple[Codes, Codes]]) -> list[int]:
         """Rows of a layout (`groups[g]`: rows, and pods of `shapes[g]` on each) whose linked sets do not fit together.
 

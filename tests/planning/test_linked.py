@@ -101,8 +101,17 @@ def test_a_gpu_off_the_fabric_is_left_out() -> None:
 def test_where_the_device_plugin_chooses_only_what_is_sure_is_planned() -> None:
     plugin = Allocator.DEVICE_PLUGIN
     off = "b200_one_gpu_off_fabric"
-    wait = wait_of(decide(cluster(alone(2, REQUIRED), box=off, allocator=plugin)))
+    wait = wait_of(
+        decide(
+            cluster(
+                alone(2, REQUIRED), box=off, pairs="a100_pcie_x4_bridged", taken={"pairs": [0, 2]}, allocator=plugin
+            )
+        )
+    )
     assert wait.reason is Reason.FRAGMENTED
+    assert wait.message == "enough is free in sum, but not 2 GPUs connected by NVLink on one node for every pod"
+    assert "on 1 more nodes they are free, and the device plugin may give others" in wait.detail
+    assert "linked GPUs as preferred" in wait.unblock
     # With the odd GPU in use, whichever two the plugin gives are connected.
     assert given(decide(cluster(alone(2, REQUIRED), box=off, taken={"box": [2]}, allocator=plugin))) == ["box/0 1"]
     made = decide(cluster(alone(2, REQUIRED), box=off, line="dgx_a100", allocator=plugin))

@@ -74,7 +74,10 @@ def test_the_plugin_does_not_see_that_a_gpu_is_off_the_switch() -> None:
     assert chooser.fits(everything, 2) == 0
     assert chooser.best(everything, 2, Linked.REQUIRED) == 0
     assert exact_chooser(graph).fits(everything, 2) == 3
+    assert chooser.unsure(everything, 2)
+    assert not chooser.unsure(0b101, 2)
     without = everything & ~(1 << 2)
+    assert not chooser.unsure(without, 2)
     assert chooser.fits(without, 2) == 3
     assert indexes(chooser.best(without, 2, Linked.REQUIRED)) == (0, 1)
     assert chooser.could_link(7)
