@@ -184,6 +184,7 @@ KEPT = {
     "Node": {"machine", "product"},
     "PodShape": {"models", "scheduler_rules"},
     "Queue": {"flavors"},
+    "Request": {"models"},
     "Requirement": {"key"},
     "Resources": {"extended"},
     "Taint": {"key"},
