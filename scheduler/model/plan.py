@@ -51,12 +51,24 @@ class DomainUse(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     fewest: int
 
 
+class Ring(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """How far apart neighbours stand around the ring of a gang's ranks, from the first to the last and back.
+
+    `hops`: at how many levels of the topology, the node level included, the two of a pair are in different domains,
+    summed over all pairs of neighbours. `fewest`: no order of ranks on the same nodes has fewer.
+    """
+
+    hops: int
+    fewest: int
+
+
 class Placement(msgspec.Struct, frozen=True, kw_only=True):
-    """Nodes for every pending member of a workload."""
+    """Nodes for every pending member of a workload. `ring` is None where fewer than two members have ranks."""
 
     assignments: tuple[Assignment, ...]
     proof: Proof = Proof()
     spread: tuple[DomainUse, ...] = ()
+    ring: Ring | None = None
 
 
 class Reason(Enum):

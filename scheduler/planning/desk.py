@@ -6,11 +6,13 @@ import numpy as np
 from scheduler.model.names import QueueName, WorkloadKey
 from scheduler.model.plan import Admit, Decision, Proof, Wait
 from scheduler.model.snapshot import IntTable, Snapshot
+from scheduler.planning.apart import Apart
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.settings import PlanSettings
+from scheduler.planning.stands import KnownStands, Stands
 from scheduler.quota.tree import Ledger, flavor_charges
 from scheduler.scoring.fleet import Fleet, Mask
-from scheduler.scoring.gang import Ask, Layout, Limits
+from scheduler.scoring.gang import Ask, Layout, Limits, Together
 from scheduler.scoring.own_rules import NO_RULES, OwnRules, Panel
 from scheduler.scoring.place import place
 from scheduler.scoring.room import Room
@@ -37,12 +39,14 @@ class Desk:
         now_s: int,
         settings: PlanSettings,
         rules: OwnRules = NO_RULES,
+        stands: KnownStands | None = None,
     ) -> None:
         self.snapshot = snapshot
         self.fleet = fleet
         self.own = Panel(rules, snapshot, fleet)
         self.room = Room(snapshot, fleet, self.own)
         self.ledger = ledger
+        self.apart = Apart(snapshot, fleet)
         self.holds = Holds(len(fleet), self.room.free.shape[1])
         self.settings = settings
         self.now_s = now_s
@@ -51,17 +55,31 @@ class Desk:
         self.seats: list[Seat] = []
         self.batches = 0
         """Gangs for which others were looked at anew."""
+        self.looks = 0
+        """Refusals about which more was found out than the reason."""
+        self._known_stands = KnownStands() if stands is None else stands
+        self._stands: Stands | None = None
         self._uncertain: set[WorkloadKey] = set()
         self._refusals: dict[object, Wait] = {}
 
-    def ask(self, candidate: Candidate, *, ignore_quota: bool = False, ignore_avoid: bool = False) -> Ask:
-        """The question of where the pending members may go, as quota per flavor and past refusals leave it."""
+    def ask(
+        self,
+        candidate: Candidate,
+        *,
+        ignore_quota: bool = False,
+        ignore_avoid: bool = False,
+        ignore_apart: bool = False,
+    ) -> Ask:
+        """The question of where the pending members may go, as quota, past refusals and exclusive gangs leave it."""
         workload = candidate.workload
         topology = self.snapshot.topology
         mask = None if ignore_quota else self._affordable(candidate)
         if workload.avoid and not ignore_avoid:
             mask = np.ones(len(self.fleet), dtype=np.bool_) if mask is None else mask.copy()
             mask[self.fleet.rows(workload.avoid)] = False
+        apart = None if ignore_apart else self.apart.open_to(workload)
+        if apart is not None:
+            mask = apart if mask is None else mask & apart
         level = [
             None if name is None else find_level(self.fleet, topology, name)
             for name in (workload.topology_required, workload.topology_preferred)
@@ -76,9 +94,24 @@ class Desk:
                 for name, size in workload.topology_slices
                 if (level := find_level(self.fleet, topology, name)) is not None
             ),
+            together=self._together(candidate),
             standing=tuple(self.fleet.rows(pod.node for pod in candidate.standing if pod.node is not None)),
             allowed=mask,
         )
+
+    def _together(self, candidate: Candidate) -> tuple[Together, ...]:
+        """The groups of each role that has a level of its own."""
+        roles: dict[tuple[str, str], list[int]] = {}
+        for g, members in enumerate(candidate.members):
+            if (required := members[0].role_required) is not None:
+                roles.setdefault((members[0].role, required), []).append(g)
+        found: list[Together] = []
+        for (role, required), groups in sorted(roles.items()):
+            level = find_level(self.fleet, self.snapshot.topology, required)
+            if level is not None:
+                names = (pod.node for pod in candidate.standing if pod.role == role and pod.node is not None)
+                found.append(Together(level=level, groups=tuple(groups), standing=tuple(self.fleet.rows(names))))
+        return tuple(found)
 
     def place(self, candidate: Candidate, ask: Ask) -> Layout | None:
         """The best layout that is found with what is left of the solver's budget."""
@@ -102,6 +135,21 @@ class Desk:
             return layout
         proof = Proof(status="feasible", cost=layout.proof.cost, bound=min(bound, layout.proof.cost))
         return msgspec.structs.replace(layout, proof=proof)
+
+    def could_place(self, candidate: Candidate, ask: Ask) -> Layout | None:
+        """As `place` without the solver, and without a trace."""
+        before = self.solver_left_ms, self._uncertain
+        self.solver_left_ms, self._uncertain = 0.0, set()
+        layout = self.place(candidate, ask)
+        self.solver_left_ms, self._uncertain = before
+        return layout
+
+    @property
+    def stands(self) -> Stands:
+        """What each workload takes of each node."""
+        if self._stands is None:
+            self._stands = self._known_stands.of(self.snapshot, self.fleet, self.room)
+        return self._stands
 
     def _place_once(self, candidate: Candidate, ask: Ask) -> Layout | None:
         limits = Limits(budget_ms=self.solver_left_ms, seed=self.settings.seed, workers=self.settings.workers)
@@ -163,10 +211,12 @@ def refusal_key(candidate: Candidate) -> tuple[object, ...]:
     return (
         workload.queue,
         candidate.groups,
+        tuple((members[0].role, members[0].role_required) for members in candidate.members),
         candidate.needed,
         workload.topology_required,
         workload.topology_preferred,
         workload.topology_slices,
+        workload.topology_exclusive,
         workload.avoid,
         tuple(pod.node for pod in candidate.standing),
     )

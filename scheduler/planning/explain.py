@@ -3,7 +3,7 @@
 from typing import assert_never
 
 from scheduler.model.names import people_name
-from scheduler.model.plan import Admit, Blocker, Decision, Offer, Plan, Proof, RollBack, Wait
+from scheduler.model.plan import Admit, Blocker, Decision, Offer, Plan, Proof, Ring, RollBack, Wait
 from scheduler.planning.wording import amount, gpus, listed, pods
 
 
@@ -83,7 +83,16 @@ def _admitted(name: str, decision: Admit) -> list[str]:
         ]
         lines.append(f"It spans {listed(uses)}.")
         lines.append(proof_line(placement.proof))
+    if placement.ring is not None:
+        lines.append(ring_line(placement.ring))
     return lines
+
+
+def ring_line(ring: Ring) -> str:
+    """How close consecutive ranks are."""
+    if not ring.hops:
+        return "All its ranks are on one node."
+    return f"Around the ring of its ranks {ring.hops} borders of nodes and domains are crossed (fewest {ring.fewest})."
 
 
 def _waiting(name: str, decision: Wait) -> list[str]:

@@ -11,6 +11,7 @@ from scheduler.model.plan import Admit, Assignment, Placement, Proof
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk, Seat
 from scheduler.planning.mend import Part, mended
+from scheduler.planning.ranks import ring_of
 from scheduler.quota.tree import bill_for
 from scheduler.scoring.fleet import Mask
 from scheduler.scoring.gang import Layout
@@ -40,7 +41,7 @@ def admit_gang(desk: Desk, candidate: Candidate) -> Admit | None:
     admits = [commit(desk, part, layout) for part, layout in best]
     if len(best) == 1:
         desk.seats.append(Seat(*best[0], admits[0]))
-    return _together(admits)
+    return _together(desk, candidate, admits)
 
 
 def _affordable_members(desk: Desk, candidate: Candidate) -> int:
@@ -60,7 +61,7 @@ def _placed(desk: Desk, candidate: Candidate) -> list[Part] | None:
     return None if layout is None else [(candidate, layout)]
 
 
-def _together(parts: Sequence[Admit]) -> Admit:
+def _together(desk: Desk, candidate: Candidate, parts: Sequence[Admit]) -> Admit:
     """One admission of all parts. What is proven of each alone bounds them together from below."""
     first, *others = parts
     if not others:
@@ -68,7 +69,8 @@ def _together(parts: Sequence[Admit]) -> Admit:
     proofs = [part.placement.proof for part in parts]
     proof = Proof(status="feasible", cost=sum(p.cost for p in proofs), bound=max(p.bound for p in proofs))
     assignments = tuple(assignment for part in parts for assignment in part.placement.assignments)
-    return Admit(workload=first.workload, placement=Placement(assignments=assignments, proof=proof))
+    placement = Placement(assignments=assignments, proof=proof, ring=ring_of(desk, candidate, assignments))
+    return Admit(workload=first.workload, placement=placement)
 
 
 def _place(desk: Desk, candidate: Candidate) -> Layout | None:
@@ -112,6 +114,7 @@ def commit(desk: Desk, candidate: Candidate, layout: Layout) -> Admit:
     for g, (members, (rows, counts)) in enumerate(zip(candidate.members, layout.groups, strict=True)):
         shape, _ = candidate.groups[g]
         desk.room.take_rows(rows, counts, shape)
+        desk.apart.stands(candidate.workload, rows)
         bills: dict[int, int] = {}
         waiting = iter(members)
         for row, count in zip(rows.tolist(), counts.tolist(), strict=True):
@@ -122,10 +125,14 @@ def commit(desk: Desk, candidate: Candidate, layout: Layout) -> Admit:
             product = products.values[code] if code >= 0 else ""
             ledger = ledger.charge(queue.name, bill_for(queue, shape, product), count)
     desk.ledger = ledger
+    assignments = tuple(assigned[pod.uid] for pod in candidate.pending)
     return Admit(
         workload=candidate.workload.key,
         placement=Placement(
-            assignments=tuple(assigned[pod.uid] for pod in candidate.pending), proof=layout.proof, spread=layout.spread
+            assignments=assignments,
+            proof=layout.proof,
+            spread=layout.spread,
+            ring=ring_of(desk, candidate, assignments),
         ),
     )
 

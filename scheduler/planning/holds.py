@@ -2,6 +2,7 @@
 
 The rule: the first gang in the order that finds too little room keeps the room that its members could take now, so that
 nobody behind it makes it wait longer. Those behind it use other nodes first, and what is left on these.
+Gangs that stand where it wants to be alone, or want to be alone where it could stand, count among what may leave.
 A gang keeps nothing where it could not run even if everything else left, where only quota stands in its way, or
 where a gang before it already keeps room among the nodes that it could use. Pods that stand alone keep nothing: where
 such a pod is blocked, there is no node now that could take it. And no gang keeps room for longer than `hold_s` from its
@@ -31,7 +32,7 @@ def hold_for(desk: Desk, candidate: Candidate, wait: Wait) -> None:
         return
     if desk.now_s - candidate.workload.created_s >= desk.settings.hold_s:
         return
-    ask = desk.ask(candidate)
+    ask = desk.ask(candidate, ignore_apart=True)
     possible = emptied(desk.room, ask)
     pool = np.logical_or.reduce([fits > 0 for fits in possible])
     if (desk.holds.pool & pool).any():

@@ -1,21 +1,18 @@
 """Members that are missing from slices part of which stands: each goes where the rest of its slice is."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 
 from scheduler.model.names import PodUid
+from scheduler.model.workload import Pod
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
 from scheduler.scoring.fleet import Mask
 from scheduler.scoring.gang import Ask, Layout
 from scheduler.scoring.slices import Slice, kind_of
-from scheduler.scoring.topology import domains
-
-if TYPE_CHECKING:
-    from scheduler.model.workload import Pod
+from scheduler.scoring.topology import domains, find_level
 
 Part = tuple[Candidate, Layout]
 
@@ -39,6 +36,7 @@ def mended(desk: Desk, candidate: Candidate) -> list[Part] | None:
         inside = slices[min(whole, len(mates) - 1)][pod.uid]
         part = candidate.only([p for p in candidate.pending if p.uid in inside and p.uid not in rows])
         pinned = allowed & _pinned(desk, ask.slices[:whole], [rows[some[0]] for some in mates[:whole]])
+        pinned &= _with_role(desk, candidate, pod, rows)
         layout = desk.place(part, _asked(desk, part, pinned, ask.slices[whole:]))
         if layout is None:
             return None
@@ -59,6 +57,18 @@ def _pinned(desk: Desk, slices: Sequence[Slice], rows: Sequence[int]) -> Mask:
     for (level, _), row in zip(slices, rows, strict=True):
         codes = domains(desk.fleet, level).codes
         mask &= codes == codes[row]
+    return mask
+
+
+def _with_role(desk: Desk, candidate: Candidate, pod: Pod, rows: Mapping[PodUid, int]) -> Mask:
+    """Nodes in the domain where others of the pod's role stand or were just placed, if the role has a level."""
+    mask = np.ones(len(desk.fleet), dtype=np.bool_)
+    level = None if pod.role_required is None else find_level(desk.fleet, desk.snapshot.topology, pod.role_required)
+    if level is not None:
+        codes = domains(desk.fleet, level).codes
+        for mate in candidate.workload.members:
+            if mate.uid in rows and mate.role == pod.role:
+                mask &= codes == codes[rows[mate.uid]]
     return mask
 
 

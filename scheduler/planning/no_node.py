@@ -27,8 +27,8 @@ class Condition(msgspec.Struct, frozen=True):
 
 def no_node(desk: Desk, candidate: Candidate) -> Wait | None:
     """Say which conditions of a pod no node meets, whatever the load; None where some node meets all."""
-    for shape, _ in candidate.groups:
-        conditions = _conditions(desk, candidate, shape)
+    for group, (shape, _) in enumerate(candidate.groups):
+        conditions = _conditions(desk, candidate, group, shape)
         if np.logical_and.reduce([c.met for c in conditions]).any():
             continue
         return _wait(candidate, _smallest(conditions))
@@ -56,7 +56,7 @@ def _wait(candidate: Candidate, some: tuple[Condition, ...]) -> Wait:
     )
 
 
-def _conditions(desk: Desk, candidate: Candidate, shape: PodShape) -> list[Condition]:
+def _conditions(desk: Desk, candidate: Candidate, group: int, shape: PodShape) -> list[Condition]:
     fleet, room = desk.fleet, desk.room
     found = [
         Condition(
@@ -105,7 +105,7 @@ def _conditions(desk: Desk, candidate: Candidate, shape: PodShape) -> list[Condi
         met = can_link(fleet, linked)
         found.append(Condition(Blocker(kind="selector", subject=text), text, met, "ask for linked GPUs as preferred"))
     found += [_own_condition(name, met) for name, met in desk.own.masks(shape)]
-    found += _level_condition(desk, candidate)
+    found += _level_conditions(desk, candidate, group)
     return [*found, *_sizes(desk, shape)]
 
 
@@ -115,14 +115,20 @@ def _own_condition(name: str, met: Mask) -> Condition:
     return Condition(blocker, f"the approval of the filter {name}", met, f"ask who set up the filter {name}")
 
 
-def _level_condition(desk: Desk, candidate: Candidate) -> list[Condition]:
-    name = candidate.workload.topology_required
-    level = None if name is None else find_level(desk.fleet, desk.snapshot.topology, name)
-    if level is None:
-        return []
-    inside = domains(desk.fleet, level).codes != NO_DOMAIN
-    text = f"a place in the topology level {level.name} (label {level.label})"
-    return [Condition(Blocker(kind="topology", subject=level.name), text, inside, f"label nodes with {level.label}")]
+def _level_conditions(desk: Desk, candidate: Candidate, group: int) -> list[Condition]:
+    """A place in each level of which the pods of a group have to share a domain, or want one for themselves."""
+    workload = candidate.workload
+    role = candidate.members[group][0].role_required
+    found: list[Condition] = []
+    sliced = (name for name, _ in workload.topology_slices)
+    for name in dict.fromkeys((workload.topology_required, role, workload.topology_exclusive, *sliced)):
+        level = None if name is None else find_level(desk.fleet, desk.snapshot.topology, name)
+        if level is not None:
+            inside = domains(desk.fleet, level).codes != NO_DOMAIN
+            text = f"a place in the topology level {level.name} (label {level.label})"
+            lift = f"label nodes with {level.label}"
+            found.append(Condition(Blocker(kind="topology", subject=level.name), text, inside, lift))
+    return found
 
 
 def _sizes(desk: Desk, shape: PodShape) -> list[Condition]:

@@ -11,7 +11,8 @@ from scheduler.model.plan import Blocker, Reason, Wait
 from scheduler.model.workload import PodShape
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
-from scheduler.planning.no_layout import no_layout
+from scheduler.planning.further import further
+from scheduler.planning.no_layout import no_domain_apart, no_layout
 from scheduler.planning.no_node import no_node
 from scheduler.planning.wording import amount, gpus, pods, resource_name
 from scheduler.quota.tree import Bill, Shortage, quota_of
@@ -72,6 +73,8 @@ def _no_room(desk: Desk, candidate: Candidate) -> Wait:
         unpaid = desk.ask(candidate, ignore_quota=True)
         if _roomy(desk, unpaid):
             return _no_flavor_quota(desk, candidate)
+        if _roomy(desk, desk.ask(candidate, ignore_apart=True)):
+            return no_domain_apart(desk, candidate, ask)
     free = msgspec.structs.replace(ask, required=None)
     if ask.required is not None and _roomy(desk, free):
         return _no_domain(desk, candidate, ask, ask.required)

@@ -12,12 +12,12 @@ import msgspec
 import numpy as np
 from ortools.sat.python import cp_model
 
-from scheduler.scoring.fleet import Codes, Mask
+from scheduler.scoring.fleet import Codes
 from scheduler.scoring.gang import Limits
-from scheduler.scoring.greedy import Packing, limited
+from scheduler.scoring.greedy import Packing
 from scheduler.scoring.knapsack import UNREACHABLE
 from scheduler.scoring.patterns import NodeClass, Pattern, classes_of, fewest_classes
-from scheduler.scoring.problem import Problem
+from scheduler.scoring.problem import Choice, Problem, limited
 from scheduler.scoring.room import Room
 
 Key = TypeVar("Key", bound=Hashable)
@@ -78,9 +78,9 @@ def _outcome(ends: Sequence[Outcome], best: Packing | None, bound: int) -> Outco
 
 
 def _solve_on(
-    room: Room, problem: Problem, choice: Mask | None, known: Packing | None, bound: int, limits: Limits
+    room: Room, problem: Problem, choice: Choice, known: Packing | None, bound: int, limits: Limits
 ) -> Solved:
-    """`solve` on the nodes of one model choice."""
+    """`solve` on the nodes of one choice."""
     if limits.budget_ms <= 0:
         return Solved(outcome="unknown", packing=None, bound=bound, spent_ms=0.0)
     fits = limited(problem, choice)

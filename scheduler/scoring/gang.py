@@ -8,13 +8,25 @@ from scheduler.model.workload import PodShape
 from scheduler.scoring.fleet import Codes, Mask
 
 
+class Together(msgspec.Struct, frozen=True, kw_only=True):
+    """Groups of an ask, by their places in it, that share one domain of `level`, with the members that `standing` are.
+
+    They are those of one role of the gang. `standing`: rows.
+    """
+
+    level: TopologyLevel
+    groups: tuple[int, ...]
+    standing: tuple[int, ...] = ()
+
+
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
     """Room for all of `groups` together: shapes, largest first, and how many pods of each.
 
     `allowed`: the nodes that may be used; None allows all. `standing`: rows of members that stand already.
     `required`: all members, standing ones included, in one domain of this level. `preferred` adds its level to those
     whose domains are counted. `topology`: the cluster's levels, outermost first. `slices`: levels with how many
-    consecutive pods of a group stand in one domain of each, outermost first, each a multiple of the next.
+    consecutive pods of a group stand in one domain of each, outermost first, each a multiple of the next. `together`:
+    groups that share a domain, each in one of these at most.
     """
 
     groups: tuple[tuple[PodShape, int], ...]
@@ -22,6 +34,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     required: TopologyLevel | None = None
     preferred: TopologyLevel | None = None
     slices: tuple[tuple[TopologyLevel, int], ...] = ()
+    together: tuple[Together, ...] = ()
     standing: tuple[int, ...] = ()
     allowed: Mask | None = None
 

@@ -12,7 +12,8 @@ from scheduler.scoring.cost import Charges
 from scheduler.scoring.cover import Cover, Forest, cheapest
 from scheduler.scoring.fleet import Codes, Mask
 from scheduler.scoring.gang import Layout
-from scheduler.scoring.problem import Problem, spread
+from scheduler.scoring.knapsack import UNREACHABLE
+from scheduler.scoring.problem import Choice, Problem, limited, spread
 from scheduler.scoring.room import Room
 
 TRIES = 8
@@ -39,10 +40,20 @@ class Bounded(msgspec.Struct, frozen=True):
 
 
 def pack(room: Room, problem: Problem) -> Bounded:
-    """The best packing found over all model choices, and a bound that holds for all of them."""
-    found = [_pack_on(room, problem, choice) for choice in problem.choices]
-    packings = [each.packing for each in found if each.packing is not None]
-    return Bounded(min(packings, key=lambda p: p.cost, default=None), min(each.bound for each in found))
+    """The best packing found over all choices, and a bound that holds for all of them."""
+    bound = 0
+    if len(problem.choices) > len(problem.models):
+        # Without roles; where the choices are many, this is most often reached by one of the first.
+        bound = min(_pack_on(room, problem, choice).bound for choice in problem.models)
+    best: Packing | None = None
+    lowest = UNREACHABLE
+    for choice in problem.choices:
+        found = _pack_on(room, problem, choice)
+        best = _cheaper(best, found.packing)
+        lowest = min(lowest, found.bound)
+        if best is not None and best.cost <= bound:
+            break
+    return Bounded(best, max(bound, lowest) if problem.whole and (best is None or best.cost > bound) else bound)
 
 
 def layout(room: Room, problem: Problem, packing: Packing, bound: int, *, budget_hit: bool = False) -> Layout:
@@ -55,7 +66,7 @@ def layout(room: Room, problem: Problem, packing: Packing, bound: int, *, budget
     return Layout(groups=packing.groups, proof=proof, spread=uses)
 
 
-def _pack_on(room: Room, problem: Problem, choice: Mask | None) -> Bounded:
+def _pack_on(room: Room, problem: Problem, choice: Choice) -> Bounded:
     fits = limited(problem, choice)
     counts = [count for _, count in problem.ask.groups]
     covers: list[Cover] = []
@@ -189,17 +200,6 @@ def _beside(room: Room, problem: Problem, fits: Codes, group: int, found: dict[i
             left[group_rows] = np.minimum(left[group_rows], clash)
     left[rows] = np.minimum(left[rows], room.view(shape).fits_beside(rows, used, ()))
     return left
-
-
-def limited(problem: Problem, choice: Mask | None) -> list[Codes]:
-    """Capacity of each group where those that want devices are kept to the chosen model's nodes."""
-    if choice is None:
-        return list(problem.fits)
-    shapes = (shape for shape, _ in problem.ask.groups)
-    return [
-        np.where(choice, f, 0) if shape.requests.wants_devices and len(shape.models) > 1 else f
-        for f, shape in zip(problem.fits, shapes, strict=True)
-    ]
 
 
 def _with_paid(charges: Charges, rows: Codes) -> Charges:

@@ -38,6 +38,7 @@ def place(room: Room, ask: Ask, limits: Limits) -> Placed:
 
     solved = solve(room, problem, best, found.bound, limits)
     if solved.packing is None:
-        return Placed(layout=None, certain=solved.outcome == "infeasible", spent_ms=solved.spent_ms)
-    made = layout(room, problem, solved.packing, solved.bound, budget_hit=solved.outcome == "budget hit")
+        return Placed(layout=None, certain=problem.whole and solved.outcome == "infeasible", spent_ms=solved.spent_ms)
+    bound = solved.bound if problem.whole else found.bound
+    made = layout(room, problem, solved.packing, bound, budget_hit=solved.outcome == "budget hit")
     return Placed(layout=made, spent_ms=solved.spent_ms)

@@ -14,6 +14,7 @@ from scheduler.scoring.cost import Charges, charges, fewest
 from scheduler.scoring.filters import model_mask
 from scheduler.scoring.fleet import Codes, Fleet, Mask
 from scheduler.scoring.gang import Ask
+from scheduler.scoring.roles import role_choices, within_roles
 from scheduler.scoring.room import Room
 from scheduler.scoring.slices import Slice, binding, gathered, in_slices, whole
 from scheduler.scoring.topology import NO_DOMAIN, PRODUCT_LEVEL, domains, levels_for, tree
@@ -22,39 +23,47 @@ WHOLE_CPU_NODE = 1000
 """Fragmentation of nodes without devices is counted in pods of the largest shape, at most this many a node."""
 
 
+Choice = tuple[Mask | None, ...]
+"""For each group the nodes that it is kept to; None where it may use any."""
+
+
 class Problem(msgspec.Struct, frozen=True):
     """`fits[g][row]`: pods of group g that a node takes, 0 where it may not be used.
 
     `required`: the domain of each node at the required level, all of them large enough for each group by itself;
-    None where nothing is required. `choices`: masks of nodes of which one has to hold all pods with devices (a GPU
-    model each); None where it does not matter.
+    None where nothing is required. `choices`: of which one has to be kept: for each group the nodes that it may use
+    then (those of a GPU model, and of a domain for its role); None where any will do. `whole`: these are all choices.
+    Otherwise they are the most promising ones, and `models` are those of GPU models alone, which bound all.
     """
 
     ask: Ask
     fits: tuple[Codes, ...]
     charges: Charges
     required: Codes | None
-    choices: tuple[Mask | None, ...]
+    choices: tuple[Choice, ...]
+    models: tuple[Choice, ...]
+    whole: bool = True
 
 
 def prepare(room: Room, ask: Ask) -> Problem | None:
     """The problem that `ask` poses in `room`; None where it is plain that there is no answer."""
     fleet = room.fleet
-    slices = binding(ask.slices, ask.topology, ask.required)
-    fits = tuple(in_slices(fleet, f, slices) for f in usable(room, ask))
-    choices = model_choices(room, [shape for shape, _ in ask.groups], ask.standing)
+    slices = binding(fleet, ask.slices, ask.required)
+    fits = tuple(in_slices(fleet, f, ask.slices) for f in usable(room, ask))
+    models = _for_groups(ask, model_choices(room, [shape for shape, _ in ask.groups], ask.standing))
+    fits = within_roles(fleet, ask, fits)
     required = None
     if ask.required is not None:
         required = domains(fleet, ask.required).codes
         fits = _in_large_domains(fleet, fits, required, ask, slices)
     holds = [int(gathered(fleet, f, slices, n).sum()) for f, (_, n) in zip(fits, ask.groups, strict=True)]
-    if any(held < whole(slices, n) for held, (_, n) in zip(holds, ask.groups, strict=True)) or not choices:
+    if any(held < whole(slices, n) for held, (_, n) in zip(holds, ask.groups, strict=True)) or not models:
         return None
     if any(int(f.sum()) < count for f, (_, count) in zip(fits, ask.groups, strict=True)):
         return None
     candidates = np.logical_or.reduce([f > 0 for f in fits])
     sliced = dict(slices)
-    levels = levels_for(fleet, ask.topology, ask.required, ask.preferred, list(sliced))
+    levels = levels_for(fleet, ask.topology, ask.required, ask.preferred, [*sliced, *(r.level for r in ask.together)])
     if ask.groups[0][0].requests.gpus:
         at = 0 if ask.required is None else 1
         inside = [i + 1 for i, level in enumerate(levels) if level in sliced and _mixed(fleet, level, candidates)]
@@ -62,7 +71,25 @@ def prepare(room: Room, ask: Ask) -> Problem | None:
         levels = (*levels[:at], PRODUCT_LEVEL, *levels[at:])
     units = _units(room, ask, fits)
     prices = charges(tree(fleet, levels), candidates, units, ask.pods, ask.standing, sliced)
-    return Problem(ask, fits, prices, required, choices)
+    ways, every = role_choices(fleet, ask, fits, prices)
+    choices = tuple(_both(model, way.masks(fleet, ask)) for model in models for way in ways)
+    return Problem(ask, fits, prices, required, choices, models, every)
+
+
+def _for_groups(ask: Ask, masks: Sequence[Mask | None]) -> tuple[Choice, ...]:
+    """Each GPU model's nodes as a choice: it concerns groups with devices that accept several models."""
+    concerned = [shape.requests.wants_devices and len(shape.models) > 1 for shape, _ in ask.groups]
+    return tuple(tuple(mask if each else None for each in concerned) for mask in masks)
+
+
+def _both(one: Choice, other: Choice) -> Choice:
+    """Nodes that two choices allow."""
+    return tuple(b if a is None else a if b is None else a & b for a, b in zip(one, other, strict=True))
+
+
+def limited(problem: Problem, choice: Choice) -> list[Codes]:
+    """Capacity of each group where it is kept to a choice."""
+    return [f if mask is None else np.where(mask, f, 0) for f, mask in zip(problem.fits, choice, strict=True)]
 
 
 def _mixed(fleet: Fleet, level: TopologyLevel, candidates: Mask) -> bool:

@@ -10,6 +10,7 @@ from scheduler.model.resources import NOTHING, Resources, minus, plus
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import HostPort, Pod, Workload
 from scheduler.scoring.rules_gang import broken_gang
+from scheduler.scoring.rules_layout import broken_exclusive
 from scheduler.scoring.rules_links import broken_links, too_few_linked
 from scheduler.scoring.rules_node import why_not_on
 from scheduler.scoring.rules_queue import broken_quotas
@@ -43,6 +44,7 @@ def broken_rules(snapshot: Snapshot, plan: Plan) -> list[str]:
     broken += _broken_capacity(snapshot, [(pod, a.node) for _, pod, a in placed])
     broken += _broken_ports(snapshot, [(pod, a.node) for _, pod, a in placed])
     broken += _broken_devices(snapshot, [(pod, a) for _, pod, a in placed])
+    broken += broken_exclusive(snapshot, [(workload, pod, a.node) for workload, pod, a in placed])
     broken += broken_quotas(snapshot, plan)
     return broken
 

@@ -6,7 +6,7 @@ from scheduler.model.names import NodeName
 from scheduler.model.plan import Assignment
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Pod, Workload
-from scheduler.scoring.rules_layout import broken_slices, place_of
+from scheduler.scoring.rules_layout import broken_roles, broken_slices, place_of
 from scheduler.scoring.rules_node import is_model
 
 
@@ -30,6 +30,7 @@ def broken_gang(snapshot: Snapshot, workload: Workload, assignments: Sequence[As
         *broken,
         *_broken_topology(snapshot, workload, everyone),
         *broken_slices(snapshot, workload, everyone, {pod.uid for pod, _ in new}),
+        *broken_roles(snapshot, workload, everyone, {pod.uid for pod, _ in new}),
         *_broken_models(snapshot, workload, everyone),
     ]
 

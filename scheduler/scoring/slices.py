@@ -23,14 +23,24 @@ Slice = tuple[TopologyLevel, int]
 """A level, and how many consecutive pods stand in one domain of it."""
 
 
-def binding(slices: Sequence[Slice], topology: Sequence[TopologyLevel], required: TopologyLevel | None) -> list[Slice]:
-    """The layers that say more than a required level does: those inside it."""
-    if required == NODE_LEVEL:
-        return []
-    if required is None or required not in topology:
-        return [each for each in slices if each[0] != required]
-    outside = topology[: topology.index(required) + 1]
-    return [each for each in slices if each[0] not in outside]
+def binding(fleet: Fleet, slices: Sequence[Slice], required: TopologyLevel | None) -> list[Slice]:
+    """The layers that say more than a required level does: not those of which its domains lie within one each."""
+    if required is None:
+        return list(slices)
+    return [each for each in slices if not _within(fleet, required, each[0])]
+
+
+def _within(fleet: Fleet, inner: TopologyLevel, outer: TopologyLevel) -> bool:
+    """Whether every domain of `inner` lies within one of `outer`, as far as nodes are in both."""
+    if outer == NODE_LEVEL:
+        return inner == NODE_LEVEL
+
+    def find() -> bool:
+        a, b = domains(fleet, inner).codes, domains(fleet, outer).codes
+        both = (a != NO_DOMAIN) & (b != NO_DOMAIN)
+        return len(np.unique(np.stack([a[both], b[both]]), axis=1).T) == len(np.unique(a[both]))
+
+    return fleet.remember(("within", inner, outer), find)
 
 
 def sizes_for(slices: Sequence[int], pods: int) -> tuple[int, ...]:

@@ -1,6 +1,6 @@
 """Pods into workloads: who belongs together, and what the whole asks for."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -74,7 +74,7 @@ def _alone(
 ) -> Workload:
     job = jobs.get(pod.owner_uid) if pod.owner_uid is not None else None
     found = finder.find(pod.namespace, _named(pod, job))
-    problems = pod.problems if job is None or not job.problems else (*pod.problems, *job.problems)
+    problems = (*pod.problems, *(() if job is None else job.problems), *_gangs_only(pod))
     return Workload(
         key=key,
         is_gang=False,
@@ -91,6 +91,19 @@ def _alone(
         avoid=avoid,
         problems=(*problems, found) if isinstance(found, Problem) else problems,
     )
+
+
+def _gangs_only(pod: Pod) -> Iterator[Problem]:
+    """What a pod that stands alone asks for and only a gang can have."""
+    slices = ",".join(f"{level}={size}" for level, size in pod.topology_slices)
+    wishes = {
+        "topology-slices": slices,
+        "topology-exclusive": pod.topology_exclusive,
+        "role-topology-required": pod.role_required,
+    }
+    for key, value in wishes.items():
+        if value:
+            yield Problem(where=f"annotation bayplan.dev/{key}", value=value, allowed="only on the pods of a gang")
 
 
 def _rank(pod: Pod) -> tuple[bool, int, str, str]:
@@ -162,8 +175,8 @@ class _Gang:
         """Pods of one role agree on its level."""
         wishes: dict[str, set[str]] = {}
         for pod in self._members:
-            if pod.role_required is not None:
-                wishes.setdefault(pod.role, set()).add(pod.role_required)
+            if pod.role:
+                wishes.setdefault(pod.role, set()).add(pod.role_required or "(none)")
         for role, levels in sorted(wishes.items()):
             self.one(f"annotation bayplan.dev/role-topology-required of role {role}", sorted(levels))
 

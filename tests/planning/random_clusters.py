@@ -80,6 +80,14 @@ def workloads(draw: st.DrawFn, name: str, names: Sequence[NodeName]) -> Workload
         draw(st.lists(st.sampled_from(list(names)), max_size=len(members) - 1)) if draw(st.integers(0, 3)) == 0 else []
     )
     made = pods(name, members, on=stand, bound_s=draw(st.sampled_from([None, 2, 9])), created_s=draw(st.integers(0, 9)))
+    levels = {role: draw(st.sampled_from([None, None, "rack", "block"])) for role in ("leader", "worker")}
+    roles = [draw(st.sampled_from(["", "", *levels])) for _ in made]
+    made = tuple(
+        msgspec.structs.replace(pod, role=role, role_required=levels.get(role))
+        for pod, role in zip(made, roles, strict=True)
+    )
+    more["topology_exclusive"] = draw(st.sampled_from([None, None, None, "rack", "block"]))
+    more["topology_slices"] = draw(st.sampled_from([(), (), (), (("rack", 2),), (("rack", 4), ("node", 2))]))
     return gang(name, made, least=least, **more)
 
 

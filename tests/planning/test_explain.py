@@ -19,7 +19,9 @@ def test_a_gang_that_starts() -> None:
         "team/g starts: 2 pods on 2 nodes.",
         "It spans 1 block (fewest 1), 2 racks (fewest 2) and 2 nodes (fewest 2).",
         "No better placement exists (proven).",
+        "Around the ring of its ranks 4 borders of nodes and domains are crossed (fewest 4).",
     ]
+    assert lines("n0: ........", 2, 4)[-1] == "All its ranks are on one node."
 
 
 def test_a_gang_that_waits() -> None:

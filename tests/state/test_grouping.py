@@ -177,3 +177,27 @@ def test_topologies_that_differ_are_quoted() -> None:
     assert said(workload) == [
         "annotation bayplan.dev/topology-required of gang a/g is 'block and rack'; allowed: one value for all members"
     ]
+
+
+def test_what_only_gangs_can_have_is_refused_on_a_pod_alone() -> None:
+    alone = pod("p", topology_exclusive="rack", topology_slices=(("rack", 4), ("node", 2)), role_required="block")
+    (workload,) = state_of(queue(), alone).snapshot().workloads.values()
+    assert said(workload) == [
+        f"annotation bayplan.dev/{key} is '{value}'; allowed: only on the pods of a gang"
+        for key, value in (
+            ("topology-slices", "rack=4,node=2"),
+            ("topology-exclusive", "rack"),
+            ("role-topology-required", "block"),
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("levels", "stated"),
+    [(("rack", "rack"), None), (("rack", "block"), "block and rack"), (("rack", None), "(none) and rack")],
+)
+def test_pods_of_one_role_agree(levels: tuple[str | None, str | None], stated: str | None) -> None:
+    members = (pod(f"p{at}", gang="g", size=2, role="worker", role_required=level) for at, level in enumerate(levels))
+    where = "annotation bayplan.dev/role-topology-required of role worker of gang a/g"
+    sentence = f"{where} is '{stated}'; allowed: one value for all members"
+    assert said(gang_of(*members)) == ([] if stated is None else [sentence])
