@@ -1,16 +1,19 @@
 """What stands in the status of every Queue: usage, what waits, and whether the queue is in force as it is written."""
 
-from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from scheduler.kube.effects import Done, Effects
-from scheduler.model.names import QueueName
 from scheduler.model.queue import Queue
 from scheduler.model.snapshot import Snapshot
+from scheduler.quota.standing import Standing, standings
 from scheduler.quota.tree import Ledger
+
+if TYPE_CHECKING:
+    from scheduler.model.names import QueueName
 
 ACCEPTED = "Accepted"
 """The condition that says whether everything in the spec holds."""
@@ -34,9 +37,9 @@ class QueueStatusWriter:
 
     async def write(self, snapshot: Snapshot, ledger: Ledger) -> None:
         """Bring the status of every queue in step with the snapshot."""
-        amounts = queue_amounts(snapshot, ledger)
+        stand = standings(snapshot, ledger)
         for name, queue in sorted(snapshot.queues.items()):
-            wanted = (amounts[name], verdict_on(queue, snapshot.queues))
+            wanted = (amounts_of(stand[name]), verdict_on(queue))
             if self._written.get(name) != wanted and await self._put(queue, *wanted):
                 self._written[name] = wanted
         for name in [name for name in self._written if name not in snapshot.queues]:
@@ -59,35 +62,24 @@ class QueueStatusWriter:
         return isinstance(await self._effects.queue_status(queue.name, status), Done)
 
 
-def verdict_on(queue: Queue, queues: Mapping[QueueName, Queue]) -> Verdict:
+def verdict_on(queue: Queue) -> Verdict:
     """Whether the spec holds as it is written."""
-    if queue.parent is not None and queue.parent not in queues:
-        message = f"spec.parent is {queue.parent!r}, and there is no such queue; create it, or drop spec.parent"
-        return Verdict(status="False", reason="ParentMissing", message=message)
+    if queue.problems:
+        told = "; ".join(f"{p.where} is {p.value!r}; allowed: {p.allowed}" for p in queue.problems)
+        where = "at the top" if queue.parent is None else f"below {queue.parent}, as before"
+        return Verdict(status="False", reason="ParentRefused", message=f"{told}. Meanwhile the queue stands {where}")
     return Verdict(status="True", reason="InForce", message="the queue is in force")
 
 
-def queue_amounts(snapshot: Snapshot, ledger: Ledger) -> Mapping[QueueName, Mapping[str, int]]:
-    """For every queue what it uses, borrows and waits for in milli-GPU, and how many workloads wait and run."""
-    pending_milli: Counter[QueueName] = Counter()
-    pending: Counter[QueueName] = Counter()
-    running: Counter[QueueName] = Counter()
-    for workload in snapshot.workloads.values():
-        if workload.queue is None:
-            continue
-        if workload.pending:
-            pending[workload.queue] += 1
-            pending_milli[workload.queue] += sum(p.shape.milli_gpu for p in workload.pending)
-        elif workload.placed:
-            running[workload.queue] += 1
-    used = {name: ledger.used_by(name).total_milli_gpu for name in snapshot.queues}
+def amounts_of(standing: Standing) -> Mapping[str, int]:
+    """The amounts of a queue's status."""
     return {
-        name: {
-            "usedMilliGpu": used[name],
-            "borrowedMilliGpu": max(used[name] - queue.total.nominal_milli_gpu, 0),
-            "pendingMilliGpu": pending_milli[name],
-            "pendingWorkloads": pending[name],
-            "runningWorkloads": running[name],
-        }
-        for name, queue in snapshot.queues.items()
+        "nominalMilliGpu": standing.nominal_milli_gpu,
+        "usedMilliGpu": standing.used_milli_gpu,
+        "borrowedMilliGpu": standing.borrowed_milli_gpu,
+        "lentMilliGpu": standing.lent_milli_gpu,
+        "pendingMilliGpu": standing.pending_milli_gpu,
+        "fairShareMilliGpu": standing.fair_share_milli_gpu,
+        "pendingWorkloads": standing.pending_workloads,
+        "runningWorkloads": standing.running_workloads,
     }

@@ -71,7 +71,8 @@ def read_queue(raw: bytes | msgspec.Raw) -> tuple[NameMeta, QueueSeen]:
 
 def _quota(spec: QueueSpec | WireFlavor) -> Quota:
     return Quota(
-        nominal_milli_gpu=spec.nominal * MILLI_GPU,
+        nominal_milli_gpu=(spec.nominal or 0) * MILLI_GPU,
+        given=spec.nominal is not None,
         borrowing_limit_milli_gpu=None if spec.borrowing_limit is None else spec.borrowing_limit * MILLI_GPU,
         lending_limit_milli_gpu=None if spec.lending_limit is None else spec.lending_limit * MILLI_GPU,
     )

@@ -9,7 +9,7 @@ class WireFlavor(Wire, frozen=True, kw_only=True):
     """spec.flavors[] of a Queue; whole GPUs."""
 
     name: str
-    nominal: int = 0
+    nominal: int | None = None
     borrowing_limit: int | None = None
     lending_limit: int | None = None
 
@@ -19,7 +19,7 @@ class QueueSpec(Wire, frozen=True, kw_only=True):
 
     parent: str | None = None
     namespaces: list[str] = []
-    nominal: int = 0
+    nominal: int | None = None
     borrowing_limit: int | None = None
     lending_limit: int | None = None
     flavors: list[WireFlavor] = []

@@ -5,14 +5,19 @@ from typing import Literal
 import msgspec
 
 from scheduler.model.names import QueueName
+from scheduler.model.workload import Problem
 
 QueueOrder = Literal["Fair", "StrictFIFO"]
 
 
 class Quota(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What a queue owns and may borrow or lend, in milli-GPU. A limit of None is no limit."""
+    """What a queue owns and may borrow or lend, in milli-GPU. A limit of None is no limit.
+
+    `given`: whether the admin set the nominal quota. Where not, `quota.forest` works it out from what stands below.
+    """
 
     nominal_milli_gpu: int = 0
+    given: bool = True
     borrowing_limit_milli_gpu: int | None = None
     lending_limit_milli_gpu: int | None = None
 
@@ -23,9 +28,19 @@ class Quota(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             return None
         return self.nominal_milli_gpu + self.borrowing_limit_milli_gpu
 
+    @property
+    def kept_milli_gpu(self) -> int:
+        """The part of nominal that is never lent."""
+        if self.lending_limit_milli_gpu is None:
+            return 0
+        return max(self.nominal_milli_gpu - self.lending_limit_milli_gpu, 0)
+
 
 class Queue(msgspec.Struct, frozen=True, kw_only=True):
-    """A team's queue: its quota over all GPUs, and per flavor (a GPU model or MIG profile) where the admin set one."""
+    """A team's queue: its quota over all GPUs, and per flavor (a GPU model or MIG profile), sorted by name.
+
+    `problems`: what of the queue is not in force as it is written, and why.
+    """
 
     name: QueueName
     parent: QueueName | None = None
@@ -37,3 +52,4 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     min_runtime_s: int = 0
     order: QueueOrder = "Fair"
     generation: int = 0
+    problems: tuple[Problem, ...] = ()

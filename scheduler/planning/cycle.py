@@ -93,8 +93,7 @@ def _within_nominal(desk: Desk, batch: Sequence[Candidate]) -> int:
     queue = QueueName(str(batch[0].workload.queue))
     if desk.ledger.within_nominal(queue, each * len(batch)):
         return len(batch)
-    own = desk.ledger.queues[queue].total.nominal_milli_gpu - desk.ledger.used_by(queue).total_milli_gpu
-    return max(own, 0) // each
+    return desk.ledger.own_left(queue) // each
 
 
 def _decide(desk: Desk, batch: Sequence[Candidate]) -> None:

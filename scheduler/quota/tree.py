@@ -1,6 +1,6 @@
 """Arithmetic of queues: what each uses, what it may still use, whether it stays within its own.
 
-Every queue is judged by itself. `_chain` is the one place that says which queues a workload counts for.
+A workload counts for its queue and every queue above it.
 """
 
 from collections.abc import Mapping
@@ -12,6 +12,7 @@ from scheduler.model.names import QueueName
 from scheduler.model.queue import Queue, Quota
 from scheduler.model.resources import MILLI_GPU, mig_milli_gpu
 from scheduler.model.workload import PodShape
+from scheduler.quota.forest import Forest
 
 
 class Bill(msgspec.Struct, frozen=True):
@@ -38,19 +39,27 @@ NOTHING_CHARGED = Bill()
 
 
 class Shortage(msgspec.Struct, frozen=True, kw_only=True):
-    """A queue's limit that stands in the way. `flavor` is None where it is the queue's total."""
+    """A queue's limit that stands in the way. `flavor` is None where it is the queue's total.
+
+    `most_milli_gpu`: what the queue may use at most, whatever others do.
+    """
 
     queue: QueueName
     flavor: str | None
     needed_milli_gpu: int
     left_milli_gpu: int
+    most_milli_gpu: int
 
 
 class Ledger(msgspec.Struct, frozen=True):
-    """What every queue uses. A charge makes a new ledger."""
+    """What every queue uses with all that stands below it. A charge makes a new ledger.
 
-    queues: Mapping[QueueName, Queue]
+    `capacity`: what there is in the cluster. It matters where queues keep quota from being lent; None where none does.
+    """
+
+    forest: Forest
     used: Mapping[QueueName, Bill]
+    capacity: Bill | None = None
 
     def used_by(self, queue: QueueName) -> Bill:
         """What `queue` uses now."""
@@ -59,38 +68,85 @@ class Ledger(msgspec.Struct, frozen=True):
     def charge(self, queue: QueueName, bill: Bill, times: int = 1) -> "Ledger":
         """The ledger after `queue` was charged `times` the bill."""
         used = dict(self.used)
-        for name in _chain(self.queues, queue):
-            used[name] = self.used_by(name).plus(bill, times)
-        return Ledger(self.queues, used)
+        for each in self.forest.chain(queue):
+            used[each.name] = self.used_by(each.name).plus(bill, times)
+        return Ledger(self.forest, used, self.capacity)
 
     def headroom(self, queue: QueueName, flavor: str | None = None) -> int | None:
         """Milli-GPU that `queue` may still use, of one flavor or in total; None where it has no limit."""
-        lefts = [left for name in _chain(self.queues, queue) if (left := self._left(name, flavor)) is not None]
-        return min(lefts, default=None)
+        limit = self._tightest(queue, flavor)
+        return None if limit is None else limit[0]
 
     def within_nominal(self, queue: QueueName, milli_gpu: int) -> bool:
-        """Whether the queue owns what it would use after a further charge, so that it borrows nothing for it."""
-        if milli_gpu <= 0:
-            return True
-        own = self.queues[queue].total.nominal_milli_gpu
-        return self.used_by(queue).total_milli_gpu + milli_gpu <= own
+        """Whether a further charge borrows nothing, neither for the queue nor for one above it."""
+        return milli_gpu <= 0 or milli_gpu <= self.own_left(queue)
+
+    def own_left(self, queue: QueueName) -> int:
+        """Milli-GPU that the queue may still be charged before it, or one above it, borrows."""
+        lefts = (q.total.nominal_milli_gpu - self.used_by(q.name).total_milli_gpu for q in self.forest.chain(queue))
+        return max(min(lefts, default=0), 0)
 
     def shortage(self, queue: QueueName, bill: Bill) -> Shortage | None:
         """The first limit that `bill` would break: the total first, then flavors by name; None where none is."""
         wanted: list[tuple[str | None, int]] = [(None, bill.total_milli_gpu), *bill.flavors]
         for flavor, needed in wanted:
-            left = self.headroom(queue, flavor)
-            if needed and left is not None and needed > left:
-                return Shortage(queue=queue, flavor=flavor, needed_milli_gpu=needed, left_milli_gpu=max(left, 0))
+            limit = self._tightest(queue, flavor) if needed else None
+            if limit is not None and needed > limit[0]:
+                at_rest = Ledger(self.forest, {}, self.capacity).headroom(queue, flavor)
+                return Shortage(
+                    queue=limit[1],
+                    flavor=flavor,
+                    needed_milli_gpu=needed,
+                    left_milli_gpu=max(limit[0], 0),
+                    most_milli_gpu=at_rest or 0,
+                )
         return None
 
-    def _left(self, queue: QueueName, flavor: str | None) -> int | None:
-        quota = quota_of(self.queues[queue], flavor)
-        ceiling = None if quota is None else quota.ceiling_milli_gpu
-        if ceiling is None:
-            return None
-        used = self.used_by(queue)
-        return ceiling - (used.total_milli_gpu if flavor is None else used.of(flavor))
+    def _tightest(self, queue: QueueName, flavor: str | None) -> tuple[int, QueueName] | None:
+        """What is left at the tightest limit that counts for `queue`, and whose limit that is, the nearest of equals.
+
+        Two things limit a queue and each above it. Its ceiling limits what is used. And under every ceiling, and in the
+        cluster, room stays free for what others keep to themselves; what a queue does not use of its own that it keeps
+        costs those above it nothing (lending limits as Kueue's KEP-79 defines them).
+        """
+        found: list[tuple[int, QueueName]] = []
+        keeps = flavor in self.forest.kept
+        unnoticed = 0
+        way = self.forest.chain(queue)
+        for each in way:
+            quota = quota_of(each, flavor)
+            used = _amount(self.used_by(each.name), flavor)
+            ceiling = None if quota is None else quota.ceiling_milli_gpu
+            if ceiling is not None:
+                found.append((ceiling - used, each.name))
+            if keeps:
+                load = used + self._reserved_below(each.name, flavor)
+                if ceiling is not None:
+                    found.append((unnoticed + max(ceiling - load, 0), each.name))
+                unnoticed += max(_kept(each, flavor) - load, 0)
+        if keeps and way and self.capacity is not None:
+            taken = sum(self._taken(name, flavor) for name in self.forest.below.get(None, ()))
+            found.append((unnoticed + max(_amount(self.capacity, flavor) - taken, 0), way[-1].name))
+        return min(found, key=lambda limit: limit[0], default=None)
+
+    def _taken(self, queue: QueueName, flavor: str | None) -> int:
+        """What the queue uses and those below it keep, or what it keeps to itself where that is more."""
+        load = _amount(self.used_by(queue), flavor) + self._reserved_below(queue, flavor)
+        return max(load, _kept(self.forest.queues[queue], flavor))
+
+    def _reserved_below(self, queue: QueueName, flavor: str | None) -> int:
+        """What queues below it keep to themselves and do not use."""
+        below = self.forest.below.get(queue, ())
+        return sum(self._taken(name, flavor) - _amount(self.used_by(name), flavor) for name in below)
+
+
+def _amount(bill: Bill, flavor: str | None) -> int:
+    return bill.total_milli_gpu if flavor is None else bill.of(flavor)
+
+
+def _kept(queue: Queue, flavor: str | None) -> int:
+    quota = quota_of(queue, flavor)
+    return 0 if quota is None else quota.kept_milli_gpu
 
 
 def quota_of(queue: Queue, flavor: str | None) -> Quota | None:
@@ -123,8 +179,3 @@ def flavor_charges(queue: Queue, shape: PodShape, product: str) -> tuple[tuple[s
         elif of_model and model_matches(flavor, product):
             charges.append((flavor, of_model))
     return tuple(sorted(charges))
-
-
-def _chain(queues: Mapping[QueueName, Queue], queue: QueueName) -> tuple[QueueName, ...]:
-    """The queues whose use and limits a workload of `queue` counts for, itself first."""
-    return (queue,) if queue in queues else ()

@@ -1,10 +1,14 @@
 """What the queues use at a snapshot's moment: members that stand, and plans being carried out."""
 
+from collections import Counter
+from collections.abc import Mapping
+
 from scheduler.model.names import QueueName, WorkloadKey
-from scheduler.model.queue import Queue
+from scheduler.model.queue import Queue, Quota
 from scheduler.model.snapshot import InFlight, Snapshot
-from scheduler.model.workload import Workload
-from scheduler.quota.tree import Bill, Ledger, bill_for
+from scheduler.model.workload import PodShape, Workload
+from scheduler.quota.forest import Forest
+from scheduler.quota.tree import NOTHING_CHARGED, Bill, Ledger, bill_for
 
 KnownBills = dict[WorkloadKey, tuple[Workload, InFlight | None, Queue, Bill]]
 """Bills of workloads, valid while workload, plan in flight and queue are the very same records."""
@@ -35,7 +39,30 @@ def opening_ledger(snapshot: Snapshot, known: KnownBills | None = None) -> Ledge
     if known is not None:
         for key in [key for key in known if key not in snapshot.workloads]:
             del known[key]
-    return Ledger(snapshot.queues, {name: _sum(bills) for name, bills in sums.items()})
+    return _with_queues_above(snapshot, {name: _sum(bills) for name, bills in sums.items()})
+
+
+def _with_queues_above(snapshot: Snapshot, own: Mapping[QueueName, Bill]) -> Ledger:
+    forest = Forest(snapshot.queues)
+    used: dict[QueueName, list[Bill]] = {}
+    for name, bill in own.items():
+        for queue in forest.chain(name):
+            used.setdefault(queue.name, []).append(bill)
+    capacity = capacity_of(snapshot) if forest.kept else None
+    return Ledger(forest, {name: _sum(bills) for name, bills in used.items()}, capacity)
+
+
+def capacity_of(snapshot: Snapshot) -> Bill:
+    """All GPUs of the cluster, in total and per flavor that some queue names."""
+    flavors = {name for queue in snapshot.queues.values() for name, _ in queue.flavors}
+    everything = Queue(name=QueueName(""), flavors=tuple((name, Quota()) for name in sorted(flavors)))
+    amounts = Counter((node.product, node.allocatable) for node in snapshot.nodes.values())
+    return _sum(
+        [
+            NOTHING_CHARGED.plus(bill_for(everything, PodShape(requests=has), product), nodes)
+            for (product, has), nodes in amounts.items()
+        ]
+    )
 
 
 def _bill_of(snapshot: Snapshot, workload: Workload, flight: InFlight | None, queue: Queue) -> Bill:

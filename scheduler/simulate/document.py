@@ -54,7 +54,7 @@ class NodeDoc(Section, frozen=True, kw_only=True):
 class FlavorDoc(Section, frozen=True, kw_only=True):
     """A queue's quota of one GPU model or MIG profile, in GPUs."""
 
-    nominal: WholeAmount = 0
+    nominal: WholeAmount | None = None
     borrowing_limit: WholeAmount | None = None
     lending_limit: WholeAmount | None = None
 

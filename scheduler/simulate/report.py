@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
+from scheduler.model.names import QueueName
 from scheduler.model.plan import Blocker, Wait
 from scheduler.model.resources import MILLI_GPU
-from scheduler.simulate.document import ScenarioDoc, WorkloadDoc
+from scheduler.quota.standing import Standing
+from scheduler.simulate.document import WorkloadDoc
 from scheduler.simulate.outcome import (
     BlockerOutcome,
     Outcome,
@@ -24,9 +26,13 @@ def outcome_of(
     stable: bool,
     waits: Mapping[str, Wait],
     plans: Sequence[PlanOutcome],
+    stand: Mapping[QueueName, Standing],
     violations: tuple[str, ...],
 ) -> Outcome:
-    """The answer: the pods of `world`, and for those that wait what the last plan said of them."""
+    """The answer: the pods of `world`, and for those that wait what the last plan said of them.
+
+    `stand`: how the queues stand at the end.
+    """
     members: dict[str, list[SimPod]] = {workload.name: [] for workload in world.doc.workloads}
     for sim in world.pods:
         members[sim.workload].append(sim)
@@ -37,7 +43,7 @@ def outcome_of(
         stable=stable,
         pods={sim.name: _pod(sim) for sim in world.pods},
         workloads={w.name: _workload(w, members[w.name], said) for w in world.doc.workloads},
-        queues=_queues(world.doc, members),
+        queues={queue.name: _queue(stand[QueueName(queue.name)]) for queue in world.doc.queues},
         plans=tuple(plans),
         violations=violations,
     )
@@ -76,19 +82,10 @@ def _blocker(blocker: Blocker) -> BlockerOutcome:
     )
 
 
-def _queues(doc: ScenarioDoc, members: Mapping[str, Sequence[SimPod]]) -> dict[str, QueueOutcome]:
-    """Use of each queue. Queues without a tree lend nothing, and what is fair is what they own."""
-    used = dict.fromkeys((queue.name for queue in doc.queues), 0)
-    for workload in doc.workloads:
-        if workload.queue in used:
-            running = (sim.pod.shape.milli_gpu for sim in members[workload.name] if sim.pod.node is not None)
-            used[workload.queue] += sum(running)
-    return {
-        queue.name: QueueOutcome(
-            used=used[queue.name] / MILLI_GPU,
-            borrowed=max(0, used[queue.name] - MILLI_GPU * (queue.nominal or 0)) / MILLI_GPU,
-            lent=0.0,
-            fair_share=float(queue.nominal or 0),
-        )
-        for queue in doc.queues
-    }
+def _queue(standing: Standing) -> QueueOutcome:
+    return QueueOutcome(
+        used=standing.used_milli_gpu / MILLI_GPU,
+        borrowed=standing.borrowed_milli_gpu / MILLI_GPU,
+        lent=standing.lent_milli_gpu / MILLI_GPU,
+        fair_share=standing.fair_share_milli_gpu / MILLI_GPU,
+    )

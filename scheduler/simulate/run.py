@@ -6,6 +6,8 @@ from typing import assert_never
 from scheduler.model.plan import Admit, Decision, Offer, Plan, ProofStatus, RollBack, RuleTrouble, Wait
 from scheduler.planning.cycle import plan
 from scheduler.planning.settings import PlanSettings
+from scheduler.quota.standing import standings
+from scheduler.quota.usage import opening_ledger
 from scheduler.scoring.own_rules import NO_RULES, OwnRules
 from scheduler.scoring.rules import broken_rules
 from scheduler.simulate.document import ScenarioDoc
@@ -54,12 +56,14 @@ class Simulation:
             rounds += 1
             changed = self._round()
         later = [self._round() for _ in range(STABLE_ROUNDS)]
+        snapshot = self._state.snapshot()
         return outcome_of(
             self._world,
             rounds=rounds,
             stable=not any(later),
             waits=self._waits,
             plans=self._plans[:rounds],
+            stand=standings(snapshot, opening_ledger(snapshot)),
             violations=tuple(self._violations),
         )
 

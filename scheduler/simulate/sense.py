@@ -63,10 +63,20 @@ def _nodes(doc: ScenarioDoc) -> Iterator[Refused]:
 
 
 def _queues(doc: ScenarioDoc) -> Iterator[Refused]:
-    names = {q.name for q in doc.queues}
+    parents = {q.name: q.parent for q in doc.queues}
     for at, queue in enumerate(doc.queues):
-        if queue.parent is not None and queue.parent not in names:
+        if queue.parent is None:
+            continue
+        if queue.parent not in parents:
             yield Refused(where=f"queues[{at}].parent", why=f"there is no queue {queue.parent!r}")
+            return
+        way = [queue.name]
+        while (above := parents.get(way[-1])) is not None and above not in way:
+            way.append(above)
+        if above is not None:
+            circle = " > ".join([*way, above])
+            yield Refused(where=f"queues[{at}].parent", why=f"{queue.parent!r} leads in a circle: {circle}")
+            return
 
 
 def _workloads(doc: ScenarioDoc) -> Iterator[Refused]:

@@ -224,6 +224,7 @@ class _Mask:
             name=self._queue_name(queue.name),
             parent=_maybe(queue.parent, self._queue_name),
             namespaces=tuple(self._namespaces.of(namespace) for namespace in queue.namespaces),
+            problems=tuple(self._problem(problem) for problem in queue.problems),
         )
 
     def _flight(self, flight: InFlight) -> InFlight:

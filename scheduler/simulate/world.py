@@ -18,7 +18,7 @@ from scheduler.model.resources import GPU, MILLI_GPU, Resources, extended
 from scheduler.model.workload import GangClaim, Linked, Pod, PodShape, Requirement
 from scheduler.scoring.links import all_equal, part
 from scheduler.scoring.machines import machine_graph
-from scheduler.simulate.document import NodeDoc, PodsDoc, QueueDoc, ScenarioDoc, WorkloadDoc, node_names
+from scheduler.simulate.document import FlavorDoc, NodeDoc, PodsDoc, QueueDoc, ScenarioDoc, WorkloadDoc, node_names
 from scheduler.state.events import DevicesSeen, Event, NodeSeen, PodGone, PodSeen, QueueSeen, TopologySeen
 
 NAMESPACE = "default"
@@ -203,14 +203,24 @@ def _devices(node: str, spec: NodeDoc) -> tuple[Device, ...]:
 
 
 def _queue(spec: QueueDoc) -> Queue:
-    flavors = tuple((name, _quota(f.nominal, f.borrowing_limit)) for name, f in sorted(spec.flavors.items()))
-    total = _quota(spec.nominal or 0, spec.borrowing_limit)
-    return Queue(name=QueueName(spec.name), total=total, flavors=flavors, min_runtime_s=spec.min_runtime, generation=1)
+    return Queue(
+        name=QueueName(spec.name),
+        parent=None if spec.parent is None else QueueName(spec.parent),
+        total=_quota(spec),
+        flavors=tuple((name, _quota(flavor)) for name, flavor in sorted(spec.flavors.items())),
+        weight=spec.weight,
+        min_runtime_s=spec.min_runtime,
+        generation=1,
+    )
 
 
-def _quota(nominal: int, borrowing_limit: int | None) -> Quota:
-    limit = None if borrowing_limit is None else MILLI_GPU * borrowing_limit
-    return Quota(nominal_milli_gpu=MILLI_GPU * nominal, borrowing_limit_milli_gpu=limit)
+def _quota(spec: QueueDoc | FlavorDoc) -> Quota:
+    return Quota(
+        nominal_milli_gpu=MILLI_GPU * (spec.nominal or 0),
+        given=spec.nominal is not None,
+        borrowing_limit_milli_gpu=None if spec.borrowing_limit is None else MILLI_GPU * spec.borrowing_limit,
+        lending_limit_milli_gpu=None if spec.lending_limit is None else MILLI_GPU * spec.lending_limit,
+    )
 
 
 def _pod(name: str, index: int, workload: WorkloadDoc, shape: PodShape, *, now_s: int) -> Pod:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
 from scheduler.model.queue import Queue
 from scheduler.model.workload import Pod, Workload
+from scheduler.quota.forest import in_force
 from scheduler.state.events import JobGone, JobSeen, NodeRefused
 from scheduler.state.grouping import key_of, workload_of
 from scheduler.state.queues import QueueFinder
@@ -22,6 +23,7 @@ class GroupBook:
         self._ended_jobs: set[str] = set()
         self._owned: dict[str, set[PodUid]] = {}
         self._queues: dict[QueueName, Queue] = {}
+        self._queues_in_order: dict[QueueName, Queue] = {}
         self._finder = QueueFinder({})
         self._queues_view: Mapping[QueueName, Queue] = {}
         self._refusals = RefusalBook()
@@ -123,7 +125,12 @@ class GroupBook:
         return True
 
     def _queues_changed(self) -> None:
-        self._queues_view = self._queues.copy()
+        self._queues_view = in_force(self._queues, self._queues_in_order)
+        self._queues_in_order = {
+            name: self._queues_in_order[name] if queue.problems else self._queues[name]
+            for name, queue in self._queues_view.items()
+            if not queue.problems or name in self._queues_in_order
+        }
         finder = QueueFinder(self._queues)
         if not finder.finds_as(self._finder):
             self._finder = finder
@@ -151,7 +158,7 @@ class GroupBook:
 
     @property
     def queues(self) -> Mapping[QueueName, Queue]:
-        """All queues."""
+        """All queues, as they are in force."""
         return self._queues_view
 
     def workloads(self) -> Mapping[WorkloadKey, Workload]:
@@ -172,5 +179,6 @@ class GroupBook:
         """Everything known beside the pods. Jobs that are gone, but whose word still holds, come and go."""
         yield from self._jobs.values()
         yield from (JobGone(uid=uid) for uid in self._ended_jobs)
-        yield from self._queues.values()
+        yield from self._queues_in_order.values()
+        yield from (queue for name, queue in self._queues.items() if queue != self._queues_in_order.get(name))
         yield from self._refusals.facts()

@@ -1,9 +1,11 @@
-from scheduler.app.queue_status import queue_amounts, verdict_on
+from scheduler.app.queue_status import amounts_of, verdict_on
 from scheduler.model.names import NodeName, PodUid, QueueName
 from scheduler.model.node import Node
 from scheduler.model.queue import Queue, Quota
 from scheduler.model.resources import GPU, Resources, extended
 from scheduler.model.workload import Pod, PodShape
+from scheduler.quota.forest import in_force
+from scheduler.quota.standing import standings
 from scheduler.quota.usage import opening_ledger
 from scheduler.state.cluster import ClusterState
 from scheduler.state.events import NodeSeen, PodSeen, QueueSeen
@@ -21,20 +23,23 @@ def test_a_queue_shows_what_it_uses_borrows_and_waits_for() -> None:
         pod = Pod(uid=PodUid(name), namespace="ns", name=name, shape=shape, ours=True, managed=True, node=node)
         state.apply(PodSeen(pod=pod))
     snapshot = state.snapshot()
-    assert queue_amounts(snapshot, opening_ledger(snapshot)) == {
-        TEAM: {
-            "usedMilliGpu": 3000,
-            "borrowedMilliGpu": 1000,
-            "pendingMilliGpu": 3000,
-            "pendingWorkloads": 2,
-            "runningWorkloads": 1,
-        }
+    assert amounts_of(standings(snapshot, opening_ledger(snapshot))[TEAM]) == {
+        "nominalMilliGpu": 2000,
+        "usedMilliGpu": 3000,
+        "borrowedMilliGpu": 1000,
+        "lentMilliGpu": 0,
+        "pendingMilliGpu": 3000,
+        "fairShareMilliGpu": 6000,
+        "pendingWorkloads": 2,
+        "runningWorkloads": 1,
     }
 
 
 def test_a_parent_that_does_not_exist_is_quoted() -> None:
     queue = Queue(name=TEAM, parent=QueueName("org"))
-    missing = verdict_on(queue, {TEAM: queue})
-    assert (missing.status, missing.reason) == ("False", "ParentMissing")
-    assert "'org'" in missing.message
-    assert verdict_on(queue, {TEAM: queue, QueueName("org"): Queue(name=QueueName("org"))}).status == "True"
+    missing = verdict_on(in_force({TEAM: queue}, {})[TEAM])
+    assert (missing.status, missing.reason) == ("False", "ParentRefused")
+    assert "spec.parent is 'org'" in missing.message
+    assert "stands at the top" in missing.message
+    org = Queue(name=QueueName("org"))
+    assert verdict_on(in_force({TEAM: queue, org.name: org}, {})[TEAM]).status == "True"

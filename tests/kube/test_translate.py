@@ -162,7 +162,10 @@ def test_a_queue() -> None:
             parent=QueueName("org"),
             namespaces=("a", "b"),
             total=Quota(nominal_milli_gpu=8000, borrowing_limit_milli_gpu=2000, lending_limit_milli_gpu=0),
-            flavors=(("1g.10gb", Quota(borrowing_limit_milli_gpu=1000)), ("H100", Quota(nominal_milli_gpu=4000))),
+            flavors=(
+                ("1g.10gb", Quota(given=False, borrowing_limit_milli_gpu=1000)),
+                ("H100", Quota(nominal_milli_gpu=4000)),
+            ),
             weight=3,
             priority=-1,
             min_runtime_s=600,
@@ -170,7 +173,9 @@ def test_a_queue() -> None:
             generation=3,
         )
     )
-    assert read("queues", metadata={"name": "q"}, spec={}) == QueueSeen(queue=Queue(name=QueueName("q")))
+    assert read("queues", metadata={"name": "q"}, spec={}) == QueueSeen(
+        queue=Queue(name=QueueName("q"), total=Quota(given=False))
+    )
 
 
 def test_a_topology_leaves_the_node_level_out() -> None:

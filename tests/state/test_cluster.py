@@ -6,6 +6,7 @@ from scheduler.model.node import Allocator, Node, Taint, TopologyLevel
 from scheduler.model.resources import Resources
 from scheduler.model.workload import GangClaim, HostPort, PodShape, Problem
 from scheduler.scoring.links import all_equal
+from scheduler.state.audit import inconsistencies
 from scheduler.state.cluster import ClusterState
 from scheduler.state.events import (
     DevicesGone,
@@ -309,6 +310,23 @@ def test_a_change_of_queues_reaches_the_workloads_that_it_concerns() -> None:
     assert state.snapshot().queues[QueueName("team")].weight == 5
     state.apply(QueueGone(name=QueueName("team")))
     assert state.snapshot().workloads[key].queue is None
+
+
+def test_a_queue_whose_new_parent_will_not_do_stays_as_it_was() -> None:
+    org, team = queue("org"), msgspec.structs.replace(queue("team", "a"), parent=QueueName("org"))
+    state = state_of(team, org, pod("p"))
+    assert state.snapshot().queues[QueueName("team")].parent == "org"
+    circle = msgspec.structs.replace(org, parent=QueueName("team"), weight=9, generation=2)
+    assert state.apply(QueueSeen(queue=circle))
+    kept = state.snapshot().queues[QueueName("org")]
+    assert (kept.parent, kept.weight, kept.generation) == (None, 1, 2)
+    assert "team > org > team" in kept.problems[0].allowed or "org > team > org" in kept.problems[0].allowed
+    assert state.snapshot().queues[QueueName("team")].problems == ()
+    assert inconsistencies(state) == []
+    state.apply(QueueGone(name=QueueName("team")))
+    state.apply(QueueSeen(queue=msgspec.structs.replace(org, weight=7)))
+    assert state.snapshot().queues[QueueName("org")].problems == ()
+    assert state.snapshot().queues[QueueName("org")].weight == 7
 
 
 def test_of_several_topologies_the_first_by_name_is_used() -> None:
