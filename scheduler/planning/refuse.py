@@ -14,7 +14,7 @@ from scheduler.planning.desk import Desk
 from scheduler.planning.no_layout import no_domain_apart, no_layout
 from scheduler.planning.no_node import no_node
 from scheduler.planning.wording import amount, gpus, pods, resource_name
-from scheduler.quota.tree import Bill, Shortage, quota_of
+from scheduler.quota.tree import Bill, Shortage
 from scheduler.scoring.fleet import Codes, Mask
 from scheduler.scoring.gang import Ask
 from scheduler.scoring.problem import held_by, model_choices, usable
@@ -31,22 +31,20 @@ def refuse(desk: Desk, candidate: Candidate) -> Wait:
 def _no_quota(desk: Desk, candidate: Candidate) -> Wait | None:
     queue = QueueName(str(candidate.workload.queue))
     shortage = desk.ledger.shortage(queue, Bill(candidate.milli_gpu))
-    return None if shortage is None else _quota_wait(desk, candidate, shortage)
+    return None if shortage is None else _quota_wait(candidate, shortage)
 
 
-def _quota_wait(desk: Desk, candidate: Candidate, shortage: Shortage) -> Wait:
-    quota = quota_of(desk.snapshot.queues[shortage.queue], shortage.flavor)
-    ceiling = (quota.ceiling_milli_gpu if quota is not None else None) or 0
+def _quota_wait(candidate: Candidate, shortage: Shortage) -> Wait:
     of = "" if shortage.flavor is None else f" of {shortage.flavor}"
-    never = shortage.needed_milli_gpu > ceiling
+    never = shortage.needed_milli_gpu > shortage.most_milli_gpu
     return Wait(
         workload=candidate.workload.key,
         reason=Reason.QUOTA_EXHAUSTED,
         message=f"it asks for more{of} than queue {shortage.queue} may ever use"
         if never
         else f"the quota{of} of queue {shortage.queue} is used up",
-        detail=f"needs {gpus(shortage.needed_milli_gpu)}{of}; queue {shortage.queue} may use {gpus(ceiling)} and has "
-        f"{gpus(shortage.left_milli_gpu)} left",
+        detail=f"needs {gpus(shortage.needed_milli_gpu)}{of}; queue {shortage.queue} may use "
+        f"{gpus(shortage.most_milli_gpu)} and has {gpus(shortage.left_milli_gpu)} left",
         blocking=(
             Blocker(
                 kind="quota",
@@ -124,7 +122,7 @@ def _no_flavor_quota(desk: Desk, candidate: Candidate) -> Wait:
         for flavor, _ in sorted(queue.flavors, key=lambda entry: entry[0])
         if (shortage := desk.ledger.shortage(queue.name, Bill(0, ((flavor, candidate.milli_gpu),)))) is not None
     ]
-    return _quota_wait(desk, candidate, shortages[0])
+    return _quota_wait(candidate, shortages[0])
 
 
 def _no_domain(desk: Desk, candidate: Candidate, ask: Ask, level: TopologyLevel) -> Wait:
