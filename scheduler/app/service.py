@@ -14,6 +14,7 @@ from typing import Any, Self
 import msgspec
 
 from scheduler.app import log
+from scheduler.app.adviser import Adviser
 from scheduler.app.auditor import Auditor
 from scheduler.app.board import Board
 from scheduler.app.commit import Clocks, CommitLimits, Committer
@@ -174,7 +175,9 @@ class Service:
         )
         server.start(*self._addresses.http)
         log.info("listening", http=f"{self._addresses.http[0]}:{server.port}", api=self._api.server)
-        rpc = RpcServer(ServiceView(self._state, self._board, self._reporter), self._feed, self._not_ready)
+        adviser = Adviser(self._state, self._settings.planning, self._rules, _now_s)
+        view = ServiceView(self._state, self._board, self._reporter, adviser)
+        rpc = RpcServer(view, self._feed, self._not_ready)
         tasks = [asyncio.ensure_future(watcher.run()) for watcher in self._watchers]
         try:
             await rpc.start(*self._addresses.grpc)

@@ -1,11 +1,13 @@
 """The service as the gRPC API sees it: rulings from the board, explanations from the latest plan."""
 
+from scheduler.app.adviser import Adviser
 from scheduler.app.board import Board
 from scheduler.app.reporter import Reporter
 from scheduler.extender.guard import Offered, Planned, Untouched, Waiting
 from scheduler.model.names import NodeName, PodUid, WorkloadKey, gang_key, people_name, pod_key
 from scheduler.model.plan import Assignment
 from scheduler.model.workload import Workload
+from scheduler.planning.defrag_advice import Advice, NoAdvice, Target
 from scheduler.planning.explain import explain, rule_lines
 from scheduler.rpc.view import Explanation, PodRuling
 from scheduler.state.cluster import ClusterState
@@ -14,12 +16,13 @@ PLANNED_SCORE = 1
 
 
 class ServiceView:
-    """Answers on the service's loop, without waiting."""
+    """Answers on the service's loop, without waiting but for moves."""
 
-    def __init__(self, state: ClusterState, board: Board, reporter: Reporter) -> None:
+    def __init__(self, state: ClusterState, board: Board, reporter: Reporter, adviser: Adviser) -> None:
         self._state = state
         self._board = board
         self._reporter = reporter
+        self._adviser = adviser
 
     def ruling_of_pod(self, uid: PodUid) -> PodRuling | None:
         """Where the pod may go."""
@@ -48,6 +51,10 @@ class ServiceView:
     def explanation_of_gang(self, namespace: str, name: str) -> Explanation | None:
         """Explains a gang by its name."""
         return self._explained(gang_key(namespace, name)) or self._explained(pod_key(namespace, name))
+
+    async def moves_for(self, target: Target, *, let_wait: bool, budget_ms: int) -> Advice | NoAdvice:
+        """The cheapest moves that reach `target`."""
+        return await self._adviser.moves_for(target, let_wait=let_wait, budget_ms=budget_ms)
 
     def _of_state(self, uid: PodUid) -> PodRuling | None:
         pod, key = self._state.pod(uid), self._state.workload_of(uid)

@@ -31,6 +31,10 @@ COMMANDS: dict[str, Command] = {
     "explain": Command(
         "scheduler.cli.explain", "say why a pod or gang waits and what would unblock it, or where it runs"
     ),
+    "defrag": Command(
+        "scheduler.cli.defrag",
+        "show the cheapest moves that open a topology domain or make a waiting gang fit; moves nothing",
+    ),
     "demo": Command("scheduler.cli.demo", "run three teams' work on a local cluster of fake GPU nodes"),
 }
 """Listed in `bayplan --help` without importing anything of theirs, so that help comes at once."""

@@ -48,7 +48,7 @@ def run(arguments: Namespace) -> int:
         if arguments.config is not None:
             raise BadInputError("--config goes with a scenario; a snapshot file has the settings in it")
         return replay(cast("Path", snapshot), as_json=arguments.json)
-    doc = read_scenario(_text(path))
+    doc = read_scenario(scenario_text(path))
     if isinstance(doc, Refused):
         raise BadInputError(f"{path}: {doc}")
     settings, rules = read_settings(cast("Path | None", arguments.config))
@@ -63,7 +63,12 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-def _text(path: str) -> str:
+def scenario_text(path: str) -> str:
+    """The text of a scenario file; `-` is standard input.
+
+    Raises:
+        BadInputError: it cannot be read.
+    """
     try:
         return sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
     except OSError as err:

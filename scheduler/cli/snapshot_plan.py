@@ -14,13 +14,8 @@ from scheduler.version import VERSION
 
 def replay(path: Path, *, as_json: bool) -> int:
     """Make the plan of a snapshot file and show it."""
-    try:
-        file = read_snapshot(path.read_bytes())
-    except OSError as err:
-        raise BadInputError(f"cannot read {str(path)!r}: {err.strerror}") from err
-    if isinstance(file, Refused):
-        raise BadInputError(f"{path}: {file}")
-    planned = plan(file.snapshot, now_s=file.now_s, settings=file.settings, rules=_rules(path, file))
+    file = open_snapshot(path)
+    planned = plan(file.snapshot, now_s=file.now_s, settings=file.settings, rules=rules_of(path, file))
     sha256 = digest(planned)
     same = sha256 == file.plan_sha256 if file.plan_sha256 else None
     if as_json:
@@ -42,7 +37,22 @@ def replay(path: Path, *, as_json: bool) -> int:
     return 0
 
 
-def _rules(path: Path, file: SnapshotFile) -> OwnRules:
+def open_snapshot(path: Path) -> SnapshotFile:
+    """The content of a snapshot file.
+
+    Raises:
+        BadInputError: it cannot be read, or is none.
+    """
+    try:
+        file = read_snapshot(path.read_bytes())
+    except OSError as err:
+        raise BadInputError(f"cannot read {str(path)!r}: {err.strerror}") from err
+    if isinstance(file, Refused):
+        raise BadInputError(f"{path}: {file}")
+    return file
+
+
+def rules_of(path: Path, file: SnapshotFile) -> OwnRules:
     """The rules that took part in the file's plan, as far as they are installed here."""
     wanted: dict[RuleKind, tuple[str, ...]] = {"filter": file.filters, "score": file.scores}
     for kind, names in wanted.items():

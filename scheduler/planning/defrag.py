@@ -146,7 +146,8 @@ class _Search:
             starts=()
             if admit is None
             else tuple(
-                Seat(pod=a.pod, name=names[a.pod], node=a.node, devices=a.devices) for a in admit.placement.assignments
+                Seat(pod=a.pod, name=names[a.pod], node=a.node, devices=a.devices, slices=a.slices)
+                for a in admit.placement.assignments
             ),
             lost_gpu_seconds=cost,
             proof=Proof(
@@ -170,6 +171,7 @@ class _Search:
                     source=NodeName(str(pod.node)),
                     target=None if home is None else home.node,
                     devices=() if home is None else home.devices,
+                    slices=() if home is None else home.slices,
                 )
             )
         return Move(

@@ -3,6 +3,7 @@
 import msgspec
 
 from scheduler.model.names import NodeName, PodUid, WorkloadKey
+from scheduler.model.node import MigInstance
 from scheduler.model.plan import Proof
 
 
@@ -40,7 +41,7 @@ Target = OpenDomain | MakeFit
 class PodMove(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One pod leaves `source`.
 
-    `target`: where it can stand afterwards, None where it waits. `devices`: as in `Assignment`.
+    `target`: where it can stand afterwards, None where it waits. `devices` and `slices`: as in `Assignment`.
     """
 
     pod: PodUid
@@ -48,6 +49,7 @@ class PodMove(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     source: NodeName
     target: NodeName | None = None
     devices: tuple[int, ...] = ()
+    slices: tuple[MigInstance, ...] = ()
 
 
 class Move(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +77,7 @@ class Seat(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     name: str
     node: NodeName
     devices: tuple[int, ...] = ()
+    slices: tuple[MigInstance, ...] = ()
 
 
 class Advice(msgspec.Struct, frozen=True, kw_only=True):

@@ -31,11 +31,15 @@ def broken_advice(snapshot: Snapshot, advice: Advice, *, now_s: int, let_wait: b
         if len(homes) < len(move.pods):
             broken += [f"{move.workload}: it has no place afterwards"] * (not let_wait or bool(homes))
         else:
-            placed = tuple(Assignment(pod=pod.pod, node=node, devices=pod.devices) for pod, node in homes)
+            placed = tuple(
+                Assignment(pod=pod.pod, node=node, devices=pod.devices, slices=pod.slices) for pod, node in homes
+            )
             admits.append(Admit(workload=move.workload, placement=Placement(assignments=placed)))
     match advice.target:
         case MakeFit():
-            starts = tuple(Assignment(pod=s.pod, node=s.node, devices=s.devices) for s in advice.starts)
+            starts = tuple(
+                Assignment(pod=s.pod, node=s.node, devices=s.devices, slices=s.slices) for s in advice.starts
+            )
             key = next((k for k, w in snapshot.workloads.items() if starts and starts[0].pod in _uids(w)), None)
             if key is None or not _is_called(snapshot, key, advice.target.workload):
                 broken.append(f"{advice.target.workload}: it does not start")

@@ -141,12 +141,23 @@ class _Kinds:
 
 
 def kind_of(desk: Desk, shape: PodShape, fits: np.ndarray, allowed: Mask | None = None) -> Kind:
-    """The pods of `shape`, where `fits` says how many each node takes."""
+    """The pods of `shape`, where `fits` says how many each node takes.
+
+    Parts of GPUs and MIG slices of nodes that divide their GPUs on demand are in no column: there `fits` has to do.
+    """
+    requests = shape.requests
+    if (requests.shared_gpus or requests.mig_slices) and _any_divides(desk.snapshot):
+        kept = tuple((name, n) for name, n in requests.extended if name == GPU)
+        requests = msgspec.structs.replace(requests, extended=kept)
     return Kind(
-        demand=tuple(desk.room.demand(shape.requests) or ()),
+        demand=tuple(desk.room.demand(requests) or ()),
         fits=fits.copy() if allowed is None else np.where(allowed, fits, 0),
         gpu_column=desk.room.column(GPU),
     )
+
+
+def _any_divides(snapshot: Snapshot) -> bool:
+    return any(node.mig_on_demand or node.shares_on_demand for node in snapshot.nodes.values())
 
 
 def seat_of(desk: Desk, candidate: Candidate) -> Bundle:

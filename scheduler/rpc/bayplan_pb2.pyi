@@ -207,3 +207,107 @@ class RollBack(_message.Message):
     evict_pod_uids: _containers.RepeatedScalarFieldContainer[str]
     why: str
     def __init__(self, evict_pod_uids: _Optional[_Iterable[str]] = ..., why: _Optional[str] = ...) -> None: ...
+
+class DefragRequest(_message.Message):
+    __slots__ = ("open", "workload", "let_wait", "budget_ms")
+    OPEN_FIELD_NUMBER: _ClassVar[int]
+    WORKLOAD_FIELD_NUMBER: _ClassVar[int]
+    LET_WAIT_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_MS_FIELD_NUMBER: _ClassVar[int]
+    open: OpenDomain
+    workload: str
+    let_wait: bool
+    budget_ms: int
+    def __init__(self, open: _Optional[_Union[OpenDomain, _Mapping]] = ..., workload: _Optional[str] = ..., let_wait: _Optional[bool] = ..., budget_ms: _Optional[int] = ...) -> None: ...
+
+class OpenDomain(_message.Message):
+    __slots__ = ("level", "domain", "nodes")
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
+    DOMAIN_FIELD_NUMBER: _ClassVar[int]
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    level: str
+    domain: str
+    nodes: int
+    def __init__(self, level: _Optional[str] = ..., domain: _Optional[str] = ..., nodes: _Optional[int] = ...) -> None: ...
+
+class DefragResponse(_message.Message):
+    __slots__ = ("advice", "none")
+    ADVICE_FIELD_NUMBER: _ClassVar[int]
+    NONE_FIELD_NUMBER: _ClassVar[int]
+    advice: Advice
+    none: NoAdvice
+    def __init__(self, advice: _Optional[_Union[Advice, _Mapping]] = ..., none: _Optional[_Union[NoAdvice, _Mapping]] = ...) -> None: ...
+
+class Advice(_message.Message):
+    __slots__ = ("generation", "moves", "domain", "opens", "open_gpus", "starts", "lost_gpu_seconds", "proof")
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    MOVES_FIELD_NUMBER: _ClassVar[int]
+    DOMAIN_FIELD_NUMBER: _ClassVar[int]
+    OPENS_FIELD_NUMBER: _ClassVar[int]
+    OPEN_GPUS_FIELD_NUMBER: _ClassVar[int]
+    STARTS_FIELD_NUMBER: _ClassVar[int]
+    LOST_GPU_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    PROOF_FIELD_NUMBER: _ClassVar[int]
+    generation: int
+    moves: _containers.RepeatedCompositeFieldContainer[Move]
+    domain: str
+    opens: _containers.RepeatedScalarFieldContainer[str]
+    open_gpus: int
+    starts: _containers.RepeatedCompositeFieldContainer[Seat]
+    lost_gpu_seconds: int
+    proof: Proof
+    def __init__(self, generation: _Optional[int] = ..., moves: _Optional[_Iterable[_Union[Move, _Mapping]]] = ..., domain: _Optional[str] = ..., opens: _Optional[_Iterable[str]] = ..., open_gpus: _Optional[int] = ..., starts: _Optional[_Iterable[_Union[Seat, _Mapping]]] = ..., lost_gpu_seconds: _Optional[int] = ..., proof: _Optional[_Union[Proof, _Mapping]] = ...) -> None: ...
+
+class Move(_message.Message):
+    __slots__ = ("workload", "is_gang", "pods", "milli_gpu", "running_s", "lost_gpu_seconds")
+    WORKLOAD_FIELD_NUMBER: _ClassVar[int]
+    IS_GANG_FIELD_NUMBER: _ClassVar[int]
+    PODS_FIELD_NUMBER: _ClassVar[int]
+    MILLI_GPU_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_S_FIELD_NUMBER: _ClassVar[int]
+    LOST_GPU_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    workload: str
+    is_gang: bool
+    pods: _containers.RepeatedCompositeFieldContainer[PodMove]
+    milli_gpu: int
+    running_s: int
+    lost_gpu_seconds: int
+    def __init__(self, workload: _Optional[str] = ..., is_gang: _Optional[bool] = ..., pods: _Optional[_Iterable[_Union[PodMove, _Mapping]]] = ..., milli_gpu: _Optional[int] = ..., running_s: _Optional[int] = ..., lost_gpu_seconds: _Optional[int] = ...) -> None: ...
+
+class PodMove(_message.Message):
+    __slots__ = ("pod_uid", "pod", "source", "target", "devices")
+    POD_UID_FIELD_NUMBER: _ClassVar[int]
+    POD_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    DEVICES_FIELD_NUMBER: _ClassVar[int]
+    pod_uid: str
+    pod: str
+    source: str
+    target: str
+    devices: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, pod_uid: _Optional[str] = ..., pod: _Optional[str] = ..., source: _Optional[str] = ..., target: _Optional[str] = ..., devices: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class Seat(_message.Message):
+    __slots__ = ("pod_uid", "pod", "node", "devices")
+    POD_UID_FIELD_NUMBER: _ClassVar[int]
+    POD_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    DEVICES_FIELD_NUMBER: _ClassVar[int]
+    pod_uid: str
+    pod: str
+    node: str
+    devices: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, pod_uid: _Optional[str] = ..., pod: _Optional[str] = ..., node: _Optional[str] = ..., devices: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class NoAdvice(_message.Message):
+    __slots__ = ("message", "unknown", "certain", "unblock")
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_FIELD_NUMBER: _ClassVar[int]
+    CERTAIN_FIELD_NUMBER: _ClassVar[int]
+    UNBLOCK_FIELD_NUMBER: _ClassVar[int]
+    message: str
+    unknown: bool
+    certain: bool
+    unblock: str
+    def __init__(self, message: _Optional[str] = ..., unknown: _Optional[bool] = ..., certain: _Optional[bool] = ..., unblock: _Optional[str] = ...) -> None: ...

@@ -58,6 +58,11 @@ class BayplanStub:
                 request_serializer=scheduler_dot_rpc_dot_bayplan__pb2.WatchPlansRequest.SerializeToString,
                 response_deserializer=scheduler_dot_rpc_dot_bayplan__pb2.WatchPlansResponse.FromString,
                 _registered_method=True)
+        self.Defrag = channel.unary_unary(
+                '/bayplan.v1alpha1.Bayplan/Defrag',
+                request_serializer=scheduler_dot_rpc_dot_bayplan__pb2.DefragRequest.SerializeToString,
+                response_deserializer=scheduler_dot_rpc_dot_bayplan__pb2.DefragResponse.FromString,
+                _registered_method=True)
 
 
 class BayplanServicer:
@@ -95,6 +100,14 @@ class BayplanServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Defrag(self, request, context):
+        """The cheapest moves that open a topology domain, or make a waiting workload fit. Nothing is moved. Takes seconds;
+        one question is answered at a time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BayplanServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -117,6 +130,11 @@ def add_BayplanServicer_to_server(servicer, server):
                     servicer.WatchPlans,
                     request_deserializer=scheduler_dot_rpc_dot_bayplan__pb2.WatchPlansRequest.FromString,
                     response_serializer=scheduler_dot_rpc_dot_bayplan__pb2.WatchPlansResponse.SerializeToString,
+            ),
+            'Defrag': grpc.unary_unary_rpc_method_handler(
+                    servicer.Defrag,
+                    request_deserializer=scheduler_dot_rpc_dot_bayplan__pb2.DefragRequest.FromString,
+                    response_serializer=scheduler_dot_rpc_dot_bayplan__pb2.DefragResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -231,6 +249,33 @@ class Bayplan:
             '/bayplan.v1alpha1.Bayplan/WatchPlans',
             scheduler_dot_rpc_dot_bayplan__pb2.WatchPlansRequest.SerializeToString,
             scheduler_dot_rpc_dot_bayplan__pb2.WatchPlansResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Defrag(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bayplan.v1alpha1.Bayplan/Defrag',
+            scheduler_dot_rpc_dot_bayplan__pb2.DefragRequest.SerializeToString,
+            scheduler_dot_rpc_dot_bayplan__pb2.DefragResponse.FromString,
             options,
             channel_credentials,
             insecure,

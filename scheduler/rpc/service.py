@@ -1,20 +1,25 @@
 """The calls of the gRPC API."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import grpc
 import grpc.aio
 
 from scheduler.model.names import NodeName, PodUid
+from scheduler.planning.defrag import BUDGET_MS
 from scheduler.rpc import bayplan_pb2 as pb
 from scheduler.rpc import bayplan_pb2_grpc
 from scheduler.rpc.convert import assignment_message, decision_message, delivery_messages
+from scheduler.rpc.convert_defrag import defrag_response, defrag_target
 from scheduler.rpc.feed import PlanFeed
 from scheduler.rpc.view import Planner, PodRuling
 
 NotReady = Callable[[], Sequence[str]]
 """Why the service is not ready, one reason an entry; empty: it is ready."""
+
+MOST_BUDGET_MS = 60_000
+"""The most time that one question about moves may give the solver."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 _Found = TypeVar("_Found")
@@ -28,7 +33,7 @@ _RULINGS = {
 
 
 class BayplanService(bayplan_pb2_grpc.BayplanServicer):
-    """Answers from what the planner knows. No call changes anything, and none waits but `WatchPlans`."""
+    """Answers from what the planner knows. No call changes anything; none waits but `WatchPlans` and `Defrag`."""
 
     def __init__(self, planner: Planner, feed: PlanFeed, not_ready: NotReady) -> None:
         self._planner = planner
@@ -93,6 +98,18 @@ class BayplanService(bayplan_pb2_grpc.BayplanServicer):
                         yield message
         await context.abort(grpc.StatusCode.UNAVAILABLE, "this replica does not plan any more")
 
+    async def Defrag(self, request: pb.DefragRequest, context: Context) -> pb.DefragResponse:  # noqa: N802  as in the .proto
+        """The cheapest moves that open a domain, or make a waiting workload fit."""
+        await self._ready(context)
+        target = defrag_target(request)
+        if target is None:
+            await _invalid(context, "the target is missing: give open, or workload as namespace/name")
+        if not 0 <= request.budget_ms <= MOST_BUDGET_MS:
+            await _invalid(context, f"budget_ms is {request.budget_ms}; allowed: 0 to {MOST_BUDGET_MS}")
+        budget_ms = request.budget_ms or BUDGET_MS
+        found = await self._planner.moves_for(target, let_wait=request.let_wait, budget_ms=budget_ms)
+        return defrag_response(found)
+
     async def _ruling(self, uid: str, nodes: Sequence[str], context: Context) -> PodRuling:
         await self._ready(context)
         if not uid:
@@ -109,7 +126,7 @@ class BayplanService(bayplan_pb2_grpc.BayplanServicer):
             await context.abort(grpc.StatusCode.UNAVAILABLE, "not ready: " + "; ".join(reasons))
 
 
-async def _invalid(context: Context, why: str) -> None:
+async def _invalid(context: Context, why: str) -> NoReturn:
     await context.abort(grpc.StatusCode.INVALID_ARGUMENT, why)
 
 

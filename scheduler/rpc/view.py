@@ -7,6 +7,7 @@ import msgspec
 
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
 from scheduler.model.plan import Assignment, Decision
+from scheduler.planning.defrag_advice import Advice, NoAdvice, Target
 
 
 class PodRuling(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,7 +31,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Planner(Protocol):
-    """The service as the gRPC API sees it. Called on the service's loop; nothing here may wait."""
+    """The service as the gRPC API sees it. Called on the service's loop; nothing but `moves_for` may wait."""
 
     def ruling_of_pod(self, uid: PodUid) -> PodRuling | None:
         """None: no such pod is known."""
@@ -42,4 +43,8 @@ class Planner(Protocol):
 
     def explanation_of_gang(self, namespace: str, name: str) -> Explanation | None:
         """None: no such gang is known."""
+        ...
+
+    async def moves_for(self, target: Target, *, let_wait: bool, budget_ms: int) -> Advice | NoAdvice:
+        """The cheapest moves that reach `target`, found beside the loop; nothing is moved."""
         ...

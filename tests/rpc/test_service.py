@@ -12,6 +12,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from scheduler.model.names import NodeName, PodUid, QueueName, gang_key
 from scheduler.model.plan import Assignment, Plan, Reason, Wait
+from scheduler.planning.defrag_advice import Advice, NoAdvice, Target
 from scheduler.rpc import bayplan_pb2 as pb
 from scheduler.rpc import bayplan_pb2_grpc
 from scheduler.rpc.feed import KEPT_PLANS, PlanFeed
@@ -48,6 +49,9 @@ class FakePlanner:
 
     def explanation_of_gang(self, namespace: str, name: str) -> Explanation | None:
         return self.explanation if (namespace, name) == ("team", "train") else None
+
+    async def moves_for(self, target: Target, *, let_wait: bool, budget_ms: int) -> Advice | NoAdvice:
+        return NoAdvice(message=f"{target}; let_wait={let_wait}; {budget_ms} ms", unblock="Wait.")
 
 
 class Api:
@@ -223,6 +227,42 @@ async def test_health_follows_readiness(api: Api) -> None:
     code, _ = await refusal(api.health.Check(health_pb2.HealthCheckRequest(service="other")))
     assert code == "NOT_FOUND"
     watch.cancel()
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        (pb.DefragRequest(open=pb.OpenDomain(level="rack", domain="r3")), "rack r3; let_wait=False; 5000 ms"),
+        (
+            pb.DefragRequest(open=pb.OpenDomain(level="rack", nodes=2), let_wait=True, budget_ms=7),
+            "2 whole nodes of any rack; let_wait=True; 7 ms",
+        ),
+        (pb.DefragRequest(workload="team/train"), "room for team/train; let_wait=False; 5000 ms"),
+    ],
+)
+async def test_moves_are_asked_for(api: Api, request_: pb.DefragRequest, message: str) -> None:
+    answer = await api.client.Defrag(request_)
+    assert answer == pb.DefragResponse(none=pb.NoAdvice(message=message, certain=True, unblock="Wait."))
+
+
+@pytest.mark.parametrize(
+    ("request_", "why"),
+    [
+        (pb.DefragRequest(), "the target is missing: give open, or workload as namespace/name"),
+        (pb.DefragRequest(workload="a/b", budget_ms=-1), "budget_ms is -1; allowed: 0 to 60000"),
+        (pb.DefragRequest(workload="a/b", budget_ms=60_001), "budget_ms is 60001; allowed: 0 to 60000"),
+    ],
+)
+async def test_questions_about_moves_that_cannot_be_understood(api: Api, request_: pb.DefragRequest, why: str) -> None:
+    assert await refusal(api.client.Defrag(request_)) == ("INVALID_ARGUMENT", why)
+
+
+async def test_no_moves_are_told_while_not_ready(api: Api) -> None:
+    api.reasons.append("not leading")
+    assert await refusal(api.client.Defrag(pb.DefragRequest(workload="a/b"))) == (
+        "UNAVAILABLE",
+        "not ready: not leading",
+    )
 
 
 async def test_reflection_lists_the_service_and_its_calls(api: Api) -> None:
