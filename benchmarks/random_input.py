@@ -5,6 +5,9 @@
 from random import Random
 from typing import Any
 
+from msgspec.structs import replace
+
+from scheduler.model.flavors import model_matches
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
 from scheduler.model.node import Device, Node, Taint, TopologyLevel
 from scheduler.model.plan import Assignment
@@ -46,7 +49,7 @@ class _Cluster:
         self._named = chance.random() < 0.8
         self._big = chance.randrange(BIG) == 0
         self._nodes = [f"n{i:03}" for i in range(chance.randint(80, 160) if self._big else chance.randint(1, 12))]
-        self._gpus: dict[str, int] = {}
+        self._products: dict[str, str] = {}
         self._pods: list[Pod] = []
         self._events: list[Event] = []
         self._later: list[Event] = []
@@ -110,7 +113,7 @@ class _Cluster:
             )
         elif gpus:
             self._stand(name, gpus)
-        self._gpus[name] = gpus
+        self._products[name] = node.product
 
     def _stand(self, node: str, gpus: int) -> tuple[tuple[str, tuple[int, ...]], ...]:
         """Pods of others that run on a node; the GPUs of some are reported, those of others are not."""
@@ -182,7 +185,9 @@ class _Cluster:
             "topology_required": self._level(),
             "topology_preferred": self._level(),
             "topology_slices": self._slices(),
+            "topology_exclusive": self._chance.choice(["block", "rack"]) if self._named and self._one_in(6) else None,
         }
+        lead = {"role": "lead", "role_required": "rack"} if self._named and self._one_in(5) else {}
         if by_job:
             self._events.append(JobSeen(uid=f"job-{name}", namespace=NAMESPACE, name=name, completions=size))
             common["owner_uid"] = f"job-{name}"
@@ -191,14 +196,23 @@ class _Cluster:
         missing = size > 1 and self._one_in(8)
         for i in range(size - missing):
             kind = kinds[min(i, len(kinds) - 1)]
-            node = NodeName(self._chance.choice(self._nodes)) if stands and self._one_in(2) else None
+            node = self._standing_place(kind) if stands and self._one_in(2) else None
             bound = {} if node is None else {"node": node, "bound_s": 60}
-            self._pods.append(
-                self._pod(f"{name}-{i}", kind, gang=claim, index=i, gated=node is None, **common, **bound)
-            )
+            made = self._pod(f"{name}-{i}", kind, gang=claim, index=i, gated=node is None, **common, **bound)
+            self._pods.append(replace(made, **lead) if i < size // 2 else made)
         if self._one_in(6):
             refused = NodeName(self._chance.choice(self._nodes))
             self._later.append(NodeRefused(workload=WorkloadKey(f"gang:{NAMESPACE}/{name}"), node=refused, until_s=999))
+
+    def _standing_place(self, shape: PodShape) -> NodeName | None:
+        """A node where a pod may stand by its GPU model, if there is one."""
+        suits = [
+            name
+            for name, product in self._products.items()
+            if (product or not shape.requests.gpus)
+            and (not shape.models or any(model_matches(model, product) for model in shape.models))
+        ]
+        return NodeName(self._chance.choice(suits)) if suits else None
 
     def _add_lone(self, name: str) -> None:
         for i in range(self._chance.choice([1, 1, 2, 12])):

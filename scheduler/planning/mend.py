@@ -12,7 +12,7 @@ from scheduler.planning.desk import Desk
 from scheduler.scoring.fleet import Mask
 from scheduler.scoring.gang import Ask, Layout
 from scheduler.scoring.slices import Slice, kind_of
-from scheduler.scoring.topology import domains, find_level
+from scheduler.scoring.topology import NO_DOMAIN, domains, find_level
 
 Part = tuple[Candidate, Layout]
 
@@ -35,7 +35,7 @@ def mended(desk: Desk, candidate: Candidate) -> list[Part] | None:
         whole = next((at for at, some in enumerate(mates) if not some), len(mates))
         inside = slices[min(whole, len(mates) - 1)][pod.uid]
         part = candidate.only([p for p in candidate.pending if p.uid in inside and p.uid not in rows])
-        pinned = allowed & _pinned(desk, ask.slices[:whole], [rows[some[0]] for some in mates[:whole]])
+        pinned = allowed & _pinned(desk, ask.slices[:whole], [[rows[m] for m in some] for some in mates[:whole]])
         pinned &= _with_role(desk, candidate, pod, rows)
         layout = desk.place(part, _asked(desk, part, pinned, ask.slices[whole:]))
         if layout is None:
@@ -51,12 +51,14 @@ def _asked(desk: Desk, part: Candidate, allowed: Mask, slices: Sequence[Slice]) 
     return msgspec.structs.replace(desk.ask(part), allowed=allowed, slices=tuple(slices))
 
 
-def _pinned(desk: Desk, slices: Sequence[Slice], rows: Sequence[int]) -> Mask:
-    """Nodes in the same domains as `rows`, one for each layer."""
+def _pinned(desk: Desk, slices: Sequence[Slice], rows: Sequence[Sequence[int]]) -> Mask:
+    """Nodes in the same domains as all `rows` of each layer; none where these stand apart, or in no domain."""
     mask = np.ones(len(desk.fleet), dtype=np.bool_)
-    for (level, _), row in zip(slices, rows, strict=True):
+    for (level, _), some in zip(slices, rows, strict=True):
         codes = domains(desk.fleet, level).codes
-        mask &= codes == codes[row]
+        mask &= codes != NO_DOMAIN
+        for row in some:
+            mask &= codes == codes[row]
     return mask
 
 

@@ -21,11 +21,11 @@ def test_equal_input_gives_equal_plans() -> None:
 
 def test_the_same_number_gives_the_same_cluster() -> None:
     assert [events(seed) for seed in range(5)] == [events(seed) for seed in range(5)]
-    assert planned(3)[0].nodes == planned(3, shuffled=True)[0].nodes
+    assert planned(3)[0].nodes == planned(3, order=1)[0].nodes
 
 
 def test_shuffling_changes_orders_and_nothing_else() -> None:
-    plain, mixed = planned(3)[0], planned(3, shuffled=True)[0]
+    plain, mixed = planned(3)[0], planned(3, order=1)[0]
     for name in ("nodes", "workloads", "queues", "pod_nodes", "in_flight", "devices_used"):
         assert getattr(plain, name) == getattr(mixed, name)
     assert list(plain.nodes) != list(mixed.nodes)

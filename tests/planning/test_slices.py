@@ -4,11 +4,11 @@ import pytest
 
 from scheduler.model.plan import Plan
 from scheduler.model.snapshot import Snapshot
-from scheduler.model.workload import Slices
+from scheduler.model.workload import Slices, Workload
 from scheduler.planning.cycle import plan
 from scheduler.planning.settings import PlanSettings
 from scheduler.scoring.rules import broken_rules
-from tests.planning.build import draw, equal, outcome
+from tests.planning.build import draw, equal, gang, outcome, pods, shape, waiting
 
 
 def planned(snap: Snapshot) -> Plan:
@@ -58,3 +58,25 @@ def planned(snap: Snapshot) -> Plan:
 def test_slices_stand_together(drawing: str, count: int, slices: Slices, want: str) -> None:
     decided = planned(draw(drawing, equal("g", count, 1, topology_slices=slices)))
     assert outcome(decided, "g") == want
+
+
+def members_on(*nodes: str) -> Workload:
+    """A gang of three in slices of three to a rack, of which the first pods stand."""
+    return gang("g", pods("g", [shape(1)] * 3, on=nodes), topology_slices=(("rack", 3),))
+
+
+def test_a_missing_member_goes_where_its_slice_stands() -> None:
+    drawing = "b0/r0 n0: ..\nb0/r1 n1: ..\nb0/r1 n2: ."
+    assert outcome(planned(draw(drawing, members_on("n1", "n2"))), "g") == "n1"
+
+
+@pytest.mark.parametrize(
+    "drawing",
+    [
+        pytest.param("b0/r0 n0: ..\nb0/r1 n1: ..", id="in two racks"),
+        pytest.param("b0/- n0: ..\nb0/- n1: ..\nb0/r0 n2: ..", id="in no rack"),
+        pytest.param("b0/r0 n0: ..\nb0/- n1: ..", id="one of them in no rack"),
+    ],
+)
+def test_a_slice_that_stands_apart_is_not_added_to(drawing: str) -> None:
+    assert waiting(planned(draw(drawing, members_on("n0", "n1"))), "g").blocking
