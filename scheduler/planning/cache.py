@@ -2,6 +2,7 @@
 
 from scheduler.model.snapshot import Snapshot
 from scheduler.planning.candidate import Candidate, KnownCandidates, candidate_of
+from scheduler.planning.stands import KnownStands
 from scheduler.quota.tree import Ledger
 from scheduler.quota.usage import KnownBills, opening_ledger
 from scheduler.scoring.fleet import Fleet
@@ -14,6 +15,7 @@ class PlanCache:
         self._fleet: Fleet | None = None
         self._bills: KnownBills = {}
         self._candidates: KnownCandidates = {}
+        self.stands = KnownStands()
 
     def fleet(self, snapshot: Snapshot) -> Fleet:
         """The snapshot's nodes as columns; made anew when labels, taints or the set of nodes changed."""

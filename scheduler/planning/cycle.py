@@ -50,7 +50,9 @@ def plan(
             refused.append(refusal)
     if not ready:
         return Plan(generation=snapshot.generation, decisions=tuple(refused), troubles=rules.troubles)
-    desk = Desk(snapshot, fleet, cache.ledger(snapshot), now_s=now_s, settings=settings, rules=rules)
+    desk = Desk(
+        snapshot, fleet, cache.ledger(snapshot), now_s=now_s, settings=settings, rules=rules, stands=cache.stands
+    )
     for level in by_turn(candidate for candidate in ready if is_broken(candidate)):
         for candidate in level:
             desk.decisions.append(_complete(desk, candidate))

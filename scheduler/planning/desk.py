@@ -9,6 +9,7 @@ from scheduler.model.snapshot import IntTable, Snapshot
 from scheduler.planning.apart import Apart
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.settings import PlanSettings
+from scheduler.planning.stands import KnownStands, Stands
 from scheduler.quota.tree import Ledger, flavor_charges
 from scheduler.scoring.fleet import Fleet, Mask
 from scheduler.scoring.gang import Ask, Layout, Limits, Together
@@ -38,6 +39,7 @@ class Desk:
         now_s: int,
         settings: PlanSettings,
         rules: OwnRules = NO_RULES,
+        stands: KnownStands | None = None,
     ) -> None:
         self.snapshot = snapshot
         self.fleet = fleet
@@ -53,6 +55,10 @@ class Desk:
         self.seats: list[Seat] = []
         self.batches = 0
         """Gangs for which others were looked at anew."""
+        self.looks = 0
+        """Refusals about which more was found out than the reason."""
+        self._known_stands = KnownStands() if stands is None else stands
+        self._stands: Stands | None = None
         self._uncertain: set[WorkloadKey] = set()
         self._refusals: dict[object, Wait] = {}
 
@@ -129,6 +135,21 @@ class Desk:
             return layout
         proof = Proof(status="feasible", cost=layout.proof.cost, bound=min(bound, layout.proof.cost))
         return msgspec.structs.replace(layout, proof=proof)
+
+    def could_place(self, candidate: Candidate, ask: Ask) -> Layout | None:
+        """As `place` without the solver, and without a trace."""
+        before = self.solver_left_ms, self._uncertain
+        self.solver_left_ms, self._uncertain = 0.0, set()
+        layout = self.place(candidate, ask)
+        self.solver_left_ms, self._uncertain = before
+        return layout
+
+    @property
+    def stands(self) -> Stands:
+        """What each workload takes of each node."""
+        if self._stands is None:
+            self._stands = self._known_stands.of(self.snapshot, self.fleet, self.room)
+        return self._stands
 
     def _place_once(self, candidate: Candidate, ask: Ask) -> Layout | None:
         limits = Limits(budget_ms=self.solver_left_ms, seed=self.settings.seed, workers=self.settings.workers)

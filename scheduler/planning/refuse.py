@@ -11,6 +11,7 @@ from scheduler.model.plan import Blocker, Reason, Wait
 from scheduler.model.workload import PodShape
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
+from scheduler.planning.further import further
 from scheduler.planning.no_layout import no_domain_apart, no_layout
 from scheduler.planning.no_node import no_node
 from scheduler.planning.wording import amount, gpus, pods, resource_name
@@ -25,7 +26,11 @@ from scheduler.scoring.topology import NO_DOMAIN, domains
 def refuse(desk: Desk, candidate: Candidate) -> Wait:
     """The reason in the terms of whoever asked, judged by the fewest members that would have to be placed."""
     least = candidate if candidate.needed == len(candidate.pending) else candidate.first(candidate.needed)
-    return _no_quota(desk, least) or no_node(desk, least) or _behind_others(desk, least, _no_room(desk, least))
+    refused = _no_quota(desk, least) or no_node(desk, least)
+    if refused is not None:
+        return refused
+    wait = _no_room(desk, least)
+    return _behind_others(desk, least, wait) or further(desk, least, wait)
 
 
 def _no_quota(desk: Desk, candidate: Candidate) -> Wait | None:
@@ -140,8 +145,7 @@ def _no_domain(desk: Desk, candidate: Candidate, ask: Ask, level: TopologyLevel)
         detail=f"needs room for {pods(count)} in one {level.name}{standing}; the best has room for {best} "
         f"({inside} of {len(codes)} nodes have the label {level.label})",
         blocking=(Blocker(kind="topology", subject=level.name, needed=count, available=best, unit="pods"),),
-        unblock=f"It starts when enough work leaves one {level.name}; it could start now without that requirement "
-        "(bayplan.dev/topology-preferred instead of -required).",
+        unblock=f"It starts when enough work leaves one {level.name}.",
     )
 
 
@@ -221,13 +225,13 @@ def _what(shape: PodShape) -> str:
     return " and ".join(devices or rest)
 
 
-def _behind_others(desk: Desk, candidate: Candidate, wait: Wait) -> Wait:
-    """Add who is ahead, where the room kept for gangs ahead would have been enough."""
+def _behind_others(desk: Desk, candidate: Candidate, wait: Wait) -> Wait | None:
+    """Who is ahead, where the room kept for gangs ahead would have been enough."""
     if not desk.holds.holders:
-        return wait
+        return None
     ask = desk.ask(candidate)
     if not _roomy(desk, ask, without_holds=True):
-        return wait
+        return None
     ahead = desk.holds.holders
     return msgspec.structs.replace(
         wait,

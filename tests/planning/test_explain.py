@@ -27,7 +27,7 @@ def test_a_gang_that_starts() -> None:
 def test_a_gang_that_waits() -> None:
     assert lines("n0: ......##\nn1: ##......", 3, 4) == [
         "team/g waits: enough is free in sum, but not 4 GPUs on one node for every pod.",
-        "Now: room for 2 of 3 pods that need 4 GPUs each.",
+        "Now: room for 2 of 3 pods that need 4 GPUs each; 2 GPUs more would do where least is missing.",
         "In its way: room in pieces of 4 GPUs: needs 3, there are 2.",
         "It starts when work on partly used nodes ends, or with pods that ask for less each.",
     ]

@@ -160,7 +160,7 @@ def test_too_few_gpus() -> None:
 
 def test_too_little_memory() -> None:
     wait = wait_of(draw("n0: ........", gang("g", pods("g", [shape(1, memory_bytes=300 << 30)] * 2))))
-    assert wait.message == "too little memory is free on nodes that suit it"
+    assert wait.message == "there would not be room for all its pods even if nothing else stood there"
     assert wait.detail == "needs 600 GiB memory; 512 GiB memory free on suitable nodes"
 
 
@@ -174,7 +174,7 @@ def test_free_in_sum_but_in_pieces() -> None:
     wait = wait_of(draw("n0: ......##\nn1: ##......", equal("g", 3, 4)))
     assert wait.reason is Reason.FRAGMENTED
     assert wait.message == "enough is free in sum, but not 4 GPUs on one node for every pod"
-    assert wait.detail == "room for 2 of 3 pods that need 4 GPUs each"
+    assert wait.detail == "room for 2 of 3 pods that need 4 GPUs each; 2 GPUs more would do where least is missing"
 
 
 def test_pods_of_different_sizes_that_fit_apart_only() -> None:
@@ -190,12 +190,15 @@ def test_pods_of_different_sizes_that_fit_apart_only() -> None:
 
 def test_no_domain_has_room() -> None:
     wait = wait_of(
-        draw("b0/r0 n0: ........\nb0/r1 n1: ........\n-/- n2: ........", equal("g", 2, topology_required="rack"))
+        draw(
+            "b0/r0 n0: ........\nb0/r1 n1: ........\nb0/r1 n2: #.......\n-/- n3: ........",
+            equal("g", 2, topology_required="rack"),
+        )
     )
     assert wait.reason is Reason.TOPOLOGY_UNSATISFIED
     assert wait.message == "no rack has room for all its pods together"
     assert wait.blocking == (Blocker(kind="topology", subject="rack", needed=2, available=1, unit="pods"),)
-    assert "(2 of 3 nodes have the label r)" in wait.detail
+    assert "(3 of 4 nodes have the label r)" in wait.detail
 
 
 def test_messages_do_not_change_with_the_figures() -> None:

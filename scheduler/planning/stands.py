@@ -1,0 +1,72 @@
+"""Who stands where, and what each workload takes of each node: the table in which to look for those in the way."""
+
+import msgspec
+import numpy as np
+
+from scheduler.model.names import WorkloadKey
+from scheduler.model.snapshot import IntTable, Snapshot
+from scheduler.model.workload import PodShape, Workload
+from scheduler.scoring.fleet import Codes, Fleet
+from scheduler.scoring.room import Room
+
+Place = tuple[int, int, int]
+"""A row, the number of a shape, and how many pods of it."""
+
+
+class KnownStands:
+    """Where workloads stand, valid while a workload is the very same record and the fleet the same; changes nothing."""
+
+    def __init__(self) -> None:
+        self._fleet: Fleet | None = None
+        self._places: dict[WorkloadKey, tuple[Workload, tuple[Place, ...]]] = {}
+        self._numbers: dict[PodShape, int] = {}
+
+    def of(self, snapshot: Snapshot, fleet: Fleet, room: Room) -> "Stands":
+        """The table of all that stands in the snapshot. Pods that are leaving already are left out."""
+        if self._fleet is not fleet:
+            self._fleet, self._places, self._numbers = fleet, {}, {}
+        known, self._places = self._places, {}
+        keys: list[WorkloadKey] = []
+        sizes: list[int] = []
+        flat: list[Place] = []
+        for key, workload in snapshot.workloads.items():
+            entry = known.get(key)
+            if entry is None or entry[0] is not workload:
+                entry = (workload, self._placed(workload, fleet))
+            self._places[key] = entry
+            if entry[1]:
+                keys.append(key)
+                sizes.append(len(entry[1]))
+                flat += entry[1]
+        columns = room.free.shape[1]
+        each = np.zeros((len(self._numbers), columns), dtype=np.int64)
+        for shape, number in self._numbers.items():
+            for column, n in room.demand(shape.requests) or ():
+                each[number, column] = n
+        table = np.array(flat, dtype=np.int64).reshape(len(flat), 3)
+        return Stands(
+            keys=tuple(keys),
+            who=np.repeat(np.arange(len(keys)), sizes).astype(np.int64),
+            rows=table[:, 0],
+            amounts=each[table[:, 1]] * table[:, 2:],
+        )
+
+    def _placed(self, workload: Workload, fleet: Fleet) -> tuple[Place, ...]:
+        counts: dict[tuple[int, int], int] = {}
+        for pod in workload.members:
+            if pod.node is None or pod.deleting:
+                continue
+            row = fleet.row_of.get(pod.node)
+            if row is not None:
+                place = (row, self._numbers.setdefault(pod.shape, len(self._numbers)))
+                counts[place] = counts.get(place, 0) + 1
+        return tuple((row, number, count) for (row, number), count in counts.items())
+
+
+class Stands(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """Entry i says that workload `keys[who[i]]` takes `amounts[i]` of the columns of node `rows[i]`."""
+
+    keys: tuple[WorkloadKey, ...]
+    who: Codes
+    rows: Codes
+    amounts: IntTable
