@@ -120,11 +120,11 @@ class Desk:
         shapes = [shape for shape, _ in ask.groups]
         while True:
             layout = self._place_once(candidate, ask)
-            clashing = [] if layout is None else self.room.devices.clashing(shapes, layout.groups)
+            clashing = [] if layout is None else self.room.clashing(shapes, layout.groups)
             if layout is None or not clashing:
                 break
-            # Capacity counts the linked sets of each shape by themselves. Where those of several do not fit together,
-            # a GPU is taken off the node until they do.
+            # Capacity counts the linked sets, parts and slices of each shape by themselves. Where those of several do
+            # not fit together, a GPU is taken off the node until they do.
             bound = layout.proof.bound if bound is None else bound
             self._uncertain.add(candidate.workload.key)
             self.room.narrow(clashing, 1)

@@ -120,7 +120,7 @@ def commit(desk: Desk, candidate: Candidate, layout: Layout) -> Admit:
         for row, count in zip(rows.tolist(), counts.tolist(), strict=True):
             bills[int(products.codes[row])] = bills.get(int(products.codes[row]), 0) + count
             for pod, given in zip(islice(waiting, count), devices[row, g], strict=True):
-                assigned[pod.uid] = Assignment(pod=pod.uid, node=desk.room.name(row), devices=given)
+                assigned[pod.uid] = desk.room.assignment(pod.uid, row, shape, given)
         for code, count in sorted(bills.items()):
             product = products.values[code] if code >= 0 else ""
             ledger = ledger.charge(queue.name, bill_for(queue, shape, product), count)

@@ -6,12 +6,13 @@ import msgspec
 import numpy as np
 
 from scheduler.model.plan import Blocker, Reason, Wait
+from scheduler.model.resources import Resources, is_divided
 from scheduler.model.workload import PodShape
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
 from scheduler.planning.wording import amount, listed, resource_name
 from scheduler.scoring.filters import label_mask, model_mask, selector_mask, taint_mask
-from scheduler.scoring.fleet import Mask
+from scheduler.scoring.fleet import Codes, Mask
 from scheduler.scoring.room_devices import can_link, linked_size
 from scheduler.scoring.topology import NO_DOMAIN, domains, find_level
 
@@ -133,16 +134,23 @@ def _level_conditions(desk: Desk, candidate: Candidate, group: int) -> list[Cond
 
 def _sizes(desk: Desk, shape: PodShape) -> list[Condition]:
     """One condition a resource: nodes that have as much of it in all."""
-    columns = desk.snapshot.columns
-    demand = desk.room.demand(shape.requests)
+    room = desk.room
+    demand = room.demand(shape.requests)
     if demand is None:
         missing = [(n, c) for n, c in shape.requests.extended if c > 0 and desk.room.column(n) is None]
         never = np.zeros(len(desk.fleet), dtype=np.bool_)
         return [_size(name, count, 0, never) for name, count in missing]
-    return [
-        _size(columns.resources[c], n, int(columns.allocatable[:, c].max(initial=0)), columns.allocatable[:, c] >= n)
-        for c, n in demand
-    ]
+    return [_size_of(desk, shape, room.resources[column], n, room.allocatable[:, column]) for column, n in demand]
+
+
+def _size_of(desk: Desk, shape: PodShape, resource: str, needed: int, have: Codes) -> Condition:
+    """Nodes that have as much of a resource in all; of those that divide GPUs on demand, what these could give."""
+    parts = desk.room.parts
+    if parts.any and is_divided(resource):
+        requests = Resources(extended=((resource, needed),))
+        could = parts.when_empty(msgspec.structs.replace(shape, requests=requests))
+        have = np.where(parts.rows, needed * could, have)
+    return _size(resource, needed, int(have.max(initial=0)), have >= needed)
 
 
 def _size(resource: str, needed: int, available: int, met: Mask) -> Condition:

@@ -14,7 +14,8 @@ from scheduler.planning.desk import Desk
 from scheduler.planning.further import further
 from scheduler.planning.no_layout import no_domain_apart, no_layout
 from scheduler.planning.no_node import no_node
-from scheduler.planning.wording import amount, gpus, pods, resource_name
+from scheduler.planning.no_part import no_part
+from scheduler.planning.wording import amount, asked, gpus, pods, resource_name
 from scheduler.quota.tree import Bill, Shortage
 from scheduler.scoring.fleet import Codes, Mask
 from scheduler.scoring.gang import Ask
@@ -82,7 +83,7 @@ def _no_room(desk: Desk, candidate: Candidate) -> Wait:
         return _no_domain(desk, candidate, ask, ask.required)
     if _roomy(desk, ask) and (wait := no_layout(desk, candidate, ask)) is not None:
         return wait
-    return _too_little(desk, candidate, free) or _fragmented(desk, candidate, free)
+    return no_part(desk, candidate, free) or _too_little(desk, candidate, free) or _fragmented(desk, candidate, free)
 
 
 def _roomy(desk: Desk, ask: Ask, *, without_holds: bool = False) -> bool:
@@ -155,7 +156,7 @@ def _too_little(desk: Desk, candidate: Candidate, ask: Ask) -> Wait | None:
     for shape, count in candidate.groups:
         for column, n in desk.room.demand(shape.requests) or ():
             totals[column] = totals.get(column, 0) + n * count
-    names = desk.snapshot.columns.resources
+    names = desk.room.resources
     mask = np.logical_or.reduce([desk.room.view(shape).mask for shape, _ in candidate.groups])
     if ask.allowed is not None:
         mask = mask & ask.allowed
@@ -220,7 +221,7 @@ def _fragmented(desk: Desk, candidate: Candidate, ask: Ask) -> Wait:
 def _what(shape: PodShape) -> str:
     """What a pod asks for, devices alone where there are any: `4 GPUs`, `8 cores and 64 GiB memory`."""
     requests = shape.requests
-    devices = [amount(name, n) for name, n in requests.extended]
+    devices = asked(shape)
     rest = [amount("milli_cpu", requests.milli_cpu), amount("memory_bytes", requests.memory_bytes)]
     return " and ".join(devices or rest)
 

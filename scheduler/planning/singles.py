@@ -4,7 +4,8 @@ Nodes where nothing is held back for a waiting gang go first, then nodes already
 the one with the fewest free GPUs (kube-scheduler's MostAllocated, for the resource that matters), then the one with the
 highest score by the administrator's own rules, then the first name.
 A node that takes one of the pods is then fuller still, so filling nodes one after the other in that order comes to
-the same as choosing anew for every pod.
+the same as choosing anew for every pod. Parts of GPUs and MIG slices that are made on demand go one by one, where each
+takes least from what others could be given.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,12 +14,13 @@ import msgspec
 import numpy as np
 
 from scheduler.model.names import NodeName, QueueName
-from scheduler.model.plan import Admit, Assignment, Offer, Placement, Proof
+from scheduler.model.plan import Admit, Offer, Placement, Proof
 from scheduler.model.queue import Queue
 from scheduler.model.resources import GPU
 from scheduler.model.workload import PodShape
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
+from scheduler.planning.singles_in_parts import in_turn
 from scheduler.quota.tree import Bill, bill_for
 from scheduler.scoring.room_devices import firmly
 from scheduler.scoring.topology import NO_DOMAIN, domains, find_level
@@ -51,10 +53,9 @@ def admit_singles(desk: Desk, batch: Sequence[Candidate]) -> Iterator[Admit | Of
     taken = _quota_count(desk, queue.name, shape, len(batch))
     for row, count in _spread_out(desk, queue, _linked_first(desk, batch[0], taken), shape, taken):
         desk.room.take(row, shape, count)
-        name = desk.room.name(row)
         for devices in desk.room.hand_out(row, [(shape, count)])[0]:
             candidate = next(waiting)
-            assignment = Assignment(pod=candidate.pending[0].uid, node=name, devices=devices)
+            assignment = desk.room.assignment(candidate.pending[0].uid, row, shape, devices)
             yield Admit(workload=candidate.workload.key, placement=Placement(assignments=(assignment,), proof=BEST))
 
 
@@ -83,9 +84,12 @@ def seats(desk: Desk, candidate: Candidate, pods: int) -> Iterator[tuple[int, in
     own = desk.own.scores(shape)
     if own is not None:
         rows = rows[np.lexsort((rows, -own[rows]))]
+    if room.by_parts(shape):
+        yield from in_turn(desk, shape, rows)
+        return
     column = _column_that_matters(desk, shape)
     free = room.free[rows, column]
-    whole = (free >= desk.snapshot.columns.allocatable[rows, column]).astype(np.int64)
+    whole = (free >= room.allocatable[rows, column]).astype(np.int64)
     held = desk.holds.rows[rows].astype(np.int64)
     free = np.minimum(free, (1 << (_WHOLE - _FREE)) - 1)
     key = (held << _HELD) | (whole << _WHOLE) | (free << _FREE) | np.arange(len(rows))

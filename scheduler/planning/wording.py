@@ -1,6 +1,7 @@
 """How amounts and resources are called when people are told about them."""
 
-from scheduler.model.resources import GPU, MIG_PREFIX, MILLI_GPU
+from scheduler.model.resources import GPU, GPU_SHARED, MIG_PREFIX, MILLI_GPU
+from scheduler.model.workload import PodShape
 
 _BASE = {
     "milli_cpu": ("CPU", 1000, "cores"),
@@ -14,6 +15,8 @@ def resource_name(resource: str) -> str:
     """A column's resource as people call it: `GPUs`, `MIG slices 1g.10gb`, `memory`."""
     if resource == GPU:
         return "GPUs"
+    if resource == GPU_SHARED:
+        return "parts of GPUs"
     if resource.startswith(MIG_PREFIX):
         return f"MIG slices {resource.removeprefix(MIG_PREFIX)}"
     return _BASE[resource][0] if resource in _BASE else resource
@@ -23,9 +26,25 @@ def amount(resource: str, number: int) -> str:
     """`number` of a column's unit with a unit for people: `3 GPUs`, `12.5 GiB memory`, `1 MIG slice 1g.10gb`."""
     if resource not in _BASE:
         name = resource_name(resource)
+        if resource == GPU_SHARED and number == 1:
+            return "1 part of a GPU"
         return f"1 {name.replace('GPUs', 'GPU').replace('slices', 'slice')}" if number == 1 else f"{number} {name}"
     name, divisor, unit = _BASE[resource]
     return f"{number / divisor:.4g} {unit}" + ("" if unit in {"pods", "cores"} else f" {name}")
+
+
+def asked(shape: PodShape) -> list[str]:
+    """What a pod asks of each extended resource: `4 GPUs`, `0.25 of 2 GPUs`, `a 3g.40gb slice`."""
+    return [_asked(name, number, shape.share_milli) for name, number in shape.requests.extended]
+
+
+def _asked(resource: str, number: int, share_milli: int) -> str:
+    if resource == GPU_SHARED and share_milli < MILLI_GPU:
+        return f"{share_milli / MILLI_GPU:.4g} of {'a GPU' if number == 1 else f'{number} GPUs'}"
+    if resource.startswith(MIG_PREFIX):
+        profile = resource.removeprefix(MIG_PREFIX)
+        return f"a {profile} slice" if number == 1 else f"{number} {profile} slices"
+    return amount(resource, number)
 
 
 def gpus(milli_gpu: int) -> str:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from scheduler.model.node import MigInstance, Node
 from scheduler.model.resources import MILLI_GPU
 from scheduler.model.workload import PodShape
-from scheduler.scoring.mig import EMPTY, Layout, free_starts, loss, most, with_one
+from scheduler.scoring.mig import EMPTY, Layout, free_starts, loss, memory_units, most, outlook, with_one
 from scheduler.scoring.mig_tables import MigModel, mig_model
 
 KEPT = 1 << 14
@@ -55,6 +55,18 @@ class Need(NamedTuple):
     parts: int = 0
     share_milli: int = MILLI_GPU
     slices: tuple[tuple[str, int], ...] = ()
+
+
+class Harm(NamedTuple):
+    """What a pod takes from what others could be given: less, read in order, is better.
+
+    `opened`: untouched GPUs. `lost`: of each MIG profile, the largest first, how many fewer could be made on GPUs that
+    are divided already. `left_milli`: what stays free of the GPUs that it has a part of.
+    """
+
+    opened: int
+    lost: tuple[int, ...]
+    left_milli: int
 
 
 class Taken(NamedTuple):
@@ -126,6 +138,38 @@ def take(have: Divided, need: Need) -> Taken | None:
     wanted = _wanted(shared.left.product, need.slices)
     sliced = None if wanted is None else _slices(shared.left, wanted)
     return None if sliced is None else Taken(sliced.left, opened.devices + shared.devices, sliced.slices)
+
+
+@lru_cache(maxsize=KEPT)
+def harm(have: Divided, need: Need) -> Harm | None:
+    """What one more pod takes from what others could be given; None where it finds no room."""
+    taken = take(have, need)
+    if taken is None:
+        return None
+    opened = sum(slot.untouched for slot in have.slots) - sum(slot.untouched for slot in taken.left.slots)
+    touched = {*taken.devices, *(one.device for one in taken.slices)}
+    left = sum(slot.milli for slot in taken.left.slots if slot.device in touched)
+    if not need.slices:
+        return Harm(opened, (), left)
+    lost = [a - b for a, b in zip(_outlook(have), _outlook(taken.left), strict=True)]
+    return Harm(opened, tuple(lost), left)
+
+
+def _outlook(have: Divided) -> list[int]:
+    """For each MIG profile, the largest first, how many more of it could be made on GPUs that are divided already."""
+    model = _model(have)
+    outlooks = [outlook(model, slot.layout) for slot in have.slots if slot.layout]
+    return [sum(counts) for counts in zip(*outlooks, strict=True)] or [0] * len(model.profiles)
+
+
+def free_milli(have: Divided) -> int:
+    """What is free of the GPUs, in milli-GPU; of a GPU with MIG instances its free memory units' part."""
+    model = mig_model(have.product)
+    free = sum(slot.milli for slot in have.slots)
+    for slot in have.slots:
+        if slot.layout and model is not None:
+            free += MILLI_GPU * (model.units - memory_units(model, slot.layout)) // model.units
+    return free
 
 
 def hold(have: Divided, device: int, *, milli: int = MILLI_GPU) -> Divided:

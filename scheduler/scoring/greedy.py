@@ -199,7 +199,25 @@ def _beside(room: Room, problem: Problem, fits: Codes, group: int, found: dict[i
             clash = room.view(shape).fits_beside(group_rows, used[places], other.host_ports)
             left[group_rows] = np.minimum(left[group_rows], clash)
     left[rows] = np.minimum(left[rows], room.view(shape).fits_beside(rows, used, ()))
+    if any(room.by_parts(s) for s, _ in problem.ask.groups):
+        _limit_parts(room, problem, left, group, found)
     return left
+
+
+def _limit_parts(room: Room, problem: Problem, left: Codes, group: int, found: dict[int, tuple[Codes, Codes]]) -> None:
+    """Keep what is left for a group to what GPUs divided on demand give beside the groups placed before it."""
+    there: dict[int, list[tuple[int, int]]] = {}
+    for g, (rows, counts) in sorted(found.items()):
+        for row, count in zip(rows.tolist(), counts.tolist(), strict=True):
+            if room.parts.rows[row] and left[row]:
+                there.setdefault(row, []).append((g, count))
+    gpus = room.gpus(list(there))
+    limits = [0] * len(there) if gpus is None else gpus.tolist()
+    shapes = [shape for shape, _ in problem.ask.groups]
+    for (row, others), limit in zip(there.items(), limits, strict=True):
+        at = sum(g < group for g, _ in others)
+        beside = room.parts.beside(row, limit, [(shapes[g], n) for g, n in others], at, shapes[group])
+        left[row] = min(int(left[row]), beside)
 
 
 def _with_paid(charges: Charges, rows: Codes) -> Charges:

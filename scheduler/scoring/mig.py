@@ -7,7 +7,7 @@ follows from where instances may begin (NVIDIA MIG user guide, "Supported MIG Pr
 A GPU has at most 12 memory units and 25 placements, so that all of this is counted exactly.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from scheduler.scoring.mig_tables import MigModel, Profile
@@ -78,6 +78,19 @@ def best_start(model: MigModel, layout: Layout, profile: int) -> int | None:
     return min(starts, key=lambda start: (loss(model, layout, profile, start), -start), default=None)
 
 
+def in_the_way(model: MigModel, layout: Layout, profile: int) -> Iterator[tuple[int, Layout]]:
+    """Where one more instance could begin if others went, and which: those on its place, and one more if need be."""
+    wanted = model.profiles[profile]
+    for start in wanted.starts:
+        span = _span(wanted, start)
+        gone = tuple(one for one in layout if _span(model.profiles[one[0]], one[1]) & span)
+        rest = _less(layout, gone)
+        for more in ((), *((one,) for one in rest)):
+            if start in free_starts(model, _less(rest, more), profile):
+                yield start, gone + more
+                break
+
+
 @lru_cache(maxsize=KEPT)
 def place_mix(model: MigModel, layout: Layout, wanted: tuple[int, ...]) -> Layout | None:
     """The layout with `wanted[i]` more instances of each profile i; None where they do not fit together.
@@ -101,6 +114,10 @@ def place_mix(model: MigModel, layout: Layout, wanted: tuple[int, ...]) -> Layou
 def with_one(layout: Layout, profile: int, start: int) -> Layout:
     """The layout with one more instance."""
     return tuple(sorted((*layout, (profile, start))))
+
+
+def _less(layout: Layout, gone: Layout) -> Layout:
+    return tuple(one for one in layout if one not in gone)
 
 
 def memory_units(model: MigModel, layout: Layout) -> int:

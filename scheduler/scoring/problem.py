@@ -198,4 +198,4 @@ def _units(room: Room, ask: Ask, fits: Sequence[Codes]) -> Codes:
     column = room.column(GPU if GPU in names else names[0]) if names else None
     if column is None:
         return np.minimum(fits[0], WHOLE_CPU_NODE)
-    return np.maximum(room.free[:, column], 0)
+    return room.left(column)

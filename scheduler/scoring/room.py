@@ -4,13 +4,15 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from scheduler.model.names import NodeName
-from scheduler.model.resources import GPU, Resources
+from scheduler.model.names import NodeName, PodUid
+from scheduler.model.plan import Assignment
+from scheduler.model.resources import GPU, Resources, is_divided
 from scheduler.model.snapshot import BASE_RESOURCES, IntTable, Snapshot
 from scheduler.model.workload import HostPort, PodShape
 from scheduler.scoring.filters import ports_clash, static_mask, tolerates_cordon
 from scheduler.scoring.fleet import Codes, Fleet, Mask
 from scheduler.scoring.own_rules import NO_RULES, Panel
+from scheduler.scoring.parts import Parts, in_parts
 from scheduler.scoring.room_devices import FreeDevices, Wants, linked_size
 
 UNBOUNDED = 1 << 30
@@ -29,9 +31,13 @@ class Room:
         self.fleet = fleet
         self.own = Panel(NO_RULES, snapshot, fleet) if own is None else own
         columns = snapshot.columns
+        self.parts = Parts(snapshot, fleet)
+        self.resources, self.allocatable, free = (
+            self.parts.widened(columns) if self.parts.any else (columns.resources, columns.allocatable, columns.free)
+        )
         # Column-major: every use reads whole columns.
-        self.free: IntTable = np.asfortranarray(columns.allocatable - columns.used)
-        self._column_of = {name: i for i, name in enumerate(columns.resources)}
+        self.free: IntTable = np.asfortranarray(free)
+        self._column_of = {name: i for i, name in enumerate(self.resources)}
         self._ports: dict[int, tuple[HostPort, ...]] = {
             columns.row_of[name]: ports for name, ports in snapshot.ports_used.items() if name in columns.row_of
         }
@@ -98,14 +104,22 @@ class Room:
 
     def take(self, row: int, shape: PodShape, count: int = 1) -> None:
         """Use the capacity of `count` pods of `shape` on a node."""
+        if self.by_parts(shape):
+            self._divide(row, shape, count)
         for column, n in self.demand(shape.requests) or ():
             self.free[row, column] -= n * count
         if shape.host_ports:
             self._ports[row] = (*self.ports(row), *shape.host_ports)
         self.log.append(row)
 
-    def take_rows(self, rows: Codes, counts: Codes, shape: PodShape) -> None:
-        """Use the capacity of `counts[i]` pods of `shape` on node `rows[i]`; no row is listed twice."""
+    def take_rows(self, rows: Codes, counts: Codes, shape: PodShape, *, for_others: bool = False) -> None:
+        """Use the capacity of `counts[i]` pods of `shape` on node `rows[i]`; no row is listed twice.
+
+        `for_others`: they do not come yet.
+        """
+        if self.by_parts(shape):
+            for row, count in zip(rows.tolist(), counts.tolist(), strict=True):
+                self._divide(row, shape, count, for_others=for_others)
         for column, n in self.demand(shape.requests) or ():
             self.free[rows, column] -= n * counts
         if shape.host_ports:
@@ -125,6 +139,8 @@ class Room:
         if column is not None:
             np.subtract.at(self.free[:, column], list(rows), gpus)
             self.log.extend(rows)
+        if self.parts.any:
+            self.parts.shut(rows, gpus)
 
     def hand_out(self, row: int, wants: Wants) -> list[list[tuple[int, ...]]]:
         """The GPUs that pods which share a node are expected to get, chosen together; they count as taken from now on.
@@ -132,17 +148,78 @@ class Room:
         For each shape of `wants` one set a pod; () where the node's devices are not known.
         """
         self.log.append(row)
-        return self.devices.hand_out(row, wants)
+        given = self.devices.hand_out(row, wants)
+        if self.parts.rows[row]:
+            self.parts.hold_whole(row, (device for sets in given for some in sets for device in some))
+        return given
+
+    def assignment(self, pod: PodUid, row: int, shape: PodShape, devices: tuple[int, ...]) -> Assignment:
+        """A pod's place on a node, with the whole GPUs that it was handed, or the parts and slices taken for it."""
+        name = self.name(row)
+        if devices or not self.by_parts(shape):
+            return Assignment(pod=pod, node=name, devices=devices)
+        given = self.parts.given(row, shape)
+        return Assignment(pod=pod, node=name, devices=given.devices, slices=given.slices)
 
     def hold_rows(self, rows: Codes, counts: Codes, shape: PodShape) -> None:
         """`take_rows` for pods that do not come yet."""
-        self.take_rows(rows, counts, shape)
+        self.take_rows(rows, counts, shape, for_others=True)
         for row, count in zip(rows.tolist(), counts.tolist(), strict=True):
             self.devices.keep(row, shape, count)
 
     def name(self, row: int) -> NodeName:
         """The node of a row."""
         return self.fleet.names[row]
+
+    def by_parts(self, shape: PodShape) -> bool:
+        """Whether pods of a shape ask for parts or slices, and some node makes these on demand."""
+        return self.parts.any and in_parts(shape)
+
+    def gpus(self, rows: Sequence[int], more: IntTable | None = None) -> Codes | None:
+        """Free whole GPUs of `rows`, with `more`; None where no node has any."""
+        column = self.column(GPU)
+        if column is None:
+            return None
+        free = self.free[list(rows), column]
+        return free if more is None else free + more[list(rows), column]
+
+    def left(self, column: int) -> Codes:
+        """What is free of a resource per node, 0 where it is over-committed; GPUs divided on demand in milli-GPU."""
+        free: Codes = np.maximum(self.free[:, column], 0)
+        if self.parts.any and is_divided(self.resources[column]):
+            for row in np.flatnonzero(self.parts.rows).tolist():
+                free[row] = self.parts.free_milli(row)
+        return free
+
+    def clashing(self, shapes: Sequence[PodShape], groups: Sequence[tuple[Codes, Codes]]) -> list[int]:
+        """Rows of a layout whose pods find their GPUs each by itself, but not all together."""
+        rows = self.devices.clashing(shapes, groups)
+        if not self.parts.any or len(shapes) < 2 or not any(map(in_parts, shapes)):
+            return rows
+        there: dict[int, list[tuple[PodShape, int]]] = {}
+        for shape, (used, counts) in zip(shapes, groups, strict=True):
+            for row, count in zip(used.tolist(), counts.tolist(), strict=True):
+                if self.parts.rows[row]:
+                    there.setdefault(row, []).append((shape, count))
+        several = [row for row, pods in there.items() if len(pods) > 1]
+        limits = self.gpus(several)
+        gpus = [0] * len(several) if limits is None else limits.tolist()
+        return rows + [
+            row
+            for row, limit in zip(several, gpus, strict=True)
+            if row not in rows and self.parts.clash(row, limit, there[row])
+        ]
+
+    def _divide(self, row: int, shape: PodShape, count: int, *, for_others: bool = False) -> None:
+        """Give pods of a shape their parts and slices of a node that makes these on demand."""
+        if self.parts.rows[row]:
+            gpus = self.gpus([row])
+            limit = 0 if gpus is None else int(gpus[0])
+            opened = self.parts.take(row, limit, shape, count, for_others=for_others)
+            column = self.column(GPU)
+            if opened and column is not None:
+                self.free[row, column] -= len(opened)
+                self.devices.take(row, opened)
 
 
 class View:
@@ -155,6 +232,7 @@ class View:
         self._room = room
         self._seen = len(room.log)
         self._linked = linked_size(shape)
+        self._by_parts = room.by_parts(shape)
         self._when_empty: Codes | None = None
         self.fits: Codes = self._fits(None)
 
@@ -171,10 +249,13 @@ class View:
     def when_empty(self) -> Codes:
         """Pods that would fit on each node if nothing stood there."""
         if self._when_empty is None:
-            fits = self._most(self._room.snapshot.columns.allocatable, self.mask)
+            fits = self._most(self._room.allocatable, self.mask)
             if self._linked:
                 rows = np.flatnonzero(fits)
                 fits[rows] = np.minimum(fits[rows], self._room.devices.fits_empty(rows.tolist(), self._linked))
+            if self._by_parts:
+                divided = self._room.parts.rows
+                fits[divided] = np.minimum(fits, self._room.parts.when_empty(self.shape))[divided]
             self._when_empty = fits
         return self._when_empty
 
@@ -184,6 +265,8 @@ class View:
         if self._linked:
             rows = np.flatnonzero(fits)
             fits[rows] = np.minimum(fits[rows], self._room.devices.fits(rows.tolist(), self._linked, kept=True))
+        if self._by_parts:
+            self._limit_parts(fits, np.arange(len(fits)), more)
         return fits
 
     def fits_beside(self, rows: Codes, used: IntTable, ports: Sequence[HostPort]) -> Codes:
@@ -207,7 +290,17 @@ class View:
             at = np.flatnonzero(fits)
             where = at if rows is None else np.array(rows, dtype=np.int64)[at]
             fits[at] = np.minimum(fits[at], room.devices.fits(where.tolist(), self._linked))
+        if self._by_parts:
+            self._limit_parts(fits, np.arange(len(fits)) if rows is None else np.array(rows, dtype=np.int64))
         return fits
+
+    def _limit_parts(self, fits: Codes, rows: Codes, more: IntTable | None = None) -> None:
+        """Keep `fits` of `rows` to what GPUs divided on demand give; with `more`, as if nothing were kept."""
+        parts = self._room.parts
+        at = np.flatnonzero((fits > 0) & parts.rows[rows])
+        where = rows[at].tolist()
+        found = parts.fits(self.shape, where, self._room.gpus(where, more), kept=more is not None)
+        fits[at] = np.minimum(fits[at], found)
 
     def _most(self, amounts: IntTable, mask: Mask) -> Codes:
         """Pods that `amounts` of each node are enough for; two pods with the same host port never share a node."""

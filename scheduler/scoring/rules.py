@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping
 from scheduler.model.names import NodeName, PodUid
 from scheduler.model.node import Node
 from scheduler.model.plan import Admit, Assignment, Offer, Plan, RollBack
-from scheduler.model.resources import NOTHING, Resources, minus, plus
+from scheduler.model.resources import GPU, NOTHING, Resources, extended, minus, plus
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import HostPort, Pod, Workload
 from scheduler.scoring.rules_gang import broken_gang
 from scheduler.scoring.rules_layout import broken_exclusive
 from scheduler.scoring.rules_links import broken_links, too_few_linked
 from scheduler.scoring.rules_node import why_not_on
+from scheduler.scoring.rules_parts import broken_parts, counted, divides, no_place
 from scheduler.scoring.rules_queue import broken_quotas
 
 ANYWHERE = "0.0.0.0"  # noqa: S104  the API's own word for every address
@@ -41,7 +42,9 @@ def broken_rules(snapshot: Snapshot, plan: Plan) -> list[str]:
                 pass
     for workload, pod, assignment in placed:
         broken += _broken_node(snapshot, workload, pod, assignment.node)
-    broken += _broken_capacity(snapshot, [(pod, a.node) for _, pod, a in placed])
+    in_parts, opened = broken_parts(snapshot, [(pod, a) for _, pod, a in placed])
+    broken += in_parts
+    broken += _broken_capacity(snapshot, [(pod, a.node) for _, pod, a in placed], opened)
     broken += _broken_ports(snapshot, [(pod, a.node) for _, pod, a in placed])
     broken += _broken_devices(snapshot, [(pod, a) for _, pod, a in placed])
     broken += broken_exclusive(snapshot, [(workload, pod, a.node) for workload, pod, a in placed])
@@ -86,19 +89,32 @@ def _broken_offer(snapshot: Snapshot, workload: Workload, offer: Offer) -> list[
     for name, _ in offer.nodes:
         broken += _broken_node(snapshot, workload, pod, name)
         if name in snapshot.nodes:
-            broken += _lacking(pod.name, name, _free(snapshot, name), pod.shape.requests)
+            requests = pod.shape.requests
+            if divides(requests, snapshot.nodes[name]):
+                requests = counted(requests)
+                broken += [f"{pod.name} on {name}: {why}" for why in no_place(snapshot, snapshot.nodes[name], pod)]
+            broken += _lacking(pod.name, name, _free(snapshot, name), requests)
             free = _usable_devices(snapshot.nodes[name]) - snapshot.devices_used.get(name, frozenset())
             broken += [f"{pod.name} on {name}: {why}" for why in too_few_linked(pod.shape, snapshot.nodes[name], free)]
             broken += _broken_ports(snapshot, [(pod, name)])
     return broken
 
 
-def _broken_capacity(snapshot: Snapshot, placed: Iterable[tuple[Pod, NodeName]]) -> list[str]:
-    """Per node: what its new pods ask for together, against what was free. A node over-committed before may stay so."""
+def _broken_capacity(
+    snapshot: Snapshot, placed: Iterable[tuple[Pod, NodeName]], opened: Mapping[NodeName, int]
+) -> list[str]:
+    """Per node: what its new pods ask for together, against what was free. A node over-committed before may stay so.
+
+    `opened`: GPUs that are taken into use for parts and slices.
+    """
     wanted: dict[NodeName, Resources] = {}
     for pod, name in placed:
         if name in snapshot.nodes:
-            wanted[name] = plus(wanted.get(name, NOTHING), _at_least_one_pod(pod.shape.requests))
+            requests = pod.shape.requests
+            requests = counted(requests) if divides(requests, snapshot.nodes[name]) else requests
+            wanted[name] = plus(wanted.get(name, NOTHING), _at_least_one_pod(requests))
+    for name, gpus in opened.items():
+        wanted[name] = plus(wanted[name], Resources(extended=extended({GPU: gpus})))
     broken: list[str] = []
     for name, requests in sorted(wanted.items()):
         broken += _lacking("new pods", name, _free(snapshot, name), requests)
@@ -151,6 +167,8 @@ def _broken_devices(snapshot: Snapshot, placed: Iterable[tuple[Pod, Assignment]]
     broken: list[str] = []
     for pod, assignment in placed:
         name, devices = assignment.node, assignment.devices
+        if divides(pod.shape.requests, snapshot.nodes.get(name)):
+            continue
         if devices and len(devices) != pod.shape.requests.gpus:
             broken.append(f"{pod.name} on {name}: {len(devices)} devices for {pod.shape.requests.gpus} GPUs")
         node = snapshot.nodes.get(name)

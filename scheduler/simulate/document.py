@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from scheduler.model.resources import GPU, GPU_SHARED, MIG_PREFIX, MILLI_GPU
+
 MOST = 100_000
 """Nodes, or pods, that one scenario may describe: well above the largest cluster Bayplan is measured on."""
 
@@ -50,6 +52,16 @@ class NodeDoc(Section, frozen=True, kw_only=True):
     mig: bool | list[MigSliceDoc] | None = None
     unhealthy: list[Index] = []
 
+    @property
+    def divides(self) -> bool:
+        """Whether MIG slices are made on its GPUs as pods ask for them; a list tells which there are from the start."""
+        return self.mig is not None and self.mig is not False
+
+    @property
+    def instances(self) -> list[MigSliceDoc]:
+        """The MIG instances that are there from the start, and stay."""
+        return self.mig if isinstance(self.mig, list) else []
+
 
 class FlavorDoc(Section, frozen=True, kw_only=True):
     """A queue's quota of one GPU model or MIG profile, in GPUs."""
@@ -74,14 +86,18 @@ class QueueDoc(Section, frozen=True, kw_only=True):
 
 
 class PodsDoc(Section, frozen=True, kw_only=True):
-    """`count` equal pods; `nodes` says where each runs now (null, or the list absent: it is pending)."""
+    """`count` equal pods; `nodes` says where each runs now (null, or the list absent: it is pending).
+
+    With `share`, a pod has that part of each of its `gpus`. With `mig`, it has a slice of that profile, or as many
+    as `gpus` says.
+    """
 
     count: Count = 1
     gpus: Annotated[int, Meta(ge=0, le=64)] = 0
     model: str | list[Text] | None = None
     cpu: Amount = 0
     memory_gib: Amount = msgspec.field(default=0, name="memoryGiB")
-    share: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    share: Annotated[float, Meta(ge=0.001, le=1)] = 1.0
     mig: str | None = None
     role: str | None = None
     nodes: list[Text | None] | None = None
@@ -92,6 +108,18 @@ class PodsDoc(Section, frozen=True, kw_only=True):
         if not self.model:
             return ()
         return (self.model,) if isinstance(self.model, str) else tuple(self.model)
+
+    @property
+    def share_milli(self) -> int:
+        """`share` in thousandths."""
+        return round(self.share * MILLI_GPU)
+
+    @property
+    def amounts(self) -> dict[str, int]:
+        """What it asks of GPUs, by the name of the resource: whole ones, parts, or slices."""
+        if self.mig is not None:
+            return {MIG_PREFIX + self.mig.replace("+", "."): max(self.gpus, 1)}
+        return {GPU if self.share_milli == MILLI_GPU else GPU_SHARED: self.gpus}
 
 
 class TopologyWishDoc(Section, frozen=True, kw_only=True):
@@ -158,6 +186,11 @@ class ScenarioDoc(Section, frozen=True, kw_only=True):
     queues: list[QueueDoc] = []
     workloads: list[WorkloadDoc] = []
     expect: ExpectDoc = ExpectDoc()
+
+    @property
+    def shares(self) -> bool:
+        """Whether any pod has a part of a GPU."""
+        return any(group.share_milli < MILLI_GPU for workload in self.workloads for group in workload.pods)
 
 
 def node_names(node: NodeDoc) -> list[str]:

@@ -8,13 +8,25 @@ PodState = Literal["running", "pending"]
 WorkloadState = Literal["running", "partial", "pending"]
 
 
-class PodOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a pod stands at the end, and the indexes of the GPUs it has there."""
+class SliceOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """A MIG slice: on which GPU, of which profile, and its first memory unit."""
+
+    device: int
+    profile: str
+    start: int
+
+
+class PodOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where a pod stands at the end, and the indexes of the GPUs it has there, whole or in part.
+
+    `mig`: the slices that it has; left out where it has none.
+    """
 
     workload: str
     node: str | None
     devices: tuple[int, ...]
     state: PodState
+    mig: tuple[SliceOutcome, ...] = ()
 
 
 class BlockerOutcome(msgspec.Struct, frozen=True, kw_only=True):

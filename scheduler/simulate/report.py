@@ -13,6 +13,7 @@ from scheduler.simulate.outcome import (
     PlanOutcome,
     PodOutcome,
     QueueOutcome,
+    SliceOutcome,
     WorkloadOutcome,
     WorkloadState,
 )
@@ -51,7 +52,8 @@ def outcome_of(
 
 def _pod(sim: SimPod) -> PodOutcome:
     state = "pending" if sim.pod.node is None else "running"
-    return PodOutcome(workload=sim.workload, node=sim.pod.node, devices=sim.devices, state=state)
+    slices = tuple(SliceOutcome(device=s.device, profile=s.profile, start=s.start) for s in sim.given.slices)
+    return PodOutcome(workload=sim.workload, node=sim.pod.node, devices=sim.given.devices, mig=slices, state=state)
 
 
 def _workload(workload: WorkloadDoc, members: Sequence[SimPod], said: Mapping[str, Wait | None]) -> WorkloadOutcome:

@@ -9,6 +9,7 @@ from scheduler.planning.settings import PlanSettings
 from scheduler.quota.standing import standings
 from scheduler.quota.usage import opening_ledger
 from scheduler.scoring.own_rules import NO_RULES, OwnRules
+from scheduler.scoring.parts import NONE, Given
 from scheduler.scoring.rules import broken_rules
 from scheduler.simulate.document import ScenarioDoc
 from scheduler.simulate.outcome import Outcome, PlanOutcome
@@ -92,7 +93,7 @@ class Simulation:
                 if not decision.nodes:
                     return False
                 node, _ = decision.nodes[0]
-                self._apply(self._world.bind(decision.pod, node, ()))
+                self._apply(self._world.bind(decision.pod, node, NONE))
             case RollBack():
                 for uid in decision.evict:
                     self._apply(self._world.evict(uid))
@@ -122,7 +123,8 @@ class Simulation:
                 ]
             )
         for assignment in assignments:
-            self._apply(self._world.bind(assignment.pod, assignment.node, assignment.devices))
+            given = Given(devices=assignment.devices, slices=assignment.slices)
+            self._apply(self._world.bind(assignment.pod, assignment.node, given))
 
     def _apply(self, events: Iterable[Event]) -> None:
         for event in events:

@@ -4,9 +4,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from scheduler.model.node import NODE_LEVEL
+from scheduler.model.resources import MILLI_GPU
 from scheduler.scoring.machines import machine_graph, machine_types
 from scheduler.simulate.document import MOST, NodeDoc, ScenarioDoc, node_names
 from scheduler.simulate.refusal import Refused
+from scheduler.simulate.sense_parts import contradictions_in_parts
 
 
 def contradiction(doc: ScenarioDoc) -> Refused | None:
@@ -22,6 +24,7 @@ def _contradictions(doc: ScenarioDoc) -> Iterator[Refused]:
     yield from _queues(doc)
     yield from _workloads(doc)
     yield from _room_for_running(doc)
+    yield from contradictions_in_parts(doc)
 
 
 def _sizes(doc: ScenarioDoc) -> Iterator[Refused]:
@@ -107,7 +110,9 @@ def _room_for_running(doc: ScenarioDoc) -> Iterator[Refused]:
     for at, workload in enumerate(doc.workloads):
         for index, group in enumerate(workload.pods):
             where = f"workloads[{at}].pods[{index}].nodes"
-            amounts = {"GPUs": group.gpus, "cores": group.cpu, "GiB of memory": group.memory_gib}
+            # Slices, and parts on single GPUs, are judged by themselves.
+            gpus = 0 if group.mig is not None else group.gpus * group.share_milli / MILLI_GPU
+            amounts = {"GPUs": gpus, "cores": group.cpu, "GiB of memory": group.memory_gib}
             for name in group.nodes or ():
                 if name is None:
                     continue

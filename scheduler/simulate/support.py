@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator
 
 from scheduler.model.flavors import model_matches
-from scheduler.simulate.document import NodeDoc, PodsDoc, QueueDoc, ScenarioDoc, WorkloadDoc
+from scheduler.simulate.document import QueueDoc, ScenarioDoc, WorkloadDoc
 from scheduler.simulate.refusal import Refused
 
 LENDING = "lending between queues is not supported"
@@ -15,21 +15,11 @@ def unsupported(doc: ScenarioDoc) -> Refused | None:
 
 
 def _unsupported(doc: ScenarioDoc) -> Iterator[Refused]:
-    for at, node in enumerate(doc.nodes):
-        yield from _of_node(f"nodes[{at}]", node)
     models = {node.model for node in doc.nodes}
     for at, queue in enumerate(doc.queues):
         yield from _of_queue(f"queues[{at}]", queue, models)
     for at, workload in enumerate(doc.workloads):
-        here = f"workloads[{at}]"
-        yield from _of_workload(here, workload)
-        for index, group in enumerate(workload.pods):
-            yield from _of_pods(f"{here}.pods[{index}]", group)
-
-
-def _of_node(here: str, node: NodeDoc) -> Iterator[Refused]:
-    if node.mig not in (None, False, []):
-        yield Refused(where=f"{here}.mig", why="making MIG instances on demand is not supported")
+        yield from _of_workload(f"workloads[{at}]", workload)
 
 
 def _of_queue(here: str, queue: QueueDoc, models: Collection[str]) -> Iterator[Refused]:
@@ -60,10 +50,3 @@ def _of_workload(here: str, workload: WorkloadDoc) -> Iterator[Refused]:
             if getattr(workload.topology, wish) is not None:
                 why = "a domain for several pods that start one by one is not supported; make it a gang"
                 yield Refused(where=f"{here}.topology.{wish}", why=why)
-
-
-def _of_pods(here: str, group: PodsDoc) -> Iterator[Refused]:
-    if group.share != 1.0:
-        yield Refused(where=f"{here}.share", why=f"{group.share:g}; parts of a GPU are not supported")
-    if group.mig is not None:
-        yield Refused(where=f"{here}.mig", why="making MIG instances on demand is not supported")

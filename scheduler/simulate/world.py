@@ -4,24 +4,21 @@ It stands where the API server, kube-scheduler and the kubelets stand in a real 
 real `ClusterState` and `plan`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import msgspec
 
 from scheduler.kube.keys import GPU_PRODUCT_LABEL
 from scheduler.model.flavors import model_matches
-from scheduler.model.links import LinkGraph
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey, gang_key, pod_key
-from scheduler.model.node import NODE_LEVEL, Allocator, Device, Node, TopologyLevel
+from scheduler.model.node import NODE_LEVEL, Node, TopologyLevel
 from scheduler.model.queue import Queue, Quota
 from scheduler.model.resources import GPU, MILLI_GPU, Resources, extended
 from scheduler.model.workload import GangClaim, Linked, Pod, PodShape, Requirement
-from scheduler.scoring.links import all_equal, part
-from scheduler.scoring.machines import machine_graph
+from scheduler.scoring.parts import NONE, Given
 from scheduler.simulate.document import FlavorDoc, NodeDoc, PodsDoc, QueueDoc, ScenarioDoc, WorkloadDoc, node_names
-from scheduler.state.events import DevicesSeen, Event, NodeSeen, PodGone, PodSeen, QueueSeen, TopologySeen
-
-NAMESPACE = "default"
+from scheduler.simulate.kubelet import NAMESPACE, Kubelet
+from scheduler.state.events import Event, NodeSeen, PodGone, PodSeen, QueueSeen, TopologySeen
 
 EPOCH_S = 1_700_000_000
 """The scenario's second 0 on the planner's clock: any moment after 1970, so that times before it stay positive."""
@@ -40,7 +37,7 @@ class SimPod(msgspec.Struct, kw_only=True):
     name: str
     workload: str
     pod: Pod
-    devices: tuple[int, ...] = ()
+    given: Given = NONE
     evictions: int = 0
     lives: int = 1
 
@@ -55,7 +52,7 @@ class World:
         self.nodes: dict[str, NodeDoc] = {name: node for node in doc.nodes for name in node_names(node)}
         self.pods: list[SimPod] = []
         self.uids: dict[PodUid, SimPod] = {}
-        self._held: dict[str, dict[str, tuple[int, ...]]] = {name: {} for name in self.nodes}
+        self._kubelets = {name: Kubelet(name, node, shares=doc.shares) for name, node in self.nodes.items()}
         for workload in doc.workloads:
             self._add_pods(workload)
 
@@ -68,33 +65,32 @@ class World:
             yield QueueSeen(queue=_queue(queue))
         for name, node in self.nodes.items():
             yield NodeSeen(node=_node(name, node))
-            yield from self._report(name)
+            yield from self._kubelets[name].report()
         for sim in self.pods:
             yield PodSeen(pod=sim.pod)
 
-    def bind(self, uid: PodUid, node: NodeName, planned: Sequence[int]) -> Iterator[Event]:
+    def bind(self, uid: PodUid, node: NodeName, planned: Given) -> Iterator[Event]:
         """The pod is bound to `node` and its kubelet hands it GPUs: the planned ones, or the first free ones."""
         sim = self.uids[uid]
-        sim.devices = self._hand_out(sim.name, node, sim.pod.shape.requests.gpus, planned)
-        sim.pod = msgspec.structs.replace(sim.pod, node=node, bound_s=self.now_s, gated=False, devices=sim.devices)
+        self._stand(sim, node, planned, bound_s=self.now_s)
         yield PodSeen(pod=sim.pod)
-        yield from self._report(node)
+        yield from self._kubelets[node].report()
 
     def evict(self, uid: PodUid) -> Iterator[Event]:
         """The pod leaves at once; its controller makes another of the same name, which waits."""
         sim = self.uids.pop(uid)
         node = sim.pod.node
         if node is not None:
-            self._held[node].pop(sim.name, None)
-        sim.devices = ()
+            self._kubelets[node].take_back(sim.name)
+        sim.given = NONE
         sim.evictions += 1
         sim.lives += 1
         yield PodGone(uid=uid)
         if node is not None:
-            yield from self._report(node)
+            yield from self._kubelets[node].report()
         fresh = PodUid(f"{sim.name}/{sim.lives}")
         sim.pod = msgspec.structs.replace(
-            sim.pod, uid=fresh, node=None, bound_s=None, gated=True, devices=(), created_s=self.now_s
+            sim.pod, uid=fresh, node=None, bound_s=None, gated=True, devices=(), slices=(), created_s=self.now_s
         )
         self.uids[fresh] = sim
         yield PodSeen(pod=sim.pod)
@@ -114,14 +110,17 @@ class World:
                 pod = _pod(name, index, workload, shape, now_s=self.now_s)
                 sim = SimPod(name=name, workload=workload.name, pod=pod)
                 if node is not None:
-                    sim.devices = self._hand_out(name, node, group.gpus, ())
-                    bound_s = self.now_s + (workload.started or 0)
-                    sim.pod = msgspec.structs.replace(
-                        pod, node=NodeName(node), bound_s=bound_s, gated=False, devices=sim.devices
-                    )
+                    self._stand(sim, NodeName(node), NONE, bound_s=self.now_s + (workload.started or 0))
                 self.pods.append(sim)
                 self.uids[sim.pod.uid] = sim
                 index += 1
+
+    def _stand(self, sim: SimPod, node: NodeName, planned: Given, *, bound_s: int) -> None:
+        given = self._kubelets[node].give(sim.name, sim.pod.shape, planned)
+        sim.given = NONE if given is None else given
+        sim.pod = msgspec.structs.replace(
+            sim.pod, node=node, bound_s=bound_s, gated=False, devices=sim.given.devices, slices=sim.given.slices
+        )
 
     def _shape(self, group: PodsDoc, workload: WorkloadDoc) -> PodShape:
         """What a pod asks for. The planner takes `A100` for any A100; the format means the model of just that name."""
@@ -129,10 +128,10 @@ class World:
             milli_cpu=round(group.cpu * 1000),
             memory_bytes=round(group.memory_gib * GIB),
             pods=1,
-            extended=extended({GPU: group.gpus}),
+            extended=extended(group.amounts),
         )
         products = {node.model for node in self.doc.nodes}
-        wider = not group.gpus or any(
+        wider = not requests.wants_devices or any(
             model_matches(m, product) for m in group.models for product in products - set(group.models)
         )
         named = Requirement(key=GPU_PRODUCT_LABEL, operator="In", values=group.models)
@@ -141,33 +140,8 @@ class World:
             models=group.models,
             affinity=((named,),) if wider and group.models else (),
             linked=Linked.ANY if workload.linked is None else Linked(workload.linked),
+            share_milli=group.share_milli,
         )
-
-    def _hand_out(self, pod: str, node: str, gpus: int, planned: Sequence[int]) -> tuple[int, ...]:
-        """The GPUs that `pod` gets on `node`: the planned ones, or else free ones, healthy before unhealthy."""
-        if not gpus:
-            return ()
-        spec = self.nodes[node]
-        taken = {index for devices in self._held[node].values() for index in devices}
-        free = sorted(set(range(spec.gpus)) - taken, key=lambda index: (index in spec.unhealthy, index))
-        given = tuple(sorted(planned or free[:gpus]))
-        self._held[node][pod] = given
-        return given
-
-    def _report(self, node: str) -> Iterator[Event]:
-        """What the exporter of `node` reports: its GPUs, and who holds which."""
-        spec = self.nodes[node]
-        if spec.gpus:
-            held = tuple((f"{NAMESPACE}/{pod}", devices) for pod, devices in self._held[node].items())
-            yield DevicesSeen(
-                node=NodeName(node),
-                machine=spec.machine or "",
-                devices=_devices(node, spec),
-                links=_links(spec),
-                # Pods of a scenario get the GPUs that the plan names.
-                allocator=Allocator.DRA,
-                held=held,
-            )
 
 
 def _node(name: str, spec: NodeDoc) -> Node:
@@ -181,25 +155,6 @@ def _node(name: str, spec: NodeDoc) -> Node:
     )
     labels = {NODE_LEVEL.label: name, GPU_PRODUCT_LABEL: spec.model, **spec.labels}
     return Node(name=NodeName(name), uid=name, labels=labels, allocatable=allocatable, product=spec.model)
-
-
-def _links(spec: NodeDoc) -> LinkGraph:
-    """Those of the machine type, of a larger one those of its first GPUs; where none is given, all GPUs are equal."""
-    graph = None if spec.machine is None else machine_graph(spec.machine)
-    return all_equal(spec.gpus) if graph is None else part(graph, spec.gpus)
-
-
-def _devices(node: str, spec: NodeDoc) -> tuple[Device, ...]:
-    return tuple(
-        Device(
-            index=index,
-            uuid=f"GPU-{node}-{index}",
-            model=spec.model,
-            memory_mib=spec.gpu_memory_mib,
-            healthy=index not in spec.unhealthy,
-        )
-        for index in range(spec.gpus)
-    )
 
 
 def _queue(spec: QueueDoc) -> Queue:

@@ -13,7 +13,6 @@ CHECKER = SHARED / "tools" / "check_scenario"
 
 REFUSED = {
     "lent-quota-comes-back": "queues[1].parent",
-    "mig-starts": "nodes[0].mig",
     "surplus-first": "queues[1].parent",
 }
 """Scenarios of features that are not there, and the key that is named."""

@@ -24,8 +24,6 @@ def fill(where: str, text: str) -> str:
 @pytest.mark.parametrize(
     ("where", "text", "key"),
     [
-        ("NODE", "mig: true", "nodes[0].mig"),
-        ("NODE", "mig: [{device: 0, profile: 1g.10gb, start: 0}]", "nodes[0].mig"),
         ("QUEUE", "parent: org", "queues[1].parent"),
         ("QUEUE", "flavors: {H100: {lendingLimit: 8}}", "queues[1].flavors.H100.lendingLimit"),
         ("QUEUE", "flavors: {80GB: {nominal: 8}}", "queues[1].flavors.80GB"),
@@ -35,8 +33,6 @@ def fill(where: str, text: str) -> str:
         ("WORKLOAD", "gang: true, minMember: 1", "workloads[0].minMember"),
         ("WORKLOAD", "topology: {required: node}", "workloads[0].topology.required"),
         ("WORKLOAD", "topology: {preferred: node}", "workloads[0].topology.preferred"),
-        ("PODS", "share: 0.5", "workloads[0].pods[0].share"),
-        ("PODS", "mig: 1g.10gb", "workloads[0].pods[0].mig"),
     ],
 )
 def test_what_is_not_supported_is_refused_by_name(where: str, text: str, key: str) -> None:
@@ -51,6 +47,9 @@ def test_what_is_not_supported_is_refused_by_name(where: str, text: str, key: st
     [
         ("NODE", "mig: false"),
         ("NODE", "mig: []"),
+        ("NODE", "mig: [{device: 0, profile: 1g.10gb, start: 0}]"),
+        ("PODS", "share: 0.5"),
+        ("PODS", "mig: 1g.10gb"),
         ("NODE", "machine: dgx-a100"),
         ("WORKLOAD", "linked: required"),
         ("WORKLOAD", "linked: preferred"),
