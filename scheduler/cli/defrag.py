@@ -102,7 +102,8 @@ def people_text(advice: Advice) -> str:
     if any(move.waits for move in advice.moves):
         shown.append("What has no place elsewhere waits.")
     if advice.moves:
-        shown.append("Nothing was moved.")
+        cordon = " Cordon the opened nodes before anything is, or waiting work takes them." if advice.opens else ""
+        shown.append(f"Nothing was moved.{cordon}")
     return "\n".join(shown)
 
 

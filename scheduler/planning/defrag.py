@@ -9,12 +9,16 @@ the bound.
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from scheduler.model.names import NodeName, WorkloadKey, people_name
 from scheduler.model.plan import Admit, Proof, ProofStatus
 from scheduler.model.snapshot import Snapshot
+from scheduler.planning.cycle import plan
 from scheduler.planning.defrag_advice import Advice, Move, NoAdvice, PodMove, Seat, Target
 from scheduler.planning.defrag_check import broken_advice
 from scheduler.planning.defrag_goal import SHOWN, Goal, device_columns, goal_of, opened_names
+from scheduler.planning.defrag_lifted import lifted
 from scheduler.planning.defrag_movers import Pool, Scene, lost, pool_of, running_s
 from scheduler.planning.defrag_settle import Settled, laid_out, settle
 from scheduler.planning.refuse import refuse
@@ -85,7 +89,7 @@ class _Search:
                 bound = min([chosen.bound, *(choice.price for choice in failed)])
                 advice = self._tried(chosen.choice, bound)
                 if advice is not None:
-                    return advice
+                    return msgspec.structs.replace(advice, overtaken=self._overtaken(advice))
                 if not resettle and not self._let_wait:
                     break
                 failed.append(chosen.choice)
@@ -156,6 +160,20 @@ class _Search:
                 bound=min(cost, bound // self._pool.unit),
             ),
         )
+
+    def _overtaken(self, advice: Advice) -> bool:
+        """Whether the planner, if all that moves waited anew from now on, would not start the waiting workload."""
+        if self._goal.waiting is None:
+            return False
+        scene, moved = self._scene, [move.workload for move in advice.moves]
+        after = lifted(scene.snapshot, moved)
+        workloads = dict(after.workloads)
+        for key in moved:
+            workloads[key] = msgspec.structs.replace(workloads[key], created_s=scene.now_s)
+        after = msgspec.structs.replace(after, workloads=workloads)
+        planned = plan(after, now_s=scene.now_s, settings=scene.settings, rules=scene.rules)
+        waiting = self._goal.waiting.workload.key
+        return not any(isinstance(each, Admit) and each.workload == waiting for each in planned.decisions)
 
     def _move(self, key: WorkloadKey, placed: Mapping[WorkloadKey, Admit]) -> Move:
         pods, now_s = self._scene.snapshot.workloads[key].placed, self._scene.now_s

@@ -84,7 +84,8 @@ class Advice(msgspec.Struct, frozen=True, kw_only=True):
     """The moves, by workload, what they open or whom they let start, and what they cost together.
 
     `domain`: the value of the level's label where the opened nodes stand. `opens`: the opened nodes; empty where room
-    for a workload was asked for: then `starts` says where its pods can stand. `proof` is in GPU-seconds.
+    for a workload was asked for: then `starts` says where its pods can stand, and `overtaken` that the planner would
+    start others first in this room if the moves were made now. `proof` is in GPU-seconds.
     """
 
     generation: int
@@ -94,6 +95,7 @@ class Advice(msgspec.Struct, frozen=True, kw_only=True):
     opens: tuple[NodeName, ...] = ()
     open_gpus: int = 0
     starts: tuple[Seat, ...] = ()
+    overtaken: bool = False
     lost_gpu_seconds: int = 0
     proof: Proof = Proof()
 

@@ -37,7 +37,8 @@ def outcome(advice: Advice) -> str:
             return f"{when} {nodes} open, with {advice.open_gpus} GPUs: {some(advice.opens)}."
         case MakeFit(workload=name):
             pods = count_of_pods(len(advice.starts))
-            return f"{when} there is room for {name}: {pods} on {some([seat.node for seat in advice.starts])}."
+            said = f"{when} there is room for {name}: {pods} on {some([seat.node for seat in advice.starts])}."
+            return f"{said} But others come before it, and would get the room first." if advice.overtaken else said
 
 
 def places(move: Move) -> tuple[str, str]:

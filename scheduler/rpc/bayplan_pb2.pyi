@@ -239,7 +239,7 @@ class DefragResponse(_message.Message):
     def __init__(self, advice: _Optional[_Union[Advice, _Mapping]] = ..., none: _Optional[_Union[NoAdvice, _Mapping]] = ...) -> None: ...
 
 class Advice(_message.Message):
-    __slots__ = ("generation", "moves", "domain", "opens", "open_gpus", "starts", "lost_gpu_seconds", "proof")
+    __slots__ = ("generation", "moves", "domain", "opens", "open_gpus", "starts", "lost_gpu_seconds", "proof", "overtaken")
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     MOVES_FIELD_NUMBER: _ClassVar[int]
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
@@ -248,6 +248,7 @@ class Advice(_message.Message):
     STARTS_FIELD_NUMBER: _ClassVar[int]
     LOST_GPU_SECONDS_FIELD_NUMBER: _ClassVar[int]
     PROOF_FIELD_NUMBER: _ClassVar[int]
+    OVERTAKEN_FIELD_NUMBER: _ClassVar[int]
     generation: int
     moves: _containers.RepeatedCompositeFieldContainer[Move]
     domain: str
@@ -256,7 +257,8 @@ class Advice(_message.Message):
     starts: _containers.RepeatedCompositeFieldContainer[Seat]
     lost_gpu_seconds: int
     proof: Proof
-    def __init__(self, generation: _Optional[int] = ..., moves: _Optional[_Iterable[_Union[Move, _Mapping]]] = ..., domain: _Optional[str] = ..., opens: _Optional[_Iterable[str]] = ..., open_gpus: _Optional[int] = ..., starts: _Optional[_Iterable[_Union[Seat, _Mapping]]] = ..., lost_gpu_seconds: _Optional[int] = ..., proof: _Optional[_Union[Proof, _Mapping]] = ...) -> None: ...
+    overtaken: bool
+    def __init__(self, generation: _Optional[int] = ..., moves: _Optional[_Iterable[_Union[Move, _Mapping]]] = ..., domain: _Optional[str] = ..., opens: _Optional[_Iterable[str]] = ..., open_gpus: _Optional[int] = ..., starts: _Optional[_Iterable[_Union[Seat, _Mapping]]] = ..., lost_gpu_seconds: _Optional[int] = ..., proof: _Optional[_Union[Proof, _Mapping]] = ..., overtaken: _Optional[bool] = ...) -> None: ...
 
 class Move(_message.Message):
     __slots__ = ("workload", "is_gang", "pods", "milli_gpu", "running_s", "lost_gpu_seconds")

@@ -43,6 +43,7 @@ def defrag_response(found: Advice | NoAdvice) -> pb.DefragResponse:
         opens=found.opens,
         open_gpus=found.open_gpus,
         starts=[pb.Seat(pod_uid=s.pod, pod=s.name, node=s.node, devices=s.devices) for s in found.starts],
+        overtaken=found.overtaken,
         lost_gpu_seconds=found.lost_gpu_seconds,
         proof=pb.Proof(status=proof.status, cost=proof.cost, bound=proof.bound),
     )
@@ -66,6 +67,7 @@ def defrag_answer(target: Target, response: pb.DefragResponse) -> Advice | NoAdv
             Seat(pod=PodUid(s.pod_uid), name=s.pod, node=NodeName(s.node), devices=tuple(s.devices))
             for s in advice.starts
         ),
+        overtaken=advice.overtaken,
         lost_gpu_seconds=advice.lost_gpu_seconds,
         proof=Proof(
             status=_STATUSES.get(advice.proof.status, "feasible"), cost=advice.proof.cost, bound=advice.proof.bound

@@ -48,7 +48,7 @@ MOVES        PODS  GPUS  RUNNING  LOSES           FROM  TO
 default/old  1     2     1d 1h    50.0 GPU-hours  b-0   a-0
 
 Then 2 nodes of rack r1 are open, with 16 GPUs: b-0 b-1.
-Nothing was moved.
+Nothing was moved. Cordon the opened nodes before anything is, or waiting work takes them.
 """
 
 NOTHING = """\
@@ -128,7 +128,7 @@ def test_what_may_wait_is_told_to_wait(scenario: str, capsys: pytest.CaptureFixt
     assert main(["defrag", "--open", "rack=r0", "--scenario", scenario, "--let-wait"]) == 0
     shown = capsys.readouterr().out
     assert "a-0   waits" in shown
-    assert "What has no place elsewhere waits.\nNothing was moved.\n" in shown
+    assert "What has no place elsewhere waits.\nNothing was moved. Cordon " in shown
 
 
 def test_json_has_all_of_it(scenario: str, capsys: pytest.CaptureFixture[str]) -> None:

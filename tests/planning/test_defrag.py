@@ -311,6 +311,15 @@ def test_a_pod_alone_goes_to_the_fullest_node() -> None:
     assert moves(found) == ["a: n1 -> n4"]
 
 
+@pytest.mark.parametrize(("priority", "overtaken"), [(0, False), (7, True)])
+def test_who_comes_before_the_waiting_gang_is_told(priority: int, overtaken: bool) -> None:
+    work = [stands("a", 8, "n1", since_s=999), stands("b", 8, "n3"), stands("c", 8, "n4")]
+    first = waits("first", 2, 8, topology_required="rack", priority=priority, created_s=5)
+    found = asked(draw(TWO_RACKS, *work, first, waits("new", 2, 8, topology_required="rack")), NEW, let_wait=True)
+    assert isinstance(found, Advice)
+    assert found.overtaken is overtaken
+
+
 def test_a_budget_of_nothing_proves_nothing() -> None:
     found = asked(draw(TWO_RACKS, stands("a", 2, "n1")), R0, budget_ms=0)
     assert isinstance(found, NoAdvice)

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +16,9 @@ from scheduler.planning.defrag import advise
 from scheduler.planning.defrag_advice import Advice, MakeFit, NoAdvice, OpenDomain, Target
 from scheduler.planning.defrag_check import broken_advice
 from scheduler.planning.settings import PlanSettings
+from scheduler.scoring import moves_frame
 from tests.planning.build import gang, node, pods, queue, shape, snapshot
+from tests.planning.random_clusters import Cluster, clusters
 
 NOW_S = 100
 GPUS = 4
@@ -195,6 +198,29 @@ def test_no_moves_are_cheaper(case: Case, target: Target, *, let_wait: bool) -> 
     assert let_wait or not any(move.waits for move in found.moves)
 
 
+@pytest.mark.parametrize(("few", "most"), [(0, 20_000), (0, 12), (1500, 25)])
+@settings(max_examples=60, deadline=None)
+@given(case=cases(), target=targets())
+def test_a_model_of_classes_or_of_some_movers_claims_no_more_than_is_true(
+    few: int, most: int, case: Case, target: Target
+) -> None:
+    if isinstance(target, OpenDomain) and target.domain is not None and target.domain not in case.racks:
+        return
+    snap = case.snapshot()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(moves_frame, "FEW_PLACES", few)
+        patch.setattr(moves_frame, "MOST_PLACES", most)
+        found = asked(snap, target)
+    best = cheapest_by_hand(case, target, let_wait=False)
+    if isinstance(found, NoAdvice):
+        assert best is None or not found.certain
+        return
+    assert broken_advice(snap, found, now_s=NOW_S) == []
+    assert best is not None
+    assert found.proof.bound <= best <= found.lost_gpu_seconds
+    assert found.proof.status != "optimal" or found.lost_gpu_seconds == best
+
+
 @TRIES
 @given(case=cases(), target=targets())
 def test_renaming_nodes_renames_the_advice(case: Case, target: Target) -> None:
@@ -218,6 +244,45 @@ def test_renaming_nodes_renames_the_advice(case: Case, target: Target) -> None:
     starts = tuple(msgspec.structs.replace(seat, node=names[seat.node]) for seat in there.starts)
     opens = tuple(names[name] for name in there.opens)
     assert here == msgspec.structs.replace(there, moves=moves, starts=starts, opens=opens)
+
+
+@TRIES
+@given(cluster=clusters(), data=st.data())
+def test_any_cluster_gets_an_answer_that_keeps_all_rules(cluster: Cluster, data: st.DataObject) -> None:
+    standing = tuple(_standing(data, each, cluster) for each in cluster.workloads)
+    snap = msgspec.structs.replace(cluster, workloads=standing).snapshot()
+    names = [each.key.partition(":")[2] for each in standing]
+    fitting = [MakeFit(workload=name) for name in names]
+    target = data.draw(st.sampled_from([*fitting, *OPENINGS]))
+    used = snap.columns.used.copy()
+    let_wait = data.draw(st.booleans())
+    found = asked(snap, target, let_wait=let_wait)
+    assert np.array_equal(snap.columns.used, used)
+    if isinstance(found, NoAdvice):
+        assert found.message
+        return
+    assert broken_advice(snap, found, now_s=NOW_S, let_wait=let_wait) == []
+    assert found.proof.bound <= found.lost_gpu_seconds
+
+
+OPENINGS = (
+    OpenDomain(level="rack"),
+    OpenDomain(level="block", nodes=1),
+    OpenDomain(level="b", domain="b0"),
+    OpenDomain(level="node", domain="n0"),
+)
+
+
+def _standing(data: st.DataObject, workload: Workload, cluster: Cluster) -> Workload:
+    """The workload, mostly with all of its pods on nodes, whatever these have room for."""
+    if data.draw(st.integers(0, 3)) == 0:
+        return workload
+    names = [each.name for each in cluster.nodes]
+    members = tuple(
+        msgspec.structs.replace(pod, node=data.draw(st.sampled_from(names)), bound_s=data.draw(st.integers(0, 90)))
+        for pod in workload.members
+    )
+    return msgspec.structs.replace(workload, members=members)
 
 
 MUTATIONS = ("source", "target", "devices", "left out", "cheaper", "opened", "waits", "bound")

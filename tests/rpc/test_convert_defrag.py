@@ -38,6 +38,7 @@ ADVICE = Advice(
     opens=(NodeName("n1"),),
     open_gpus=8,
     starts=(Seat(pod=PodUid("u3"), name="c-0", node=NodeName("n1"), devices=(1,)),),
+    overtaken=True,
     lost_gpu_seconds=125,
     proof=Proof(status="budget hit", cost=125, bound=120),
 )
