@@ -31,6 +31,9 @@ LINKED_ANNOTATION = "bayplan.dev/linked"
 GPU_MODEL_ANNOTATION = "bayplan.dev/gpu-model"
 """Accepted GPU models, separated by commas."""
 
+POLICY_ANNOTATION = "bayplan.dev/placement-policy"
+"""How a pod that stands alone is placed: the name of a `scheduler.model.policy.Policy`."""
+
 DURATION_ANNOTATION = "bayplan.dev/duration"
 """How long the pod is expected to run."""
 
@@ -45,6 +48,20 @@ CONDITION_TYPE = "bayplan.dev/Planned"
 
 JOB_INDEX_KEY = "batch.kubernetes.io/job-completion-index"
 """Label (since 1.28) and annotation with a pod's index in an Indexed Job."""
+
+JOBSET_INDEX_KEY = "jobset.sigs.k8s.io/job-global-index"
+"""JobSet: the index of the pod's Job among all Jobs of the set."""
+
+RANK_KEYS = (
+    JOB_INDEX_KEY,
+    "leaderworkerset.sigs.k8s.io/worker-index",
+    "training.kubeflow.org/replica-index",
+    "volcano.sh/task-index",
+    "kueue.x-k8s.io/pod-group-pod-index",
+    "apps.kubernetes.io/pod-index",
+)
+"""Labels or annotations with a pod's place among its like; the first that is there counts. The pods of LeaderWorkerSets
+belong to StatefulSets, which number them otherwise, so that key comes last."""
 
 GPU_PRODUCT_LABEL = "nvidia.com/gpu.product"
 """Node label of GPU feature discovery: the GPU's model."""

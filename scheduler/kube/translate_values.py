@@ -6,7 +6,11 @@ from itertools import pairwise
 from typing import assert_never
 
 from scheduler.kube import keys
+from scheduler.model.policy import POLICY_NAMES, Policy, policy_named
 from scheduler.model.workload import GangClaim, Linked, Problem, Slices
+
+MOST_COMPLETIONS = 1_000_000_000
+"""Above every index that is read, which has nine digits at most."""
 
 LARGEST_GANG = 150_000
 """Kubernetes is built for at most 150,000 pods in a cluster (kubernetes.io, "Considerations for large clusters")."""
@@ -84,6 +88,15 @@ def gpu_models(annotations: Texts, problems: list[Problem]) -> tuple[str, ...]:
     return tuple(sorted(set(models)))
 
 
+def policy(annotations: Texts, problems: list[Problem]) -> Policy | None:
+    """How the pod is to be placed; None leaves it to its queue."""
+    text = annotations.get(keys.POLICY_ANNOTATION)
+    found = None if text is None else policy_named(text)
+    if text is not None and found is None:
+        problems.append(_problem(keys.POLICY_ANNOTATION, text, POLICY_NAMES))
+    return found
+
+
 def duration_s(annotations: Texts, problems: list[Problem]) -> int | None:
     """How long the pod is expected to run, in seconds."""
     text = annotations.get(keys.DURATION_ANNOTATION)
@@ -138,8 +151,17 @@ def role(annotations: Texts, problems: list[Problem]) -> tuple[str, str | None]:
 
 
 def index(labels: Texts, annotations: Texts) -> int | None:
-    """The rank that an Indexed Job gave the pod."""
-    text = labels.get(keys.JOB_INDEX_KEY) or annotations.get(keys.JOB_INDEX_KEY) or ""
+    """The pod's rank: its place among its like, those of one Job of a JobSet after the other; None where none is told.
+
+    These keys are written by controllers; one that is no whole number tells nothing.
+    """
+    texts = (labels.get(key) or annotations.get(key) for key in keys.RANK_KEYS)
+    place = _whole(next((text for text in texts if text), ""))
+    job = _whole(labels.get(keys.JOBSET_INDEX_KEY) or annotations.get(keys.JOBSET_INDEX_KEY) or "")
+    return place if place is None or job is None else job * MOST_COMPLETIONS + place
+
+
+def _whole(text: str) -> int | None:
     return int(text) if _NUMBER.match(text) else None
 
 

@@ -39,16 +39,28 @@ class BlockerOutcome(msgspec.Struct, frozen=True, kw_only=True):
     unit: str
 
 
+class RingOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """Borders of nodes and domains that are crossed from each rank to the next and from the last to the first.
+
+    `fewest`: no order of ranks on the same nodes has fewer.
+    """
+
+    hops: int
+    fewest: int
+
+
 class WorkloadOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """`running`: at least the pods that must stand together do; `partial`: some, but fewer; `pending`: none.
 
     `reason` and `blocking` are why pods of it still wait, null and empty where none does. `evictions` counts pods.
+    `ring`: of a gang whose pods have ranks, as it was placed last.
     """
 
     state: WorkloadState
     reason: str | None
     blocking: tuple[BlockerOutcome, ...]
     evictions: int
+    ring: RingOutcome | None = None
 
 
 class QueueOutcome(msgspec.Struct, frozen=True, kw_only=True):

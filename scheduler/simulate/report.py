@@ -13,6 +13,7 @@ from scheduler.simulate.outcome import (
     PlanOutcome,
     PodOutcome,
     QueueOutcome,
+    RingOutcome,
     SliceOutcome,
     WorkloadOutcome,
     WorkloadState,
@@ -43,7 +44,9 @@ def outcome_of(
         rounds=rounds,
         stable=stable,
         pods={sim.name: _pod(sim) for sim in world.pods},
-        workloads={w.name: _workload(w, members[w.name], said) for w in world.doc.workloads},
+        workloads={
+            w.name: _workload(w, members[w.name], said, _ring(world, members[w.name])) for w in world.doc.workloads
+        },
         queues={queue.name: _queue(stand[QueueName(queue.name)]) for queue in world.doc.queues},
         plans=tuple(plans),
         violations=violations,
@@ -56,7 +59,14 @@ def _pod(sim: SimPod) -> PodOutcome:
     return PodOutcome(workload=sim.workload, node=sim.pod.node, devices=sim.given.devices, mig=slices, state=state)
 
 
-def _workload(workload: WorkloadDoc, members: Sequence[SimPod], said: Mapping[str, Wait | None]) -> WorkloadOutcome:
+def _ring(world: World, members: Sequence[SimPod]) -> RingOutcome | None:
+    known = world.rings.get(world.key_of(members[0])) if members else None
+    return None if known is None else RingOutcome(hops=known.hops, fewest=known.fewest)
+
+
+def _workload(
+    workload: WorkloadDoc, members: Sequence[SimPod], said: Mapping[str, Wait | None], ring: RingOutcome | None
+) -> WorkloadOutcome:
     placed = sum(sim.pod.node is not None for sim in members)
     state: WorkloadState = "pending" if not placed else "running" if placed >= workload.least else "partial"
     waits = [wait for sim in members if (wait := said.get(sim.name)) is not None]
@@ -67,6 +77,7 @@ def _workload(workload: WorkloadDoc, members: Sequence[SimPod], said: Mapping[st
         reason="; ".join(reasons) or None,
         blocking=tuple(_blocker(b) for b in blockers),
         evictions=sum(sim.evictions for sim in members),
+        ring=ring,
     )
 
 

@@ -107,6 +107,7 @@ class Simulation:
         snapshot = self._state.snapshot()
         workload = snapshot.workloads[decision.workload]
         assignments = decision.placement.assignments
+        self._world.rings[decision.workload] = decision.placement.ring
         going = {a.pod for a in assignments}
         if workload.queue is not None:
             milli_gpu = sum(p.shape.milli_gpu for p in workload.members if p.uid in going)

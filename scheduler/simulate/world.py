@@ -5,6 +5,7 @@ real `ClusterState` and `plan`.
 """
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -19,6 +20,9 @@ from scheduler.scoring.parts import NONE, Given
 from scheduler.simulate.document import FlavorDoc, NodeDoc, PodsDoc, QueueDoc, ScenarioDoc, WorkloadDoc, node_names
 from scheduler.simulate.kubelet import NAMESPACE, Kubelet
 from scheduler.state.events import Event, NodeSeen, PodGone, PodSeen, QueueSeen, TopologySeen
+
+if TYPE_CHECKING:
+    from scheduler.model.plan import Ring
 
 EPOCH_S = 1_700_000_000
 """The scenario's second 0 on the planner's clock: any moment after 1970, so that times before it stay positive."""
@@ -43,7 +47,10 @@ class SimPod(msgspec.Struct, kw_only=True):
 
 
 class World:
-    """The scenario's cluster. `pods` are in the order of the file; `uids` finds the one that lives under a uid."""
+    """The scenario's cluster. `pods` are in the order of the file; `uids` finds the one that lives under a uid.
+
+    `rings`: how close the ranks of gangs are as they were placed last.
+    """
 
     def __init__(self, doc: ScenarioDoc) -> None:
         """Set the cluster up as it stands at the scenario's now; `seen_at_start` tells it."""
@@ -52,6 +59,7 @@ class World:
         self.nodes: dict[str, NodeDoc] = {name: node for node in doc.nodes for name in node_names(node)}
         self.pods: list[SimPod] = []
         self.uids: dict[PodUid, SimPod] = {}
+        self.rings: dict[WorkloadKey, Ring | None] = {}
         self._kubelets = {name: Kubelet(name, node, shares=doc.shares) for name, node in self.nodes.items()}
         for workload in doc.workloads:
             self._add_pods(workload)

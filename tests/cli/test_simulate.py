@@ -35,7 +35,13 @@ def test_json_has_the_keys_of_the_format(scenario: Path, capsys: pytest.CaptureF
         "devices": [0, 1, 2, 3, 4, 5, 6, 7],
         "state": "running",
     }
-    assert answer["workloads"]["train"] == {"state": "running", "reason": None, "blocking": [], "evictions": 0}
+    assert answer["workloads"]["train"] == {
+        "state": "running",
+        "reason": None,
+        "blocking": [],
+        "evictions": 0,
+        "ring": {"hops": 6, "fewest": 6},
+    }
     assert answer["workloads"]["late"]["state"] == "pending"
     assert set(answer["workloads"]["late"]["blocking"][0]) == {"kind", "subject", "needed", "available", "unit"}
     assert answer["queues"]["a"] == {"used": 48.0, "borrowed": 0.0, "lent": 0, "fairShare": 48.0}
