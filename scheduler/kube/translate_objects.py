@@ -9,6 +9,7 @@ from scheduler.kube.wire import Meta, NameMeta, WireJob
 from scheduler.kube.wire_own import QueueSpec, WireFlavor, WireQueue, WireTopology
 from scheduler.model.names import QueueName
 from scheduler.model.node import NODE_LEVEL, TopologyLevel
+from scheduler.model.policy import POLICY_NAMES, policy_named
 from scheduler.model.queue import Queue, Quota
 from scheduler.model.resources import MILLI_GPU
 from scheduler.model.workload import Problem
@@ -53,6 +54,9 @@ def read_queue(raw: bytes | msgspec.Raw) -> tuple[NameMeta, QueueSeen]:
     spec = wire.spec
     if spec.order not in ("Fair", "StrictFIFO"):
         raise ValueError(f"spec.order is {spec.order!r}; allowed: Fair, StrictFIFO")
+    policy = None if spec.policy is None else policy_named(spec.policy)
+    if spec.policy is not None and policy is None:
+        raise ValueError(f"spec.policy is {spec.policy!r}; allowed: {POLICY_NAMES}")
     return wire.metadata, QueueSeen(
         queue=Queue(
             name=QueueName(sys.intern(wire.metadata.name)),
@@ -64,6 +68,7 @@ def read_queue(raw: bytes | msgspec.Raw) -> tuple[NameMeta, QueueSeen]:
             priority=spec.priority,
             min_runtime_s=spec.min_runtime_seconds,
             order=spec.order,
+            policy=policy,
             generation=wire.metadata.generation,
         )
     )

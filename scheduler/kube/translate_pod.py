@@ -112,6 +112,7 @@ class PodReader:
             topology_exclusive=translate_values.level(annotations, keys.TOPOLOGY_EXCLUSIVE_ANNOTATION, problems),
             role=role,
             role_required=role_required,
+            policy=translate_values.policy(annotations, problems),
             duration_s=translate_values.duration_s(annotations, problems),
             problems=tuple(problems),
             told=(told.reason, told.message) if told is not None else None,

@@ -27,6 +27,7 @@ class QueueSpec(Wire, frozen=True, kw_only=True):
     priority: int = 0
     min_runtime_seconds: int = 0
     order: str = "Fair"
+    policy: str | None = None
 
 
 class WireQueue(Wire, frozen=True, kw_only=True):

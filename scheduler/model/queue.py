@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from scheduler.model.names import QueueName
+from scheduler.model.policy import Policy
 from scheduler.model.workload import Problem
 
 QueueOrder = Literal["Fair", "StrictFIFO"]
@@ -51,5 +52,7 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     priority: int = 0
     min_runtime_s: int = 0
     order: QueueOrder = "Fair"
+    policy: Policy | None = None
+    """How pods of it that stand alone are placed; None leaves it to the default."""
     generation: int = 0
     problems: tuple[Problem, ...] = ()

@@ -7,6 +7,7 @@ import msgspec
 
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
 from scheduler.model.node import MigInstance
+from scheduler.model.policy import Policy
 from scheduler.model.resources import MILLI_GPU, NOTHING, Resources
 
 SelectorOperator = Literal["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"]
@@ -107,6 +108,7 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `told`: reason and message of the condition that was last written on it, to write only changes.
     `index`: its rank, where its controller gives one. `devices`: indexes of the GPUs it is known to hold, in whole or
     in part. `slices`: the MIG instances it is known to hold on a node that makes them on demand.
+    `policy`: how it is placed if it stands alone; None leaves it to its queue.
     `role`: its part in the gang, and `role_required` the level of which one domain has to hold all pods of that role.
     """
 
@@ -137,6 +139,7 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     topology_exclusive: str | None = None
     role: str = ""
     role_required: str | None = None
+    policy: Policy | None = None
     duration_s: int | None = None
     preemptible: bool = True
     devices: tuple[int, ...] = ()

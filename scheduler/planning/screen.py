@@ -16,7 +16,7 @@ def screen(snapshot: Snapshot, fleet: Fleet, candidate: Candidate) -> Wait | Non
     workload = candidate.workload
     if workload.queue is None or workload.queue not in snapshot.queues:
         return _queue_missing(snapshot, candidate)
-    problems = (*candidate.problems, *_level_problems(snapshot, fleet, candidate))
+    problems = (*candidate.problems, *_policy_problems(candidate), *_level_problems(snapshot, fleet, candidate))
     if problems:
         return Wait(
             workload=workload.key,
@@ -67,6 +67,17 @@ def _queue_missing(snapshot: Snapshot, candidate: Candidate) -> Wait:
         blocking=(Blocker(kind="quota", subject=workload.queue or "queue"),),
         unblock="Create the Queue, or name an existing one with the label bayplan.dev/queue.",
     )
+
+
+def _policy_problems(candidate: Candidate) -> list[Problem]:
+    """Policies of single pods on members of a gang, which is laid out by topology."""
+    named = {pod.policy.value for pod in candidate.pending if pod.policy is not None}
+    if not candidate.workload.is_gang:
+        return []
+    allowed = "only on pods that stand alone; a gang is laid out by topology"
+    return [
+        Problem(where="annotation bayplan.dev/placement-policy", value=name, allowed=allowed) for name in sorted(named)
+    ]
 
 
 def _level_problems(snapshot: Snapshot, fleet: Fleet, candidate: Candidate) -> list[Problem]:

@@ -1,11 +1,11 @@
-"""Pods that stand alone, many equal ones at a time: each goes to the fullest node that takes it.
+"""Pods that stand alone, many equal ones at a time: each goes to the node that is best by its policy.
 
-Nodes where nothing is held back for a waiting gang go first, then nodes already in use (whole ones stay whole), then
-the one with the fewest free GPUs (kube-scheduler's MostAllocated, for the resource that matters), then the one with the
-highest score by the administrator's own rules, then the first name.
-A node that takes one of the pods is then fuller still, so filling nodes one after the other in that order comes to
-the same as choosing anew for every pod. Parts of GPUs and MIG slices that are made on demand go one by one, where each
-takes least from what others could be given.
+Nodes where nothing is held back for a waiting gang go first, then the best ones by the policy (`model.policy`; by
+default nodes already in use, so that whole ones stay whole, and of these the one with the fewest free GPUs), then the
+one with the highest score by the administrator's own rules, then the first name.
+Where a node that takes one of the pods is then fuller and better still, filling nodes one after the other in that
+order comes to the same as choosing anew for every pod; other policies do choose anew. Parts of GPUs and MIG slices
+that are made on demand go one by one, where each takes least from what others could be given.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,10 +18,12 @@ from scheduler.model.plan import Admit, Offer, Placement, Proof
 from scheduler.model.queue import Queue
 from scheduler.model.resources import GPU
 from scheduler.model.workload import PodShape
+from scheduler.planning.by_policy import PLACE, TAKEN_OUT, fills_up, keys, one_by_one, policy_of
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
 from scheduler.planning.singles_in_parts import in_turn
 from scheduler.quota.tree import Bill, bill_for
+from scheduler.scoring.free import request_of
 from scheduler.scoring.room_devices import firmly
 from scheduler.scoring.topology import NO_DOMAIN, domains, find_level
 
@@ -32,14 +34,17 @@ BEST = Proof()
 FEW = 8
 """For up to so many pods the next best node is looked for each time; for more all nodes are sorted once."""
 
-_HELD, _WHOLE, _FREE = 60, 59, 24
-"""Bits of the sort key from which on things are written: room held back, not in use, free amount; then the place."""
-
 
 def batch_key(candidate: Candidate) -> tuple[object, ...]:
     """Pods with equal keys can be placed together."""
     workload = candidate.workload
-    return workload.queue, candidate.groups[0][0], workload.topology_required, workload.avoid
+    return (
+        workload.queue,
+        candidate.pending[0].policy,
+        candidate.groups[0][0],
+        workload.topology_required,
+        workload.avoid,
+    )
 
 
 def admit_singles(desk: Desk, batch: Sequence[Candidate]) -> Iterator[Admit | Offer]:
@@ -84,23 +89,23 @@ def seats(desk: Desk, candidate: Candidate, pods: int) -> Iterator[tuple[int, in
     own = desk.own.scores(shape)
     if own is not None:
         rows = rows[np.lexsort((rows, -own[rows]))]
-    if room.by_parts(shape):
+    policy = policy_of(candidate, desk.snapshot.queues[QueueName(str(workload.queue))])
+    column = _column_that_matters(desk, shape)
+    if room.by_parts(shape) and (fills_up(policy) or request_of(shape) is None):
         yield from in_turn(desk, shape, rows)
         return
-    column = _column_that_matters(desk, shape)
-    free = room.free[rows, column]
-    whole = (free >= room.allocatable[rows, column]).astype(np.int64)
-    held = desk.holds.rows[rows].astype(np.int64)
-    free = np.minimum(free, (1 << (_WHOLE - _FREE)) - 1)
-    key = (held << _HELD) | (whole << _WHOLE) | (free << _FREE) | np.arange(len(rows))
+    if not fills_up(policy):
+        yield from one_by_one(desk, shape, policy, rows, column)
+        return
+    key = keys(desk, shape, policy, rows, column)
     if pods > FEW:
         key.sort()
     for at in range(len(key)):
         low = at if pods > FEW else int(np.argmin(key))
-        row = int(rows[int(key[low]) & ((1 << _FREE) - 1)])
+        row = int(rows[int(key[low]) & ((1 << PLACE) - 1)])
         yield row, int(fits[row])
         if pods <= FEW:
-            key[low] = np.iinfo(np.int64).max
+            key[low] = TAKEN_OUT
 
 
 def _column_that_matters(desk: Desk, shape: PodShape) -> int:

@@ -41,7 +41,7 @@ class Column(msgspec.Struct, frozen=True):
 class Fleet:
     """Labels, taints and products of a snapshot's nodes as columns, made when first asked for and then remembered.
 
-    A fleet is the same for all snapshots with equal `static_generation`; it holds nothing that depends on use.
+    A fleet is the same for all snapshots with equal `static_generation`; nothing that it tells depends on use.
     """
 
     def __init__(self, snapshot: Snapshot) -> None:

@@ -5,6 +5,7 @@ import pytest
 from scheduler.kube.translate import Kind, kinds
 from scheduler.model.names import NodeName, PodUid, QueueName
 from scheduler.model.node import Device, Node, Taint, TopologyLevel
+from scheduler.model.policy import Policy
 from scheduler.model.queue import Queue, Quota
 from scheduler.model.resources import Resources
 from scheduler.model.workload import GangClaim
@@ -154,6 +155,7 @@ def test_a_queue() -> None:
             "priority": -1,
             "minRuntimeSeconds": 600,
             "order": "StrictFIFO",
+            "policy": "LeastFragmentation",
         },
     )
     assert seen == QueueSeen(
@@ -170,6 +172,7 @@ def test_a_queue() -> None:
             priority=-1,
             min_runtime_s=600,
             order="StrictFIFO",
+            policy=Policy.LEAST_FRAGMENTATION,
             generation=3,
         )
     )
@@ -218,6 +221,7 @@ def test_what_is_no_object_is_refused(kind: str, text: bytes) -> None:
     ("kind", "document", "said"),
     [
         ("queues", {"metadata": {"name": "q"}, "spec": {"order": "Random"}}, "spec.order is 'Random'; allowed: Fair"),
+        ("queues", {"metadata": {"name": "q"}, "spec": {"policy": "Any"}}, "spec.policy is 'Any'; allowed: Topology"),
         (
             "nodes",
             {"metadata": {"name": "n"}, "spec": {"taints": [{"key": "k", "effect": "Odd"}]}},

@@ -5,6 +5,7 @@ from typing import cast
 import pytest
 
 from scheduler.kube.translate_pod import PodReader
+from scheduler.model.policy import POLICY_NAMES, Policy
 from scheduler.model.resources import Resources
 from scheduler.model.workload import GangClaim, HostPort, Linked, Pod, Requirement, Toleration
 from scheduler.state.events import PodGone, PodSeen
@@ -55,6 +56,7 @@ def test_a_whole_pod() -> None:
                 "bayplan.dev/topology-preferred": "example.com/block",
                 "bayplan.dev/linked": "required",
                 "bayplan.dev/gpu-model": "H200, H100",
+                "bayplan.dev/placement-policy": "LeastAllocated",
                 "bayplan.dev/duration": "1h30m",
             },
             "ownerReferences": [
@@ -92,6 +94,7 @@ def test_a_whole_pod() -> None:
     assert (pod.gang, pod.index, pod.queue) == (GangClaim(name="g", size=4), 3, "red")
     assert (pod.owner_uid, pod.owner_name, pod.created_s) == ("j", "train", 1_767_225_610)
     assert (pod.topology_required, pod.topology_preferred, pod.duration_s) == ("rack", "example.com/block", 5400)
+    assert pod.policy is Policy.LEAST_ALLOCATED
     assert (pod.node, pod.nominated_node, pod.told) == (None, "n1", ("QuotaExhausted", "m"))
     assert pod.problems == ()
     shape = pod.shape
@@ -213,6 +216,11 @@ def test_a_gang_size_that_is_none_is_quoted(text: str) -> None:
             {"bayplan.dev/gpu-model": "H100,,A100"},
             {},
             "annotation bayplan.dev/gpu-model is 'H100,,A100'; allowed: " + MODELS,
+        ),
+        (
+            {"bayplan.dev/placement-policy": "BestFit"},
+            {},
+            "annotation bayplan.dev/placement-policy is 'BestFit'; allowed: " + POLICY_NAMES,
         ),
         (
             {"bayplan.dev/topology-required": " "},

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from scheduler.model.policy import Policy
 from tests.manifests.files import Document, base
 
 DEFINITIONS = base("CustomResourceDefinition")
@@ -87,6 +88,11 @@ def test_numbers_of_a_queue_stand_at_zero_or_above_and_limits_have_no_default() 
             assert "default" not in place[name]
     defaults = {name: field["default"] for name, field in spec.items() if "default" in field}
     assert defaults == {"weight": 1, "priority": 0, "minRuntimeSeconds": 0, "order": "Fair"}
+
+
+def test_policies_of_a_queue_are_those_of_the_planner() -> None:
+    spec = schema(DEFINITIONS[0])["properties"]["spec"]["properties"]
+    assert sorted(spec["policy"]["enum"]) == sorted(policy.value for policy in Policy)
 
 
 def test_a_gpu_node_is_all_report() -> None:

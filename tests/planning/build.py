@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from scheduler.model.demand import Kind
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey, gang_key, pod_key
 from scheduler.model.node import Device, Node, TopologyLevel
 from scheduler.model.plan import Admit, Offer, Plan, RollBack, Wait
@@ -142,6 +143,7 @@ def snapshot(
     topology: Sequence[TopologyLevel] = LEVELS,
     in_flight: Sequence[InFlight] = (),
     generation: int = 1,
+    demand: Sequence[Kind] = (),
 ) -> Snapshot:
     """The snapshot in which `held` GPUs are held by others and members with a node stand on the lowest free GPUs."""
     ordered = sorted(nodes, key=lambda n: n.name)
@@ -176,6 +178,7 @@ def snapshot(
         ports_used={NodeName(name): taken_ports for name, taken_ports in (ports or {}).items()},
         devices_used={name: frozenset(devices) for name, devices in taken.items() if devices},
         pod_nodes=standing,
+        demand=tuple(demand),
     )
 
 
