@@ -47,7 +47,7 @@ def admit_beside(desk: Desk, candidate: Candidate) -> Admit | None:
     The decisions on gangs that are placed anew are replaced on the desk.
     """
     least = candidate if candidate.needed == len(candidate.pending) else candidate.first(candidate.needed)
-    if desk.batches >= ATTEMPTS or not _is_free(desk, least) or not _affordable(desk, least):
+    if not desk.seats or desk.batches >= ATTEMPTS or not _is_free(desk, least) or not _affordable(desk, least):
         return None
     where = _undivided(desk)
     seats = [seat for seat in desk.seats if _is_movable(desk, seat, where)]
@@ -64,7 +64,7 @@ def _is_free(desk: Desk, candidate: Candidate) -> bool:
         return False
     if any(pod.role_required is not None for pod in candidate.pending):
         return False
-    if any(other.topology_exclusive is not None for other in desk.snapshot.workloads.values()):
+    if desk.apart.open_to(workload) is not None:
         return False
     shapes = [shape for shape, _ in candidate.groups]
     return any(shape.requests.gpus for shape in shapes) and all(_is_plain(shape) for shape in shapes)

@@ -9,8 +9,8 @@ from scheduler.model.workload import PodShape, Workload
 from scheduler.scoring.fleet import Codes, Fleet
 from scheduler.scoring.room import Room
 
-Place = tuple[int, int, int]
-"""A row, the number of a shape, and how many pods of it."""
+Places = tuple[int, ...]
+"""One after the other: a row, the number of a shape, and how many pods of it stand there."""
 
 
 class KnownStands:
@@ -18,40 +18,41 @@ class KnownStands:
 
     def __init__(self) -> None:
         self._fleet: Fleet | None = None
-        self._places: dict[WorkloadKey, tuple[Workload, tuple[Place, ...]]] = {}
+        self._places: dict[WorkloadKey, tuple[Workload, Places]] = {}
         self._numbers: dict[PodShape, int] = {}
 
     def of(self, snapshot: Snapshot, fleet: Fleet, room: Room) -> "Stands":
         """The table of all that stands in the snapshot. Pods that are leaving already are left out."""
         if self._fleet is not fleet:
             self._fleet, self._places, self._numbers = fleet, {}, {}
-        known, self._places = self._places, {}
+        known = self._places
         keys: list[WorkloadKey] = []
         sizes: list[int] = []
-        flat: list[Place] = []
+        flat: list[int] = []
         for key, workload in snapshot.workloads.items():
             entry = known.get(key)
             if entry is None or entry[0] is not workload:
-                entry = (workload, self._placed(workload, fleet))
-            self._places[key] = entry
+                entry = known[key] = (workload, self._placed(workload, fleet))
             if entry[1]:
                 keys.append(key)
                 sizes.append(len(entry[1]))
                 flat += entry[1]
+        if len(known) > len(snapshot.workloads):
+            self._places = {key: entry for key, entry in known.items() if key in snapshot.workloads}
         columns = room.free.shape[1]
         each = np.zeros((len(self._numbers), columns), dtype=np.int64)
         for shape, number in self._numbers.items():
             for column, n in room.demand(shape.requests) or ():
                 each[number, column] = n
-        table = np.array(flat, dtype=np.int64).reshape(len(flat), 3)
+        table = np.array(flat, dtype=np.int64).reshape(len(flat) // 3, 3)
         return Stands(
             keys=tuple(keys),
-            who=np.repeat(np.arange(len(keys)), sizes).astype(np.int64),
+            who=np.repeat(np.arange(len(keys)), np.array(sizes, dtype=np.int64) // 3),
             rows=table[:, 0],
             amounts=each[table[:, 1]] * table[:, 2:],
         )
 
-    def _placed(self, workload: Workload, fleet: Fleet) -> tuple[Place, ...]:
+    def _placed(self, workload: Workload, fleet: Fleet) -> Places:
         counts: dict[tuple[int, int], int] = {}
         for pod in workload.members:
             if pod.node is None or pod.deleting:
@@ -60,7 +61,7 @@ class KnownStands:
             if row is not None:
                 place = (row, self._numbers.setdefault(pod.shape, len(self._numbers)))
                 counts[place] = counts.get(place, 0) + 1
-        return tuple((row, number, count) for (row, number), count in counts.items())
+        return tuple(n for (row, number), count in counts.items() for n in (row, number, count))
 
 
 class Stands(msgspec.Struct, frozen=True, kw_only=True, eq=False):
