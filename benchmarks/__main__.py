@@ -8,7 +8,18 @@ from typing import NamedTuple, cast
 
 import msgspec
 
-from benchmarks import determinism, end_to_end, extender_latency, gang_plan, in_node, memory, openb, table, workloads
+from benchmarks import (
+    determinism,
+    end_to_end,
+    extender_latency,
+    gang_plan,
+    in_node,
+    memory,
+    openb,
+    refuse,
+    table,
+    workloads,
+)
 from scheduler.kube.login import LoginError
 from scheduler.localcluster import LocalClusterError
 
@@ -74,6 +85,10 @@ def _openb(arguments: argparse.Namespace) -> Sequence[table.Row]:
     return openb.run(arguments.openb_data, tool=arguments.openb_tool, quick=arguments.quick)
 
 
+def _refuse(arguments: argparse.Namespace) -> Sequence[table.Row]:
+    return refuse.run(quick=arguments.quick)
+
+
 BENCHMARKS: Mapping[str, Benchmark] = {
     determinism.NAME: Benchmark("equal input, equal plans: random clusters, heard of in other orders", _determinism),
     end_to_end.NAME: Benchmark(
@@ -86,6 +101,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     in_node.NAME: Benchmark("the GPUs that a pod gets of a node: bandwidth, beside the best and the worst", _in_node),
     memory.NAME: Benchmark("the service in a full cluster: memory, restart to first decision", _memory),
     openb.NAME: Benchmark("GPUs left unallocated on the openb trace, beside published policies", _openb),
+    refuse.NAME: Benchmark("why a gang waits, in full clusters; many gangs that wait at once", _refuse),
 }
 
 

@@ -28,7 +28,7 @@ MOST = 6
 DOMAINS = 4
 """Domains looked at where no single workload is enough: those that lack least."""
 
-TRIES = 200
+TRIES = 60
 """Smaller answers tried in each of them."""
 
 

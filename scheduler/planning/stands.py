@@ -13,6 +13,10 @@ Places = tuple[int, ...]
 """One after the other: a row, the number of a shape, and how many pods of it stand there."""
 
 
+MOST_SHAPES = 1024
+"""Shapes that are known at once; only speed depends on it."""
+
+
 class KnownStands:
     """Where workloads stand, valid while a workload is the very same record and the fleet the same; changes nothing."""
 
@@ -23,13 +27,14 @@ class KnownStands:
 
     def of(self, snapshot: Snapshot, fleet: Fleet, room: Room) -> "Stands":
         """The table of all that stands in the snapshot. Pods that are leaving already are left out."""
-        if self._fleet is not fleet:
+        if self._fleet is not fleet or len(self._numbers) > MOST_SHAPES:
             self._fleet, self._places, self._numbers = fleet, {}, {}
         known = self._places
         keys: list[WorkloadKey] = []
         sizes: list[int] = []
         flat: list[int] = []
-        for key, workload in snapshot.workloads.items():
+        for key in sorted(snapshot.workloads):
+            workload = snapshot.workloads[key]
             entry = known.get(key)
             if entry is None or entry[0] is not workload:
                 entry = known[key] = (workload, self._placed(workload, fleet))
@@ -65,7 +70,7 @@ class KnownStands:
 
 
 class Stands(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """Entry i says that workload `keys[who[i]]` takes `amounts[i]` of the columns of node `rows[i]`."""
+    """Entry i: workload `keys[who[i]]` takes `amounts[i]` of the columns of node `rows[i]`. Keys are sorted."""
 
     keys: tuple[WorkloadKey, ...]
     who: Codes
