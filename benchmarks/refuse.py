@@ -34,7 +34,7 @@ same kind."""
 _SETTINGS = PlanSettings()
 
 
-class _Case(NamedTuple):
+class Case(NamedTuple):
     """Running gangs of `pods` with `gpus` GPUs each fill all nodes; one of `wanted` pods with 8 GPUs waits."""
 
     nodes: int
@@ -45,35 +45,39 @@ class _Case(NamedTuple):
 
     @property
     def what(self) -> str:
+        """What is measured, with its sizes."""
         work = f"{self.nodes} nodes full of gangs of {self.pods} x {self.gpus} GPU"
         where = "" if self.required is None else f" in one {self.required}"
         return f"refuse {self.wanted} x 8 GPU{where}, {work}"
 
 
 CASES = (
-    _Case(100, 8, 8, 10),
-    _Case(500, 8, 8, 10),
-    _Case(5000, 64, 8, 10),
-    _Case(5000, 64, 1, 64),
-    _Case(5000, 64, 1, 10, "rack"),
-    _Case(5000, 8, 4, 10, "block"),
+    Case(100, 8, 8, 10),
+    Case(500, 8, 8, 10),
+    Case(5000, 64, 8, 10),
+    Case(5000, 64, 1, 64),
+    Case(5000, 64, 1, 10, "rack"),
+    Case(5000, 8, 4, 10, "block"),
 )
 
 
 def run(*, quick: bool = False) -> list[table.Row]:
     """All figures; `quick`: fewer repetitions."""
     repetitions = 3 if quick else 30
-    return [*(_row(case, repetitions) for case in CASES), _together_row(repetitions)]
+    return [*refusals(repetitions), _together_row(repetitions)]
 
 
-def _row(case: _Case, repetitions: int) -> table.Row:
+def refusals(repetitions: int) -> list[table.Row]:
+    """A row for each case."""
+    return [_row(case, repetitions) for case in CASES]
+
+
+def _row(case: Case, repetitions: int) -> table.Row:
     waits = synthetic.gang("train", [synthetic.shape(8)] * case.wanted, required=case.required)
-    workloads = [*_filling(case), waits]
-    timed: list[_Timed] = []
+    workloads = [*filling(case), waits]
     cache = PlanCache()
     snapshot = synthetic.snapshot([synthetic.NODE_GPUS] * case.nodes, workloads)
-    for generation in range(repetitions + 1):
-        timed.append(_timed(msgspec.structs.replace(snapshot, generation=generation), cache))
+    timed = [_timed(msgspec.structs.replace(snapshot, generation=at), cache) for at in range(repetitions + 1)]
     took_ms = [each.took_ms for each in timed]
     cpu_ms = max(each.cpu_ms for each in timed[1:])
     (said,) = (decision for decision in timed[-1].decisions if isinstance(decision, Wait))
@@ -97,7 +101,7 @@ def _row(case: _Case, repetitions: int) -> table.Row:
     )
 
 
-def _filling(case: _Case) -> list[Workload]:
+def filling(case: Case) -> list[Workload]:
     """Running gangs that leave no GPU free."""
     names, _ = synthetic.nodes(case.nodes)
     places = [name for name in names for _ in range(synthetic.NODE_GPUS // case.gpus)]
