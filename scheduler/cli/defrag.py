@@ -102,8 +102,7 @@ def people_text(advice: Advice) -> str:
     if any(move.waits for move in advice.moves):
         shown.append("What has no place elsewhere waits.")
     if advice.moves:
-        cordon = " Cordon the opened nodes before anything is, or waiting work takes them." if advice.opens else ""
-        shown.append(f"Nothing was moved.{cordon}")
+        shown.append("Nothing was moved. Cordon these nodes before anything is, or other waiting work takes them.")
     return "\n".join(shown)
 
 

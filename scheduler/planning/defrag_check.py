@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from scheduler.model.names import NodeName, WorkloadKey, gang_key, pod_key
+from scheduler.model.node import Node
 from scheduler.model.plan import Admit, Assignment, Placement, Plan
 from scheduler.model.resources import MIG_PREFIX
 from scheduler.model.snapshot import IntTable, Snapshot
@@ -108,23 +109,27 @@ def _not_open(after: Snapshot, advice: Advice, target: OpenDomain, placed: list[
         yield f"{len(advice.opens)} nodes are opened, {target.nodes} were asked for"
     pods = {pod.uid: pod for workload in after.workloads.values() for pod in workload.members}
     taken = {a.node for a in placed if a.pod in pods and pods[a.pod].shape.requests.wants_devices}
+    named_whole = target.domain is not None and target.nodes is None
     for name in advice.opens:
-        if name not in after.nodes or not after.nodes[name].ready or after.nodes[name].unschedulable:
+        if name not in after.nodes or not _may_open(after.nodes[name], cordoned=named_whole):
             yield f"{name}: it is opened, but no work may start there"
         elif name in taken or _devices(after, after.columns.used, name):
             yield f"{name}: it is opened, but GPUs are in use there"
     if target.nodes is None and len(places) == 1:
-        for name in sorted(_domain(after, target.level, next(iter(places))) - set(advice.opens)):
+        for name in sorted(_domain(after, target.level, next(iter(places)), cordoned=named_whole) - set(advice.opens)):
             yield f"{name}: it is not opened, though the whole domain was asked for"
 
 
-def _domain(after: Snapshot, level: str, place: str | None) -> set[NodeName]:
-    """The nodes of a domain that have GPUs and that work may start on."""
+def _may_open(node: Node, *, cordoned: bool) -> bool:
+    return node.ready and (cordoned or not node.unschedulable)
+
+
+def _domain(after: Snapshot, level: str, place: str | None, *, cordoned: bool) -> set[NodeName]:
+    """The nodes of a domain that have GPUs and that may be opened."""
     return {
         name
         for name, node in after.nodes.items()
-        if node.ready
-        and not node.unschedulable
+        if _may_open(node, cordoned=cordoned)
         and place_of(after, level, name) == place
         and _devices(after, after.columns.allocatable, name)
     }

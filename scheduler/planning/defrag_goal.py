@@ -73,7 +73,7 @@ def _opening(scene: Scene, pool: Pool, target: OpenDomain) -> Goal | NoAdvice:
             return NoAdvice(message=message, unknown=True)
         codes = np.where(codes == code, codes, NO_DOMAIN)
     have = snapshot.columns.allocatable[:, device_columns(snapshot)].sum(axis=1) > 0
-    in_question = have & snapshot.columns.usable & (codes != NO_DOMAIN)
+    in_question = have & _may_open(snapshot, target) & (codes != NO_DOMAIN)
     if target.nodes is not None:
         in_question &= ~_unhealthy(snapshot)
     can_open = in_question & ~_kept(snapshot, pool).astype(np.bool_)
@@ -85,6 +85,13 @@ def _opening(scene: Scene, pool: Pool, target: OpenDomain) -> Goal | NoAdvice:
         return _cannot_open(scene, pool, target, level, in_question, there, least)
     opens = np.where(can_open & enough[codes], codes, NO_DOMAIN)
     return Goal(opening=Opening(codes=opens, count=target.nodes), names=column.values)
+
+
+def _may_open(snapshot: Snapshot, target: OpenDomain) -> Mask:
+    """Ready nodes that are not cordoned; of a domain that is named whole, cordoned ones too: it is being emptied."""
+    if target.domain is None or target.nodes is not None:
+        return snapshot.columns.usable
+    return np.array([snapshot.nodes[name].ready for name in snapshot.columns.names], dtype=np.bool_)
 
 
 def _unhealthy(snapshot: Snapshot) -> Mask:
@@ -117,7 +124,8 @@ def _cannot_open(
     if not in_question.any():
         what = "healthy GPUs" if target.nodes is not None else "GPUs"
         where = f"{level.name} {target.domain}" if target.domain is not None else f"any {level.name}"
-        return NoAdvice(message=f"no node of {where} that is ready and not cordoned has {what}")
+        ready = "ready" if target.domain is not None and target.nodes is None else "ready and not cordoned"
+        return NoAdvice(message=f"no node of {where} that is {ready} has {what}")
     missing = int((least - there).max(initial=0))
     match target:
         case OpenDomain(domain=None, nodes=None):

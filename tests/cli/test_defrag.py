@@ -38,7 +38,7 @@ MOVES          PODS  GPUS  RUNNING  LOSES          FROM  TO
 default/young  1     4     10m      0.7 GPU-hours  a-0   b-0
 
 Then there is room for default/train: 2 pods on a-0 a-1.
-Nothing was moved.
+Nothing was moved. Cordon these nodes before anything is, or other waiting work takes them.
 """
 
 OLD = """\
@@ -48,7 +48,7 @@ MOVES        PODS  GPUS  RUNNING  LOSES           FROM  TO
 default/old  1     2     1d 1h    50.0 GPU-hours  b-0   a-0
 
 Then 2 nodes of rack r1 are open, with 16 GPUs: b-0 b-1.
-Nothing was moved. Cordon the opened nodes before anything is, or waiting work takes them.
+Nothing was moved. Cordon these nodes before anything is, or other waiting work takes them.
 """
 
 NOTHING = """\

@@ -294,6 +294,18 @@ def test_unhealthy_and_cordoned_nodes_are_no_whole_nodes() -> None:
     )
 
 
+def test_a_rack_that_is_being_emptied_is_asked_for_again() -> None:
+    nodes = [node(f"n{i}", 4, labels={"r": f"r{i // 2}"}, unschedulable=i < 2) for i in range(4)]
+    snap = snapshot(nodes, [stands("a", 1, "n1")])
+    found = asked(snap, R0)
+    assert moves(found) == ["a: n1 -> n2"]
+    assert isinstance(found, Advice)
+    assert found.opens == ("n0", "n1")
+    # Whoever leaves the choice wants nodes that work can start on.
+    assert isinstance(advise_any := asked(snap, OpenDomain(level="rack")), Advice)
+    assert advise_any.domain == "r1"
+
+
 def test_following_the_advice_starts_the_waiting_gang_and_all_that_moved() -> None:
     work = [stands(f"a{i}", 2, f"n{i}", since_s=10 * i, created_s=50) for i in range(1, 5)]
     snap = draw(TWO_RACKS, *work, waits("new", 3, 8))
