@@ -15,11 +15,12 @@ import numpy as np
 
 from scheduler.model.names import people_name
 from scheduler.model.plan import Reason, Wait
+from scheduler.model.workload import PodShape
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
 from scheduler.scoring.fleet import Codes, Mask
 from scheduler.scoring.gang import Ask
-from scheduler.scoring.problem import emptied, held_by, usable
+from scheduler.scoring.problem import emptied, held_by, model_choices, usable
 from scheduler.scoring.topology import domains
 
 HOLDING = frozenset({Reason.INSUFFICIENT_RESOURCES, Reason.FRAGMENTED, Reason.TOPOLOGY_UNSATISFIED})
@@ -37,11 +38,11 @@ def hold_for(desk: Desk, candidate: Candidate, wait: Wait) -> None:
     pool = np.logical_or.reduce([fits > 0 for fits in possible])
     if (desk.holds.pool & pool).any():
         return
-    where = _nearest(desk, ask, possible)
-    if where is None:
+    nearest = _nearest(desk, ask, possible)
+    if nearest is None:
         return
     before = desk.room.free.copy(order="F")
-    for shape, count in ask.groups:
+    for (shape, count), where in zip(ask.groups, nearest, strict=True):
         fits = np.where(pool & where, desk.room.view(shape).fits, 0)
         rows = np.flatnonzero(fits)
         rows = rows[np.lexsort((rows, -fits[rows]))]
@@ -54,18 +55,33 @@ def hold_for(desk: Desk, candidate: Candidate, wait: Wait) -> None:
     desk.holds.holders.append(people_name(candidate.workload.key))
 
 
-def _nearest(desk: Desk, ask: Ask, possible: Sequence[Codes]) -> Mask | None:
-    """The nodes among which to keep room: of the required domains that could hold the gang, the one with most room now.
+def _nearest(desk: Desk, ask: Ask, possible: Sequence[Codes]) -> list[Mask] | None:
+    """The nodes among which to keep room for each group.
 
-    Every node where no domain is required. None where the gang could not run even if everything else left.
+    Of the GPU models that the gang accepts and the required domains, where these could hold it, those with most room
+    now. None where the gang could not run even if everything else left.
     """
-    counts = [count for _, count in ask.groups]
-    if ask.required is None:
-        could = all(int(f.sum()) >= count for f, count in zip(possible, counts, strict=True))
-        return np.ones(len(desk.fleet), dtype=np.bool_) if could else None
-    codes = domains(desk.fleet, ask.required).codes
-    could = np.logical_and.reduce([held_by(codes, f) >= n for f, n in zip(possible, counts, strict=True)])
-    if not could.any():
-        return None
-    now = held_by(codes, usable(desk.room, ask)[0])
-    return codes == int(np.argmax(np.where(could, now, -1)))
+    everywhere = np.ones(len(desk.fleet), dtype=np.bool_)
+    codes = np.zeros(len(desk.fleet), dtype=np.int64)
+    if ask.required is not None:
+        codes = domains(desk.fleet, ask.required).codes
+    now = usable(desk.room, ask)[0]
+    most, nearest = -1, None
+    for model in model_choices(desk.room, [shape for shape, _ in ask.groups], ask.standing):
+        kept = [model if model is not None and _chooses(shape) else everywhere for shape, _ in ask.groups]
+        could = np.logical_and.reduce(
+            [
+                held_by(codes, np.where(mask, fits, 0)) >= count
+                for mask, fits, (_, count) in zip(kept, possible, ask.groups, strict=True)
+            ]
+        )
+        held = np.where(could, held_by(codes, np.where(kept[0], now, 0)), -1)
+        best = int(np.argmax(held))
+        if held[best] > most:
+            most, nearest = int(held[best]), [mask & (codes == best) for mask in kept]
+    return nearest
+
+
+def _chooses(shape: PodShape) -> bool:
+    """Whether such pods accept several GPU models, of which the gang gets one."""
+    return shape.requests.wants_devices and len(shape.models) > 1

@@ -79,9 +79,13 @@ class _Tries:
         self._candidate = candidate
         self._wishes = wishes
         self._known: dict[frozenset[Wish], Layout | None] = {frozenset(wishes): None}
+        # Where some stand, slices are filled one by one, which is not tried here again.
+        self._in_slices = bool(candidate.standing)
 
     def layout(self, kept: Sequence[Wish]) -> Layout | None:
         key = frozenset(kept)
+        if self._in_slices and any(wish.kind == "slices" for wish in kept):
+            return None
         if key not in self._known:
             fewer = without(self._desk, self._candidate, [wish for wish in self._wishes if wish not in key])
             self._known[key] = self._desk.could_place(fewer, self._desk.ask(fewer))

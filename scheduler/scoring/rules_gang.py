@@ -1,8 +1,8 @@
 """What the placement of one workload has to keep, for the checker: all or nothing, one domain, one model."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from scheduler.model.names import NodeName
+from scheduler.model.names import NodeName, PodUid
 from scheduler.model.plan import Assignment
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Pod, Workload
@@ -31,7 +31,7 @@ def broken_gang(snapshot: Snapshot, workload: Workload, assignments: Sequence[As
         *_broken_topology(snapshot, workload, everyone),
         *broken_slices(snapshot, workload, everyone, {pod.uid for pod, _ in new}),
         *broken_roles(snapshot, workload, everyone, {pod.uid for pod, _ in new}),
-        *_broken_models(snapshot, workload, everyone),
+        *_broken_models(snapshot, workload, everyone, {pod.uid for pod, _ in new}),
     ]
 
 
@@ -45,16 +45,22 @@ def _broken_topology(snapshot: Snapshot, workload: Workload, everyone: Sequence[
     return [f"{workload.key}: {len(places)} domains of {wanted}, one required"] if len(places) > 1 else []
 
 
-def _broken_models(snapshot: Snapshot, workload: Workload, everyone: Sequence[tuple[Pod, NodeName]]) -> list[str]:
-    """A gang that accepts several GPU models gets one of them for all pods that do."""
+def _broken_models(
+    snapshot: Snapshot, workload: Workload, everyone: Sequence[tuple[Pod, NodeName]], new: Collection[PodUid]
+) -> list[str]:
+    """A gang that accepts several GPU models gets one of them for all pods that do.
+
+    A node whose model is not known takes no new pod that names one; what stands there says nothing of the gang's model.
+    """
     choosy = [
-        (set(pod.shape.models), snapshot.nodes[name].product)
+        (pod.uid, set(pod.shape.models), snapshot.nodes[name].product)
         for pod, name in everyone
         if len(pod.shape.models) > 1 and pod.shape.requests.wants_devices and name in snapshot.nodes
     ]
-    if not choosy:
+    choosy = [each for each in choosy if each[2] or each[0] in new]
+    if not any(uid in new for uid, _, _ in choosy):
         return []
-    shared = [model for model in sorted(choosy[0][0]) if all(model in models for models, _ in choosy)]
-    if any(all(is_model(model, product) for _, product in choosy) for model in shared):
+    shared = [model for model in sorted(choosy[0][1]) if all(model in models for _, models, _ in choosy)]
+    if any(all(is_model(model, product) for _, _, product in choosy) for model in shared):
         return []
     return [f"{workload.key}: its pods stand on several GPU models"]

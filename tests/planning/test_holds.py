@@ -126,3 +126,23 @@ def test_a_launcher_is_kept_room_for_as_well() -> None:
     snap = draw("n0: ........\nn1: ########", gang("big", members, created_s=1), cpu_only, queues=owned)
     # n0 has 64 cores: 8 for a worker, 50 for the launcher; so the other gang goes to n1.
     assert outcomes(snap, "big", "cpu") == ["InsufficientResources", "n1"]
+
+
+EITHER = shape(8, models=("H100", "A100"))
+
+
+def fleet_of(h100: int, a100: int, *, busy: str = "") -> Snapshot:
+    nodes = [node(f"h{i}") for i in range(h100)]
+    nodes += [node(f"a{i}", product="NVIDIA-A100-SXM4-80GB") for i in range(a100)]
+    big = gang("big", pods("big", [EITHER] * 3), created_s=1)
+    held = {busy: range(8)} if busy else {}
+    return snapshot(nodes, [big, single("small", shape(8), created_s=2)], held=held)
+
+
+def test_a_gang_that_neither_model_could_ever_hold_keeps_nothing() -> None:
+    assert outcomes(fleet_of(2, 1), "big", "small")[1] == "a0"
+
+
+def test_a_gang_keeps_room_on_one_model_only() -> None:
+    # Three nodes of either model would do, and two A100 are free; H100 can never be three.
+    assert outcomes(fleet_of(2, 3, busy="a2"), "big", "small")[1] == "h0"

@@ -9,7 +9,7 @@ from scheduler.model.workload import Workload
 from scheduler.planning.cycle import plan
 from scheduler.planning.settings import PlanSettings
 from scheduler.scoring.rules import broken_rules
-from tests.planning.build import draw, gang, outcome, pods, shape, single
+from tests.planning.build import draw, gang, node, outcome, pods, shape, single, snapshot
 
 
 def half_bound(*, bound_s: int | None, pending_created_s: int, **more: Any) -> Workload:  # noqa: ANN401  fields of the record
@@ -73,3 +73,11 @@ def test_a_missing_member_is_waited_for() -> None:
     (stands,) = pods("stands", [shape(8)], on=["n0"], created_s=5, bound_s=10)
     (waits,) = pods("waits", [shape(8)], created_s=5)
     assert decided("n0: ........\nn1: ........", gang("g", [stands, waits], size=3))[0] == "GangIncomplete"
+
+
+def test_a_member_on_a_node_of_no_known_model_settles_no_model() -> None:
+    torn = gang("torn", pods("torn", [shape(1, models=("H100", "A100"))] * 2, on=["bare"]))
+    snap = snapshot([node("bare", 0), node("h0")], [torn])
+    decided = plan(snap, now_s=0, settings=PlanSettings())
+    assert broken_rules(snap, decided) == []
+    assert outcome(decided, "torn") == "h0"

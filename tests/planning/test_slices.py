@@ -2,13 +2,14 @@
 
 import pytest
 
+from scheduler.model.node import Taint
 from scheduler.model.plan import Plan
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Slices, Workload
 from scheduler.planning.cycle import plan
 from scheduler.planning.settings import PlanSettings
 from scheduler.scoring.rules import broken_rules
-from tests.planning.build import draw, equal, gang, outcome, pods, shape, waiting
+from tests.planning.build import draw, drawn, equal, gang, node, outcome, pods, shape, snapshot, waiting
 
 
 def planned(snap: Snapshot) -> Plan:
@@ -80,3 +81,10 @@ def test_a_missing_member_goes_where_its_slice_stands() -> None:
 )
 def test_a_slice_that_stands_apart_is_not_added_to(drawing: str) -> None:
     assert waiting(planned(draw(drawing, members_on("n0", "n1"))), "g").blocking
+
+
+def test_what_would_help_a_slice_that_stands_apart_is_to_want_none() -> None:
+    nodes, _ = drawn("b0/r0 n0: .\nb0/r1 n1: .\nb0/r2 n2: .")
+    nodes.append(node("n3", labels={"b": "b0", "r": "r3"}, taints=(Taint(key="spot"),)))
+    wait = waiting(planned(snapshot(nodes, [members_on("n0", "n1")])), "g")
+    assert wait.unblock.endswith("It could start now without slices (bayplan.dev/topology-slices).")
