@@ -39,8 +39,9 @@ def further(desk: Desk, candidate: Candidate, wait: Wait) -> Wait:
     blocking = wait.blocking
     way = way_out(desk, candidate)
     if way is not None:
-        known = {(each.kind, each.subject) for each in blocking}
-        own = [blocker(wish) for wish in way.blocking]
-        blocking = (*blocking, *(each for each in own if (each.kind, each.subject) not in known))
+        # The reason may be a level already, with figures.
+        named = any(each.kind == "topology" for each in blocking)
+        own = [wish for wish in way.blocking if not (named and wish.kind in {"topology", "slices"})]
+        blocking = (*blocking, *map(blocker, own))
         unblock = f"{unblock} {in_words(desk, candidate, way)}"
     return msgspec.structs.replace(wait, message=message, detail="; ".join(details), blocking=blocking, unblock=unblock)

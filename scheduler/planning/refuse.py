@@ -143,7 +143,8 @@ def _no_domain(desk: Desk, candidate: Candidate, ask: Ask, level: TopologyLevel)
         workload=candidate.workload.key,
         reason=Reason.TOPOLOGY_UNSATISFIED,
         message=f"no {level.name}{standing} has room for all its pods together",
-        detail=f"needs room for {pods(count)} in one {level.name}{standing}; the best has room for {best} "
+        detail=f"needs room for {pods(count)} in one {level.name}{standing}; the best has room for {best}"
+        f"{', but not for pods of all sizes together' if best >= count else ''} "
         f"({inside} of {len(codes)} nodes have the label {level.label})",
         blocking=(Blocker(kind="topology", subject=level.name, needed=count, available=best, unit="pods"),),
         unblock=f"It starts when enough work leaves one {level.name}.",

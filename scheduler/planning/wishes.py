@@ -158,8 +158,10 @@ def _shape_without(desk: Desk, shape: PodShape, wish: Wish) -> PodShape:
 def blocker(wish: Wish) -> Blocker:
     """The condition as a thing in the way."""
     match wish.kind:
-        case "topology" | "slices":
-            return Blocker(kind="topology", subject=wish.text)
+        case "topology":
+            return Blocker(kind="request", subject=f"one {wish.text} for all its pods")
+        case "slices":
+            return Blocker(kind="request", subject=f"slices by {wish.text}")
         case "linked":
             return Blocker(kind="selector", subject=f"{wish.text} GPUs connected by NVLink")
         case "models":

@@ -268,3 +268,17 @@ def test_no_fewer_gpus_than_said_would_do(free: list[int], gpus: int, count: int
         assert said == ""
     else:
         assert said.startswith(f"{min(more)} GPU")
+
+
+def test_slices_in_the_way_are_named_as_asked_for() -> None:
+    drawing = "b0/r0 n0: ....####\nb0/r0 n1: ....####\nb0/r1 n2: ....####\nb0/r1 n3: ....####"
+    wait = wait_of(draw(drawing, equal("g", 4, 3, topology_slices=(("node", 2),))))
+    assert [(blocker.kind, blocker.subject) for blocker in wait.blocking] == [("topology", "node")]
+    assert wait.unblock.endswith("It could start now without slices (bayplan.dev/topology-slices).")
+
+
+def test_pods_of_all_sizes_do_not_fit_into_one_rack_together() -> None:
+    members = pods("g", [shape(7), shape(6), shape(5)])
+    drawing = "b0/r0 n0: ........\nb0/r0 n1: ........\nb0/r1 n2: ........\nb0/r1 n3: ........"
+    wait = wait_of(draw(drawing, gang("g", members, topology_required="rack")))
+    assert "the best has room for 3, but not for pods of all sizes together" in wait.detail
