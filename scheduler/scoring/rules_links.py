@@ -14,7 +14,7 @@ def broken_links(shape: PodShape, node: Node, devices: Iterable[int]) -> list[st
     chosen = set(devices)
     if not chosen:
         return ["it needs GPUs connected by NVLink, and none are named"]
-    if node.links is None or len(_parts(node.links, chosen)) != 1:
+    if node.links is None or _parts(node.links, chosen) != [chosen]:
         return [f"GPUs {', '.join(map(str, sorted(chosen)))} are not connected by NVLink"]
     return []
 

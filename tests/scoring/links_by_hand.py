@@ -110,3 +110,16 @@ def renumbered(graph: LinkGraph, order: Sequence[int]) -> LinkGraph:
         numa=tuple(graph.numa[a] for a in order),
         switched=graph.switched,
     )
+
+
+def machine_of(nvlinks: Sequence[Sequence[int]], level: PcieLevel = "SYS") -> LinkGraph:
+    """A machine of these NVLinks, all of whose GPUs are equally far apart on PCIe."""
+    size = len(nvlinks)
+    row: list[PcieLevel | None] = [level for _ in nvlinks]
+    graph, _ = link_graph(
+        nvlinks=nvlinks,
+        nvlink_mbps=[[25_000 * n for n in counts] for counts in nvlinks],
+        pcie=[row] * size,
+        numa=[0] * size,
+    )
+    return graph

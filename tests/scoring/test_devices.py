@@ -3,18 +3,18 @@
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scheduler.model.links import LinkGraph
+from scheduler.model.links import LinkGraph, PcieLevel
 from scheduler.model.node import Device
 from scheduler.model.workload import Linked
 from scheduler.scoring.devices import Chooser, exact_chooser, indexes, largest_first, set_of, usable
-from scheduler.scoring.links import all_equal
+from scheduler.scoring.links import all_equal, link_graph
 from scheduler.scoring.machines import machine_graph, machine_types
 from scheduler.scoring.wide_devices import WideChooser
 from tests.scoring import links_by_hand as by_hand
-from tests.scoring.links_by_hand import Some, graphs, mask_of, members, renumbered, subsets
+from tests.scoring.links_by_hand import Some, graphs, machine_of, mask_of, members, renumbered, subsets
 
 ANY, PREFERRED, REQUIRED = Linked.ANY, Linked.PREFERRED, Linked.REQUIRED
 
@@ -68,6 +68,50 @@ def test_on_small_machines_the_best_set_of_every_state_is_that_of_trying_everyth
         for size in range(1, graph.size + 1):
             for wish in Linked:
                 assert chooser.best(free, size, wish) == best_by_hand(graph, members(free), size, wish)
+
+
+def test_on_a_mesh_of_eight_the_best_set_of_every_state_is_that_of_trying_everything() -> None:
+    graph = machine_graph("dgx1_v100")
+    assert graph is not None
+    chooser = Chooser(graph)
+    # A third of all states has every shape.
+    for free in range(0, 256, 3):
+        for size in range(1, graph.size + 1):
+            assert chooser.best(free, size) == best_by_hand(graph, members(free), size, ANY)
+
+
+def test_linked_gpus_that_are_slower_are_preferred_where_links_are() -> None:
+    """0 and 2 are linked over 1 alone, and reach each other slowly; 3, 4 and 5 share a PCIe switch."""
+    links = [[0] * 6 for _ in range(6)]
+    pcie: list[list[PcieLevel | None]] = [["SYS"] * 6 for _ in range(6)]
+    for a, b in ((0, 1), (1, 2)):
+        links[a][b] = links[b][a] = 1
+    for a, b in ((3, 4), (3, 5), (4, 5)):
+        pcie[a][b] = pcie[b][a] = "PIX"
+    graph, _ = link_graph(nvlinks=links, nvlink_mbps=[[25_000 * n for n in r] for r in links], pcie=pcie, numa=[0] * 6)
+    chooser = Chooser(graph)
+    got = [indexes(chooser.best(chooser.all, 3, wish)) for wish in (ANY, PREFERRED, REQUIRED)]
+    assert got == [(3, 4, 5), (0, 1, 2), (0, 1, 2)]
+
+
+@settings(max_examples=25)
+@given(graphs(least_gpus=9, most_gpus=10), st.sampled_from((3, 4, 5)))
+def test_where_counts_are_not_worked_out_beforehand_they_are_right(graph: LinkGraph, size: int) -> None:
+    chooser = Chooser(graph)
+    assert not chooser.table.exact
+    assert chooser.fits(chooser.all, size) == by_hand.most(graph, members(chooser.all), size)
+
+
+def test_stars_that_are_joined_in_a_row_are_told_apart() -> None:
+    """Centres in a line, each with three leaves of its own, are as many linked sets of four, and no path."""
+    for centres in (2, 3, 4):
+        links = [[0] * 4 * centres for _ in range(4 * centres)]
+        pairs = [(4 * c, 4 * c + leaf) for c in range(centres) for leaf in (1, 2, 3)]
+        for a, b in [*pairs, *((4 * c, 4 * c + 4) for c in range(centres - 1))]:
+            links[a][b] = links[b][a] = 1
+        chooser = Chooser(machine_of(links))
+        assert chooser.fits(chooser.all, 4) == centres
+        assert chooser.fits(chooser.all ^ 1, 4) == centres - 1
 
 
 @given(st.data(), graphs(most_gpus=7))

@@ -14,7 +14,7 @@ from scheduler.scoring.links import all_equal
 from scheduler.scoring.machines import machine_graph
 from scheduler.scoring.plugin_devices import PluginChooser
 from tests.scoring import links_by_hand as by_hand
-from tests.scoring.links_by_hand import Some, graphs, members, subsets
+from tests.scoring.links_by_hand import Some, graphs, machine_of, members, subsets
 
 SCORES = {"PIX": 50, "PXB": 40, "PHB": 30, "NODE": 20, "SYS": 10}
 
@@ -145,6 +145,45 @@ def test_what_is_promised_holds_whatever_chance_does(data: st.DataObject, graph:
         assert not surely(graph, some, (count,) * (pods + 1))
     sizes = largest_first(data.draw(st.lists(st.integers(2, 3), max_size=3), label="sizes"))
     assert chooser.packable(free, sizes) == all(surely(graph, some, order) for order in set(permutations(sizes)))
+
+
+def test_chance_may_leave_room_for_one_pod_or_for_two() -> None:
+    """Of the pairs that may be given first, some leave two further pairs for sure, and one leaves one."""
+    graph = machine_of(
+        [
+            [0, 1, 0, 2, 1, 1],
+            [1, 0, 2, 2, 0, 0],
+            [0, 2, 0, 1, 1, 0],
+            [2, 2, 1, 0, 1, 1],
+            [1, 0, 1, 1, 0, 0],
+            [1, 0, 0, 1, 0, 0],
+        ]
+    )
+    chooser = PluginChooser(graph)
+    free = chooser.all
+    assert {chooser.fits(free ^ some, 2) for some in chooser.picks(free, 2)} == {1, 2}
+    assert chooser.fits(free, 2) == 2
+    assert surely(graph, members(free), (2, 2))
+    assert not surely(graph, members(free), (2, 2, 2))
+
+
+def test_sets_of_several_sizes_are_promised_only_where_their_order_does_not_matter() -> None:
+    """0 1 3 are linked, and 2 4. If the pair comes first, it may be cut out of the three."""
+    graph = machine_of([[0, 1, 0, 0, 0], [1, 0, 0, 1, 0], [0, 0, 0, 0, 1], [0, 1, 0, 0, 0], [0, 0, 1, 0, 0]])
+    chooser = PluginChooser(graph)
+    assert surely(graph, members(chooser.all), (3, 2))
+    assert not surely(graph, members(chooser.all), (2, 3))
+    assert not chooser.packable(chooser.all, (3, 2))
+    assert exact_chooser(graph).packable(chooser.all, (3, 2))
+
+
+def test_nothing_is_sure_where_the_plugin_would_take_the_smaller_set() -> None:
+    """Three equal GPUs, and a pair with many links: the best cut is these two sets, and the pair the better one."""
+    links = [[0] * 5 for _ in range(5)]
+    links[3][4] = links[4][3] = 12
+    chooser = PluginChooser(machine_of(links, "PIX"))
+    assert len(chooser.picks(chooser.all, 3)) == 10
+    assert written(chooser.picks(chooser.all, 2)) == "34"
 
 
 @given(st.data(), graphs(most_gpus=6), st.sampled_from(Linked))
