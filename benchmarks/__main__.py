@@ -9,9 +9,11 @@ from typing import NamedTuple, cast
 import msgspec
 
 from benchmarks import (
+    churn,
     determinism,
     end_to_end,
     extender_latency,
+    gang_cases,
     gang_plan,
     in_node,
     memory,
@@ -64,6 +66,14 @@ def _determinism(arguments: argparse.Namespace) -> Sequence[table.Row]:
     return determinism.run(quick=arguments.quick)
 
 
+def _churn(arguments: argparse.Namespace) -> Sequence[table.Row]:
+    return churn.run(quick=arguments.quick)
+
+
+def _gang_cases(arguments: argparse.Namespace) -> Sequence[table.Row]:
+    return gang_cases.run(quick=arguments.quick)
+
+
 def _gang_plan(arguments: argparse.Namespace) -> Sequence[table.Row]:
     return gang_plan.run(quick=arguments.quick)
 
@@ -90,6 +100,7 @@ def _refuse(arguments: argparse.Namespace) -> Sequence[table.Row]:
 
 
 BENCHMARKS: Mapping[str, Benchmark] = {
+    churn.NAME: Benchmark("how far gangs spread out as others come and go, beside simpler ways", _churn),
     determinism.NAME: Benchmark("equal input, equal plans: random clusters, heard of in other orders", _determinism),
     end_to_end.NAME: Benchmark(
         "gangs and single pods, from create to bound, beside the default scheduler", _end_to_end
@@ -97,6 +108,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     extender_latency.NAME: Benchmark(
         "calls of the extender over HTTP, with the planner at rest and busy", _extender_latency
     ),
+    gang_cases.NAME: Benchmark("big gangs, 200 cases each: time, proof and domains used", _gang_cases),
     gang_plan.NAME: Benchmark("plans of big gangs, refusals and many single pods, without a cluster", _gang_plan),
     in_node.NAME: Benchmark("the GPUs that a pod gets of a node: bandwidth, beside the best and the worst", _in_node),
     memory.NAME: Benchmark("the service in a full cluster: memory, restart to first decision", _memory),
