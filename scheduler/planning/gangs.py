@@ -47,7 +47,8 @@ def admit_gang(desk: Desk, candidate: Candidate) -> Admit | None:
 def _affordable_members(desk: Desk, candidate: Candidate) -> int:
     """How many pending members, by rank, the queue's limit over all flavors allows."""
     left = desk.ledger.headroom(QueueName(str(candidate.workload.queue)))
-    if left is None or candidate.milli_gpu <= left:
+    # Who asks for no GPUs takes nothing from a queue, not even from one that is above its limit.
+    if left is None or candidate.milli_gpu <= (left := max(left, 0)):
         return len(candidate.pending)
     sums = np.cumsum([pod.shape.milli_gpu for pod in candidate.pending])
     return int(np.searchsorted(sums, left, side="right"))

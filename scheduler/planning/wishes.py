@@ -44,10 +44,10 @@ class Way(msgspec.Struct, frozen=True):
 
 
 def way_out(desk: Desk, candidate: Candidate) -> Way | None:
-    """None where the gang finds no room without any of its conditions, or has none."""
+    """None where the gang has no conditions, or where it does not depend on them whether it finds room."""
     wishes = wishes_of(desk, candidate)
     tries = _Tries(desk, candidate, wishes)
-    if not wishes or tries.layout(()) is None:
+    if not wishes or tries.layout(()) is None or tries.layout(wishes) is not None:
         return None
     blocking = list(wishes)
     for wish in reversed(wishes):
@@ -78,7 +78,7 @@ class _Tries:
         self._desk = desk
         self._candidate = candidate
         self._wishes = wishes
-        self._known: dict[frozenset[Wish], Layout | None] = {frozenset(wishes): None}
+        self._known: dict[frozenset[Wish], Layout | None] = {}
         # Where some stand, slices are filled one by one, which is not tried here again.
         self._in_slices = bool(candidate.standing)
 

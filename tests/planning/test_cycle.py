@@ -436,3 +436,10 @@ def test_refusals_of_equal_gangs_are_worked_out_once_and_told_to_each() -> None:
     assert [w.workload for w in waits] == [f"gang:team/g{i}" for i in range(3)]
     assert len({w.message for w in waits}) == 1
     assert all(isinstance(w, Wait) for w in waits)
+
+
+def test_a_queue_above_its_limit_lets_pods_without_gpus_start() -> None:
+    over = single("over", shape(4), on="n0")
+    bare = gang("bare", pods("bare", [shape(0)] * 2))
+    snap = draw("n0: ........", over, bare, single("one", shape(0)), queues=[queue(nominal=2, borrow=0)])
+    assert outcomes(snap, "bare", "one") == ["n0 n0", "n0"]
