@@ -156,13 +156,17 @@ def _offers(desk: Desk, batch: Sequence[Candidate], shape: PodShape) -> Iterator
         if not _quota_count(desk, queue.name, shape, 1):
             return
         if not left or not _pays(desk, candidate, best):
-            open_to_it = [s for s in seats(desk, candidate, len(desk.fleet)) if _pays(desk, candidate, s[0])]
+            found: dict[int, int] = {}
+            for row, fits in _linked_first(desk, candidate, len(desk.fleet)):
+                found.setdefault(row, fits)
+            open_to_it = [(row, fits) for row, fits in found.items() if _pays(desk, candidate, row)]
             if not open_to_it:
                 return
             listed = tuple((desk.room.name(row), len(open_to_it) - i) for i, (row, _) in enumerate(open_to_it))
             best, left = open_to_it[0]
         left -= 1
         desk.room.take(best, shape)
+        desk.room.hand_out(best, [(shape, 1)])
         desk.ledger = desk.ledger.charge(queue.name, bill_for(queue, shape, _product(desk, best)))
         yield Offer(workload=candidate.workload.key, pod=candidate.pending[0].uid, nodes=listed)
 

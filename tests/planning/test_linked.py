@@ -6,7 +6,7 @@ import pytest
 
 from scheduler.model.links import LinkGraph
 from scheduler.model.node import Allocator
-from scheduler.model.plan import Admit, Plan, Reason, Wait
+from scheduler.model.plan import Admit, Offer, Plan, Reason, Wait
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Linked, Workload
 from scheduler.planning.cycle import plan
@@ -147,6 +147,28 @@ def test_linked_sets_of_several_sizes_that_clash_on_a_node_go_apart() -> None:
     assert [text.partition("/")[0] for text in given(made)] == ["box", "pairs", "pairs"]
     made = decide(cluster(together(4, 2, 2), box="b200_one_gpu_off_fabric"))
     assert isinstance(made.decisions[0], Wait)
+
+
+def offered(made: Plan) -> list[list[str]]:
+    """For each pod whose node kube-scheduler chooses, the nodes that it is offered, best first."""
+    return [[name for name, _ in d.nodes] for d in made.decisions if isinstance(d, Offer)]
+
+
+def test_pods_whose_node_kube_scheduler_chooses_use_up_linked_gpus_too() -> None:
+    one = single("first", shape(2, linked=REQUIRED, scheduler_rules=True), created_s=0)
+    rest = [single(f"p{i}", shape(2, linked=REQUIRED), created_s=1) for i in range(2)]
+    made = decide(cluster([one, *rest], pairs="a100_pcie_x4_bridged"))
+    assert offered(made) == [["pairs"]]
+    assert given(made) == ["pairs/2 3"]
+
+
+@pytest.mark.parametrize(
+    ("wish", "want"), [(ANY, ["a", "b", "c"]), (PREFERRED, ["b", "c", "a"]), (REQUIRED, ["b", "c"])]
+)
+def test_pods_whose_node_kube_scheduler_chooses_are_offered_linked_gpus_first(wish: Linked, want: list[str]) -> None:
+    waiting = [single("p", shape(4, linked=wish, scheduler_rules=True))]
+    made = decide(cluster(waiting, a="a100_pcie_x4_bridged", b="gb200_tray", c="a100_sxm4_x4_direct"))
+    assert offered(made) == [want]
 
 
 def test_preferred_links_are_sought_on_other_nodes_first() -> None:
