@@ -123,6 +123,9 @@ class _Search:
             if waiting is not None:
                 seats.append((waiting.workload.key, choice.seats[SEAT]))
             advice = self._checked(choice, bound, laid_out(self._scene, seats, closed, waiting))
+        if advice is None and len(moved) > 1:
+            other = settle(self._scene, moved, closed, waiting, smallest_first=True)
+            advice = self._checked(choice, bound, other)
         return advice
 
     def _checked(self, choice: Choice, bound: int, settled: Settled) -> Advice | None:

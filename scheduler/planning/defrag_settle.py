@@ -24,15 +24,24 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def settle(
-    scene: Scene, moved: Collection[WorkloadKey], closed: Collection[NodeName], waiting: Candidate | None
+    scene: Scene,
+    moved: Collection[WorkloadKey],
+    closed: Collection[NodeName],
+    waiting: Candidate | None,
+    *,
+    smallest_first: bool = False,
 ) -> Settled:
-    """Place the waiting workload and then all that moves, the most bound and the largest first.
+    """Place the waiting workload and then all that moves, the most bound and the largest first, or the other way round.
 
     Whoever finds no room is left out; nothing that moves goes to the nodes `closed`.
     """
     after = lifted(scene.snapshot, moved, closed)
     desk = scene.desk(after)
-    placed = [_placed(desk, candidate) for candidate in _in_turn(after, moved, waiting)]
+    turn = _in_turn(after, moved, waiting)
+    if smallest_first:
+        first = 0 if waiting is None else 1
+        turn = [*turn[:first], *reversed(turn[first:])]
+    placed = [_placed(desk, candidate) for candidate in turn]
     return Settled(after=after, placed=tuple(admit for admit in placed if admit is not None))
 
 

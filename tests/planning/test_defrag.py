@@ -10,12 +10,13 @@ import pytest
 from scheduler.model.names import NodeName, PodUid, QueueName, gang_key
 from scheduler.model.plan import Admit, Assignment
 from scheduler.model.snapshot import InFlight, Snapshot
-from scheduler.model.workload import Workload
+from scheduler.model.workload import HostPort, Workload
 from scheduler.planning.cycle import plan
 from scheduler.planning.defrag import advise
 from scheduler.planning.defrag_advice import Advice, MakeFit, Move, NoAdvice, OpenDomain, Target
 from scheduler.planning.defrag_lifted import lifted
 from scheduler.planning.settings import PlanSettings
+from scheduler.scoring import moves_frame
 from tests.planning.build import draw, drawn, gang, node, pods, queue, shape, single, snapshot
 
 NOW_S = 1000
@@ -118,12 +119,48 @@ def why_not(found: Advice | NoAdvice) -> str:
         ),
     ],
 )
-def test_moves(work: list[Workload], target: Target, want: list[str]) -> None:
+@pytest.mark.parametrize("few", [0, moves_frame.FEW_PLACES], ids=["by classes", "by nodes"])
+def test_moves(
+    work: list[Workload], target: Target, want: list[str], few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moves_frame, "FEW_PLACES", few)
     found = asked(draw(TWO_RACKS, *work), target)
     assert moves(found) == want
     assert isinstance(found, Advice)
     assert found.proof.status == "optimal"
     assert found.proof.cost == found.lost_gpu_seconds == found.proof.bound
+
+
+@pytest.mark.parametrize("few", [0, moves_frame.FEW_PLACES], ids=["by classes", "by nodes"])
+def test_the_nodes_of_one_gang_are_emptied_together(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(moves_frame, "FEW_PLACES", few)
+    racks = "\n".join([*(f"b0/r0 n{i}: ........" for i in range(1, 4)), *(f"b0/- n{i}: ........" for i in range(4, 7))])
+    work = [stands("a", 8, "n1", "n2", "n3"), waits("new", 3, 8, topology_required="rack")]
+    assert moves(asked(draw(racks, *work), NEW)) == ["a: n1 n2 n3 -> n4 n5 n6"]
+
+
+def test_places_are_found_together_where_one_after_the_other_fails() -> None:
+    racks = "b0/r0 n1: ....\nb0/r0 n2: ....\nb0/r1 n3: ....\nb0/r2 n4: ..##\nb0/r2 n5: ..##"
+    # By itself, a would take n3, the one node that holds all of it; but b fits on no other.
+    work = [
+        gang("a", pods("a", [shape(2)] * 2, on=["n1", "n1"], bound_s=0), topology_required="rack"),
+        stands("b", 4, "n2"),
+    ]
+    assert sorted(moves(asked(draw(racks, *work), R0))) == ["a: n1 n1 -> n4 n5", "b: n2 -> n3"]
+
+
+def test_rules_that_the_solver_does_not_know_are_kept_and_the_proof_is_no_more_than_true() -> None:
+    port = (HostPort(port=80),)
+    a = gang("a", pods("a", [shape(1, host_ports=port)], on=["n1"], bound_s=0))
+    b = gang("b", pods("b", [shape(2, host_ports=port)], on=["n2"], bound_s=0))
+    c = stands("c", 4, "n4", since_s=900)
+    racks = "b0/r0 n1: ........\nb0/r0 n2: ........\nb0/r1 n3: ........\nb0/r1 n4: ....####"
+    # a and b cannot share n3, so that c has to leave n4 for one of them.
+    found = asked(draw(racks, a, b, c), R0)
+    assert isinstance(found, Advice)
+    assert {move.workload for move in found.moves} == {a.key, b.key, c.key}
+    assert len({move.pods[0].target for move in found.moves if move.workload != c.key}) == 2
+    assert (found.proof.status, found.proof.cost, found.proof.bound) == ("feasible", 3400, 3000)
 
 
 def test_what_is_lost_is_counted_from_each_pods_start() -> None:

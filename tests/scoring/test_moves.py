@@ -3,8 +3,12 @@
 import numpy as np
 import pytest
 
+from scheduler.scoring import cpsat_moves
+from scheduler.scoring.cpsat_moves import choose
+from scheduler.scoring.gang import Limits
 from scheduler.scoring.moves import Bundle, Kind, MoveProblem, Mover, NodeClass, Opening, classes_of
 from scheduler.scoring.moves_domains import by_domain
+from scheduler.scoring.moves_frame import Frame
 from scheduler.scoring.moves_seats import seats_of
 
 NODES = 6
@@ -86,6 +90,34 @@ def test_a_seat_has_the_domains_that_could_hold_it() -> None:
         (only, _), *_ = each.problem.seat.kinds
         domains.append((np.flatnonzero(only.fits).tolist(), each.bound))
     assert domains == [([2, 3], 29), ([0, 1], 99)]
+
+
+def test_a_price_is_divided_among_the_pods_that_a_mover_makes_room_for() -> None:
+    seat = Bundle(kinds=((kind(4), 5),), required=RACKS)
+    # Rack 1 holds three pods as it is, and two more where the mover leaves.
+    (only,) = by_domain(problem(mover(60, {2: 4}), mover(90, {5: 4}), mover(70, {3: 4}), seat=seat))
+    assert only.bound == 130 - 1
+
+
+def test_a_model_without_the_dearest_movers_proves_no_more_than_it_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    free = np.array([[0], [0], [0], [80]], dtype=np.int64)
+    small = Bundle(kinds=((Kind(demand=((0, 2),), fits=np.array([0, 0, 0, 40]), gpu_column=0), 1),))
+    cheap = [mover(3, {1: 2}, small) for _ in range(4)]
+    large = Bundle(kinds=((Kind(demand=((0, 8),), fits=np.array([0, 0, 0, 10]), gpu_column=0), 1),))
+    seat = Bundle(kinds=((Kind(demand=((0, 8),), fits=np.array([1, 1, 1, 0]), gpu_column=0), 1),))
+    whole = MoveProblem(free=free, movers=(*cheap, mover(10, {0: 8}, large)), seat=seat)
+    limits = Limits(budget_ms=1000)
+    found = choose(whole, limits, resettle=True, bound=0)
+    assert found.choice is not None
+    assert (found.outcome, found.choice.moved, found.bound) == ("optimal", (4,), 10)
+
+    def without_the_dearest(problem: MoveProblem, *, resettle: bool) -> Frame:
+        return Frame(problem, [0, 1, 2, 3], resettle=resettle)
+
+    monkeypatch.setattr(cpsat_moves, "frame_of", without_the_dearest)
+    found = choose(whole, limits, resettle=True, bound=0)
+    assert found.choice is not None
+    assert (found.outcome, found.choice.moved, found.choice.price, found.bound) == ("feasible", (0, 1, 2, 3), 12, 10)
 
 
 def test_a_seat_anywhere_is_one_problem() -> None:
