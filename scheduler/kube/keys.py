@@ -34,6 +34,9 @@ GPU_MODEL_ANNOTATION = "bayplan.dev/gpu-model"
 POLICY_ANNOTATION = "bayplan.dev/placement-policy"
 """How a pod that stands alone is placed: the name of a `scheduler.model.policy.Policy`."""
 
+GPU_SHARE_ANNOTATION = "bayplan.dev/gpu-share"
+"""How large a part of a GPU the pod needs of each `nvidia.com/gpu.shared` that it asks for."""
+
 DURATION_ANNOTATION = "bayplan.dev/duration"
 """How long the pod is expected to run."""
 
@@ -65,3 +68,6 @@ belong to StatefulSets, which number them otherwise, so that key comes last."""
 
 GPU_PRODUCT_LABEL = "nvidia.com/gpu.product"
 """Node label of GPU feature discovery: the GPU's model."""
+
+GPU_REPLICAS_LABEL = "nvidia.com/gpu.replicas"
+"""Node label of GPU feature discovery: into how many parts each GPU is shared."""

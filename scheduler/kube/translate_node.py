@@ -7,6 +7,7 @@ import msgspec
 from scheduler.kube import keys
 from scheduler.kube.requests import read_quantities, resources_of
 from scheduler.kube.translate_links import read_links
+from scheduler.kube.translate_mig import read_instances, slices_held
 from scheduler.kube.wire import Meta, NameMeta, WireNode
 from scheduler.kube.wire_own import Holding, WireDevice, WireGPUNode
 from scheduler.model.names import NodeName
@@ -14,6 +15,8 @@ from scheduler.model.node import Allocator, Device, Node, Taint
 from scheduler.state.events import DevicesSeen, NodeSeen
 
 ALLOCATORS = frozenset(allocator.value for allocator in Allocator)
+
+MOST_REPLICAS = 1001
 
 USABLE_HEALTH = frozenset({"Healthy", "Suspect"})
 
@@ -48,6 +51,7 @@ def read_node(raw: bytes | msgspec.Raw) -> tuple[Meta, NodeSeen]:
             ready=any(c.type == "Ready" and c.status == "True" for c in wire.status.conditions),
             allocatable=resources_of(read_quantities(wire.status.allocatable)),
             product=labels.get(keys.GPU_PRODUCT_LABEL, ""),
+            replicas=_replicas(labels.get(keys.GPU_REPLICAS_LABEL, "")),
         )
     )
 
@@ -62,17 +66,26 @@ def read_report(raw: bytes | msgspec.Raw) -> tuple[NameMeta, DevicesSeen]:
     status = wire.status
     links, assumed = read_links(status)
     allocator, wrong = _allocator(status.allocator)
-    devices = sorted((_device(d) for d in status.devices), key=lambda d: d.index)
+    instances, odd = read_instances(status)
+    devices = sorted((_device(d, on_demand=status.mig_on_demand) for d in status.devices), key=lambda d: d.index)
     return wire.metadata, DevicesSeen(
         node=NodeName(sys.intern(wire.metadata.name)),
         machine=status.machine,
         devices=tuple(devices),
         links=links,
-        assumed=(*assumed, *wrong),
+        assumed=(*assumed, *wrong, *odd),
         uid=wire.metadata.uid,
         allocator=allocator,
         held=_held(status.holdings, {d.uuid: d.index for d in devices}),
+        mig_on_demand=status.mig_on_demand,
+        mig_instances=tuple(sorted(instances.values(), key=lambda one: (one.device, one.start))),
+        slices_held=slices_held(status.holdings, instances),
     )
+
+
+def _replicas(text: str) -> int:
+    """Into how many parts each GPU is shared; 1 where it is not told. Smaller parts than a thousandth are all alike."""
+    return min(int(text), MOST_REPLICAS) if text.isascii() and text.isdigit() and int(text) >= 1 else 1
 
 
 def _allocator(told: str) -> tuple[Allocator, tuple[str, ...]]:
@@ -85,14 +98,15 @@ def _allocator(told: str) -> tuple[Allocator, tuple[str, ...]]:
     return Allocator.DEVICE_PLUGIN, (said,)
 
 
-def _device(wire: WireDevice) -> Device:
+def _device(wire: WireDevice, *, on_demand: bool) -> Device:
     return Device(
         index=wire.index,
         uuid=wire.uuid,
         model=sys.intern(wire.model),
         memory_mib=wire.memory_mib,
         healthy=wire.health.state in USABLE_HEALTH,
-        mig_enabled=wire.mig_mode == "Enabled",
+        # Where slices are made on demand, a GPU is divided only as long as there are any.
+        mig_enabled=wire.mig_mode == "Enabled" and not on_demand,
     )
 
 

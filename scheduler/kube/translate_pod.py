@@ -65,9 +65,10 @@ class PodReader:
         labels, annotations = meta.labels, meta.annotations
         problems: list[Problem] = []
         gang = translate_values.gang_claim(labels, annotations, problems)
+        requests = pod_requests(wire)
         shape = self._interned(
             PodShape(
-                requests=pod_requests(wire),
+                requests=requests,
                 node_selector=tuple(sorted(spec.node_selector.items())),
                 affinity=node_affinity(spec),
                 tolerations=tolerations(spec),
@@ -75,6 +76,7 @@ class PodReader:
                 models=translate_values.gpu_models(annotations, problems),
                 linked=translate_values.linked(annotations, problems),
                 scheduler_rules=scheduler_rules(spec),
+                share_milli=translate_values.share_milli(annotations, requests.shared_gpus, problems),
             )
         )
         role, role_required = translate_values.role(annotations, problems)

@@ -7,6 +7,7 @@ from typing import assert_never
 
 from scheduler.kube import keys
 from scheduler.model.policy import POLICY_NAMES, Policy, policy_named
+from scheduler.model.resources import GPU_SHARED, MILLI_GPU
 from scheduler.model.workload import GangClaim, Linked, Problem, Slices
 
 MOST_COMPLETIONS = 1_000_000_000
@@ -25,9 +26,12 @@ SLICES_ALLOWED = (
     "next one, as in rack=4,node=2"
 )
 
+SHARE_ALLOWED = "a part of a GPU above 0 and below 1, with at most three decimals, as in 0.25"
+
 GANG_SIZE_ALLOWED = f"a whole number from 1 to {LARGEST_GANG}"
 
 _DURATION = re.compile(r"(?:([0-9]{1,6})d)?(?:([0-9]{1,6})h)?(?:([0-9]{1,8})m)?(?:([0-9]{1,10})s)?\Z", re.ASCII)
+_SHARE = re.compile(r"0\.[0-9]{1,3}\Z", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,9}\Z", re.ASCII)
 
 Texts = Mapping[str, str]
@@ -95,6 +99,20 @@ def policy(annotations: Texts, problems: list[Problem]) -> Policy | None:
     if text is not None and found is None:
         problems.append(_problem(keys.POLICY_ANNOTATION, text, POLICY_NAMES))
     return found
+
+
+def share_milli(annotations: Texts, shared_gpus: int, problems: list[Problem]) -> int:
+    """How large each of the pod's `shared_gpus` parts of GPUs has to be, in milli-GPU; 1000 where nothing is said."""
+    text = annotations.get(keys.GPU_SHARE_ANNOTATION)
+    if text is None:
+        return MILLI_GPU
+    if not shared_gpus:
+        problems.append(_problem(keys.GPU_SHARE_ANNOTATION, text, f"only beside a request for {GPU_SHARED}"))
+        return MILLI_GPU
+    if not _SHARE.match(text) or not float(text):
+        problems.append(_problem(keys.GPU_SHARE_ANNOTATION, text, SHARE_ALLOWED))
+        return MILLI_GPU
+    return round(float(text) * MILLI_GPU)
 
 
 def duration_s(annotations: Texts, problems: list[Problem]) -> int | None:

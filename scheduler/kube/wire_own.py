@@ -63,6 +63,25 @@ class Health(Wire, frozen=True, kw_only=True):
     state: str = "Unknown"
 
 
+class WirePlacement(Wire, frozen=True, kw_only=True):
+    """status.devices[].freePlacements[] of a GPUNode."""
+
+    profile: str = ""
+    profile_id: int = -1
+    start: int = 0
+    size: int = 0
+
+
+class WireInstance(Wire, frozen=True, kw_only=True):
+    """status.devices[].migInstances[] of a GPUNode."""
+
+    profile: str = ""
+    profile_id: int = -1
+    start: int = 0
+    size: int = 0
+    uuid: str = ""
+
+
 class WireDevice(Wire, frozen=True, kw_only=True):
     """status.devices[] of a GPUNode."""
 
@@ -73,6 +92,8 @@ class WireDevice(Wire, frozen=True, kw_only=True):
     numa_node: int | None = None
     mig_mode: str = "NotSupported"
     health: Health = Health()
+    mig_instances: list[WireInstance] = []
+    free_placements: list[WirePlacement] = []
 
 
 class Holding(Wire, frozen=True, kw_only=True):
@@ -101,6 +122,7 @@ class GPUNodeStatus(Wire, frozen=True, kw_only=True):
     devices: list[WireDevice] = []
     nvswitch: bool = False
     allocator: str = "DevicePlugin"
+    mig_on_demand: bool = False
     links: list[WireLink] = []
     holdings: list[Holding] = []
 

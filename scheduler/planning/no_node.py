@@ -6,12 +6,12 @@ import msgspec
 import numpy as np
 
 from scheduler.model.plan import Blocker, Reason, Wait
-from scheduler.model.resources import Resources, is_divided
+from scheduler.model.resources import MILLI_GPU, Resources, is_divided
 from scheduler.model.workload import PodShape
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
 from scheduler.planning.wording import amount, listed, resource_name
-from scheduler.scoring.filters import label_mask, model_mask, selector_mask, taint_mask
+from scheduler.scoring.filters import label_mask, model_mask, parts_mask, selector_mask, smallest_part, taint_mask
 from scheduler.scoring.fleet import Codes, Mask
 from scheduler.scoring.room_devices import can_link, linked_size
 from scheduler.scoring.topology import NO_DOMAIN, domains, find_level
@@ -105,6 +105,12 @@ def _conditions(desk: Desk, candidate: Candidate, group: int, shape: PodShape) -
         text = f"{linked} GPUs connected by NVLink"
         met = can_link(fleet, linked)
         found.append(Condition(Blocker(kind="selector", subject=text), text, met, "ask for linked GPUs as preferred"))
+    if share := smallest_part(shape):
+        text = f"GPUs in parts of at least {share / MILLI_GPU:.4g}"
+        met = parts_mask(fleet, share)
+        found.append(
+            Condition(Blocker(kind="selector", subject=text), text, met, "ask for a smaller bayplan.dev/gpu-share")
+        )
     found += [_own_condition(name, met) for name, met in desk.own.masks(shape)]
     found += _level_conditions(desk, candidate, group)
     return [*found, *_sizes(desk, shape)]

@@ -84,14 +84,18 @@ def need_of(shape: PodShape) -> Need:
 
 
 def untouched(node: Node) -> Divided:
-    """The healthy GPUs of a node as if nobody had anything of them; instances that always exist stand."""
+    """The healthy GPUs of a node as if nobody had anything of them; instances that exist in any case stand.
+
+    GPUs with instances of unknown profiles count as held whole.
+    """
     model = mig_model(node.product) if node.mig_on_demand else None
-    spare = tuple(_spares(node, model)) if model is not None else ()
+    strange = {one.device for one in node.mig_instances if model is None or model.index(one.profile) is None}
+    spare = tuple(one for one in _spares(node, model) if one[0] not in strange) if model is not None else ()
     layouts: dict[int, Layout] = {}
     for device, profile, start in spare:
         layouts[device] = with_one(layouts.get(device, EMPTY), profile, start)
     slots = tuple(
-        Slot(d.index, 0 if d.index in layouts else MILLI_GPU, layouts.get(d.index, EMPTY))
+        Slot(d.index, 0 if d.index in layouts or d.index in strange else MILLI_GPU, layouts.get(d.index, EMPTY))
         for d in sorted(node.devices, key=lambda d: d.index)
         if d.healthy and not d.mig_enabled
     )

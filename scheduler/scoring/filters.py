@@ -14,6 +14,7 @@ import numpy as np
 from scheduler.model.flavors import model_matches
 from scheduler.model.names import NodeName
 from scheduler.model.node import Taint
+from scheduler.model.resources import MILLI_GPU
 from scheduler.model.workload import HostPort, PodShape, Requirement, Toleration
 from scheduler.scoring.fleet import Fleet, Mask
 from scheduler.scoring.room_devices import can_link, linked_size
@@ -33,7 +34,8 @@ def static_mask(fleet: Fleet, shape: PodShape) -> Mask:
     """The nodes whose labels, taints and GPU model suit `shape`; readiness, cordon and load are not judged here."""
     models = shape.models if shape.requests.wants_devices else ()
     linked = linked_size(shape)
-    key = ("static", shape.node_selector, shape.affinity, shape.tolerations, models, linked)
+    share = smallest_part(shape)
+    key = ("static", shape.node_selector, shape.affinity, shape.tolerations, models, linked, share)
 
     def make() -> Mask:
         mask = selector_mask(fleet, shape.node_selector, shape.affinity) & taint_mask(fleet, shape.tolerations)
@@ -41,6 +43,8 @@ def static_mask(fleet: Fleet, shape: PodShape) -> Mask:
             mask &= model_mask(fleet, models)
         if linked:
             mask &= can_link(fleet, linked)
+        if share:
+            mask &= parts_mask(fleet, share)
         mask.setflags(write=False)
         return mask
 
@@ -77,6 +81,16 @@ def model_mask(fleet: Fleet, models: Sequence[str]) -> Mask:
     products = fleet.products
     accepts = [any(model_matches(wanted, product) for wanted in models) for product in products.values]
     return np.array([*accepts, False], dtype=np.bool_)[products.codes]
+
+
+def smallest_part(shape: PodShape) -> int:
+    """How large the parts of GPUs have to be that a pod is given, in milli-GPU; 0 where it does not matter."""
+    return shape.share_milli if shape.share_milli < MILLI_GPU and shape.requests.shared_gpus else 0
+
+
+def parts_mask(fleet: Fleet, share_milli: int) -> Mask:
+    """The nodes whose plugin divides GPUs into parts of at least that size, or that divide them on demand."""
+    return fleet.replicas * share_milli <= MILLI_GPU
 
 
 def tolerates(toleration: Toleration, taint: Taint) -> bool:

@@ -100,6 +100,15 @@ class Fleet:
         return self.remember("links", make)
 
     @property
+    def replicas(self) -> Codes:
+        """Into how many parts the plugin of each node divides its GPUs; 1 where it does not."""
+
+        def make() -> Codes:
+            return np.array([node.replicas for node in self._nodes], dtype=np.int64)
+
+        return self.remember("replicas", make)
+
+    @property
     def hard_taints(self) -> tuple[Codes, tuple[tuple[Taint, ...], ...]]:
         """A code per node, and for each code the taints that keep pods off (`NoSchedule`, `NoExecute`)."""
         if self._taints is None:

@@ -31,6 +31,9 @@ def why_not_on(shape: PodShape, node: Node) -> list[str]:
         found.append("no term of the node affinity holds")
     if shape.models and shape.requests.wants_devices and not any(is_model(m, node.product) for m in shape.models):
         found.append(f"its product {node.product!r} is none of {', '.join(shape.models)}")
+    share = shape.share_milli
+    if shape.requests.count("nvidia.com/gpu.shared") and share < 1000 and share > 1000 // node.replicas:
+        found.append(f"its GPUs are shared in {node.replicas} parts, of {share} milli each at least is asked for")
     found += too_few_linked(shape, node, (device.index for device in node.devices))
     return found
 

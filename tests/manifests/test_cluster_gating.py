@@ -23,6 +23,7 @@ def asks(resource: str, amount: object, *, kind: str = "limits") -> Json:
     [
         pytest.param([OURS], pod("p", gpus=1), id="a GPU, and no labels or annotations at all"),
         pytest.param([OURS], pod("p", containers=[asks("nvidia.com/mig-1g.10gb", 2)]), id="MIG slices"),
+        pytest.param([OURS], pod("p", containers=[asks("nvidia.com/gpu.shared", 1)]), id="a part of a GPU"),
         pytest.param([OURS], pod("p", containers=[asks("nvidia.com/mig-1g.10gb.me", "1")]), id="an amount in quotes"),
         pytest.param(
             [OURS], pod("p", initContainers=[asks("nvidia.com/gpu", 1) | {"name": "warm"}]), id="a GPU while it starts"

@@ -107,6 +107,13 @@ def test_broken_gpus_are_left_alone() -> None:
     assert count(have, Need(whole=1)) == 1
 
 
+def test_gpus_with_instances_that_nobody_knows_are_left_alone() -> None:
+    have = untouched(node(2, instances=[mig(0, "9g.90gb", 0), mig(0, "1g.10gb", 6)]))
+    assert taken(have, slices(_1g_10gb=1)).slices == (mig(1, "1g.10gb", 6),)
+    assert taken(have, Need(parts=1, share_milli=1)).devices == (1,)
+    assert count(have, Need(whole=1)) == 1
+
+
 def test_no_more_untouched_gpus_are_opened_than_may_be() -> None:
     have = hold(untouched(node(3)), 0, milli=500)._replace(opens=0)
     assert count(have, Need(parts=1, share_milli=250)) == 2
