@@ -16,15 +16,20 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
 from benchmarks import synthetic, table
+from scheduler.model.demand import Kind, Request
 from scheduler.model.plan import Admit, Decision, Plan
+from scheduler.model.policy import Policy
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import PodShape, Workload
+from scheduler.planning.by_policy import keys
 from scheduler.planning.cycle import PlanCache, plan
+from scheduler.planning.desk import Desk
 from scheduler.planning.settings import PlanSettings
-from scheduler.scoring.fleet import Fleet
+from scheduler.scoring.free import request_of
 from scheduler.scoring.room import Room
 from scheduler.scoring.rules import broken_rules
 
@@ -77,7 +82,8 @@ def run(*, quick: bool = False) -> list[table.Row]:
     for nodes in SIZES:
         rows += [_gang_row(nodes, gang, repetitions) for gang in GANGS]
     rows += [_refused_row(required) for required in (None, "rack")]
-    rows += [_many_refused_row(), _singles_row(512), _singles_row(SIZES[-1]), _filter_and_score_row(repetitions)]
+    rows += [_many_refused_row(), _singles_row(512), _singles_row(SIZES[-1])]
+    rows += [_filter_and_score_row(policy, repetitions) for policy in Policy]
     return rows
 
 
@@ -150,19 +156,29 @@ def _singles_row(nodes: int) -> table.Row:
     return _row(f"plan 2000 pods of 1 GPU, {nodes} nodes", timed, limit=limit)
 
 
-def _filter_and_score_row(repetitions: int) -> table.Row:
-    """One pod against all nodes: labels, taints and capacity, and the order of what is left."""
+def _filter_and_score_row(policy: Policy, repetitions: int) -> table.Row:
+    """One pod against all nodes: labels, taints and capacity, and the order of what is left by a policy.
+
+    Prices of LeastFragmentation follow the use of nodes: each time that of a hundred has changed since the last time.
+    """
     nodes = SIZES[-1]
-    snapshot = synthetic.snapshot(synthetic.holes(nodes, 1), [])
-    fleet = Fleet(snapshot)
+    mix = tuple(Kind(request_of(synthetic.shape(gpus)) or Request(), 1 << (20 - gpus)) for gpus in (1, 2, 4, 8))
+    busy = synthetic.holes(nodes, 1)
+    other = [synthetic.NODE_GPUS - gpus if at % 100 == 0 else gpus for at, gpus in enumerate(busy)]
+    snapshots = [msgspec.structs.replace(synthetic.snapshot(each, []), demand=mix) for each in (busy, other)]
+    cache = PlanCache()
+    fleet, ledger = cache.fleet(snapshots[0]), cache.ledger(snapshots[0])
     shape = synthetic.shape(2)
+    desk = Desk(snapshots[0], fleet, ledger, now_s=0, settings=_SETTINGS)
 
     def once() -> None:
-        room = Room(snapshot, fleet)
-        rows = np.flatnonzero(room.view(shape).fits)
-        np.argmin(room.free[rows, -1])
+        snapshots.reverse()
+        desk.room = Room(snapshots[0], fleet)
+        rows = np.flatnonzero(desk.room.view(shape).fits)
+        np.argmin(keys(desk, shape, policy, rows, desk.room.free.shape[1] - 1))
 
-    return _row(f"filter and score a pod, {nodes} nodes", _time_calls(once, repetitions), limit=table.Limit(most=1.0))
+    what = f"filter and score a pod by {policy.value}, {nodes} nodes"
+    return _row(what, _time_calls(once, repetitions), limit=table.Limit(most=1.0))
 
 
 def _time_calls(call: Callable[[], None], repetitions: int) -> _Timed:

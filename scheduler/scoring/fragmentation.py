@@ -126,8 +126,8 @@ class Worth:
         self._share = np.array([shares.index(request.share_milli) for request in requests], dtype=np.int64)
         self._devices = np.array([request.devices for request in requests], dtype=np.float64)
         self._several = np.flatnonzero(self._devices > 1)
-        self._milli_cpu = np.array([max(request.milli_cpu, 1) for request in requests], dtype=np.float64)
-        self._memory = np.array([max(request.memory, 1) for request in requests], dtype=np.float64)
+        self._milli_cpu = np.array([request.milli_cpu or np.nan for request in requests], dtype=np.float64)
+        self._memory = np.array([request.memory or np.nan for request in requests], dtype=np.float64)
         most = min(MOST_PODS, 1 + table.devices.shape[1] * MILLI_GPU // min(shares, default=MILLI_GPU))
         gpus = np.arange(most + 1)[None, :] * np.array([[request.milli_gpu / MILLI_GPU] for request in requests])
         weight = np.array([[kind.weight] for kind in kinds], dtype=np.float64)
@@ -135,13 +135,16 @@ class Worth:
         self._gain: Amounts = np.rint(np.sqrt(gpus) * MILLI_GPU) * weight
         self._given: Amounts = gpus * MILLI_GPU * weight
         self._kind = np.arange(len(kinds))
-        self._fill = FILL * WEIGHT * np.rint(expected_filling(kinds))
         picky = any(request.models for request in requests)
-        self._accepts = np.stack([table.accepts(request) for request in requests], axis=1) if picky else None
+        accepts = np.stack([table.accepts(request) for request in requests], axis=1)
+        self._accepts = accepts if picky else None
+        self._fill = FILL * WEIGHT * np.rint(_fillings(kinds, accepts))
 
     def of(self, states: States) -> Amounts:
         """The worth of each of `states`."""
-        return self._gain[self._kind, self._pods(states)].sum(axis=1) + self._fill[states.devices].sum(axis=1)
+        return self._gain[self._kind, self._pods(states)].sum(axis=1) + self._fill[
+            states.product[:, None], states.devices
+        ].sum(axis=1)
 
     def given(self, states: States) -> int:
         """The milli-GPU that an average request of the mix could be given of `states`, as many pods as fit."""
@@ -158,28 +161,43 @@ class Worth:
         for have, ask in ((states.milli_cpu, self._milli_cpu), (states.memory, self._memory)):
             np.divide(have[:, None], ask[None, :], out=by)
             np.floor(by, out=by)
-            np.minimum(pods, by, out=pods)
+            # What is not asked for divides by NaN, and is no limit.
+            np.fmin(pods, by, out=pods)
         np.maximum(pods, 0.0, out=pods)
         if self._accepts is not None:
             pods[~self._accepts[states.product]] = 0.0
         return pods.astype(np.int64)
 
 
-def expected_filling(kinds: Sequence[Kind]) -> Amounts:
+def _fillings(kinds: Sequence[Kind], accepts: npt.NDArray[np.bool_]) -> Amounts:
+    """`expected_filling` for each product (row of `accepts`), by the kinds that accept it."""
+    every = sum(kind.weight * kind.request.devices for kind in kinds)
+    known: dict[bytes, Amounts] = {}
+    found: list[Amounts] = []
+    for row in accepts:
+        key = row.tobytes()
+        if key not in known:
+            some = [kind for kind, accepted in zip(kinds, row.tolist(), strict=True) if accepted]
+            known[key] = expected_filling(some, every)
+        found.append(known[key])
+    return np.stack(found)
+
+
+def expected_filling(kinds: Sequence[Kind], every: int) -> Amounts:
     """For each amount of milli-GPU that may be free on a device, how much of it is expected to be filled.
 
     Requests come in the proportions of the mix, and the first that fits takes its share, until the device has waited
-    for `TRIES` of them in vain.
+    for `TRIES` of them in vain. `every`: the devices that all requests of the mix ask for, by weight.
     """
     parts: Counter[int] = Counter()
     for kind in kinds:
         parts[kind.request.share_milli] += kind.weight * kind.request.devices
+    filled = np.zeros(MILLI_GPU + 1, dtype=np.float64)
     shares = np.array(sorted(parts), dtype=np.int64)
     weights = np.array([parts[share] for share in shares.tolist()], dtype=np.float64)
     fitting = np.cumsum(weights)
-    chance = 1 - np.exp(-TRIES * fitting / fitting[-1])
-    filled = np.zeros(MILLI_GPU + 1, dtype=np.float64)
-    for free in range(int(shares[0]), MILLI_GPU + 1):
+    chance = 1 - np.exp(-TRIES * fitting / every)
+    for free in range(int(shares[0]) if kinds else MILLI_GPU + 1, MILLI_GPU + 1):
         fit = int(np.searchsorted(shares, free, side="right"))
         then = shares[:fit] + filled[free - shares[:fit]]
         filled[free] = chance[fit - 1] * (weights[:fit] @ then) / fitting[fit - 1]

@@ -32,6 +32,7 @@ class RoomPrices:
         """Nothing is known yet."""
         self._table: FreeTable | None = None
         self._prices: Prices | None = None
+        self._whole: Codes = np.zeros(0, dtype=np.int64)
         self._kinds: tuple[Kind, ...] = ()
         self._room: weakref.ref[Room] | None = None
         self._seen = 0
@@ -53,18 +54,26 @@ class RoomPrices:
             or len(table.log) > MOST_LOG
         ):
             return self._start(room, width)
-        milli_cpu, memory, devices = _free(room, rows, width)
-        differs = (table.milli_cpu[rows] != milli_cpu) | (table.memory[rows] != memory)
-        differs |= (table.devices[rows] != devices).any(axis=1)
-        changed = rows[differs]
+        changed = self._changed(room, table, rows)
         if len(changed):
-            table.milli_cpu[changed], table.memory[changed] = milli_cpu[differs], memory[differs]
-            table.devices[changed] = devices[differs]
+            self._whole[changed] = _whole(room, changed)
+            table.milli_cpu[changed], table.memory[changed], table.devices[changed] = _free(room, changed, width)
             table.log.extend(changed.tolist())
         if self._kinds != room.snapshot.demand:
             self._kinds = room.snapshot.demand
             prices.learn(self._kinds)
         return prices
+
+    def _changed(self, room: Room, table: FreeTable, rows: Codes) -> Codes:
+        """Those of `rows` that may differ from the table."""
+        every = len(rows) == len(table)
+        at = slice(None) if every else rows
+        free = room.free
+        differs = (table.milli_cpu[at] != free[at, _CPU]) | (table.memory[at] != free[at, _MEMORY])
+        differs |= self._whole[at] != _whole(room, at)
+        if room.parts.any:
+            differs |= room.parts.rows[at]
+        return rows[differs]
 
     def _start(self, room: Room, width: int) -> Prices:
         milli_cpu, memory, devices = _free(room, np.arange(len(room.fleet)), width)
@@ -77,6 +86,7 @@ class RoomPrices:
             products=products.values,
             matches=model_matches,
         )
+        self._whole = _whole(room, slice(None)).copy()
         self._kinds = room.snapshot.demand
         self._prices = Prices(self._table, self._kinds)
         return self._prices
@@ -88,11 +98,15 @@ def _width(room: Room) -> int:
     return 1 if column is None else max(1, int(room.allocatable[:, column].max(initial=1)))
 
 
+def _whole(room: Room, rows: Codes | slice) -> Codes:
+    """Free whole GPUs."""
+    column = room.column(GPU)
+    return np.zeros_like(room.free[rows, _CPU]) if column is None else room.free[rows, column]
+
+
 def _free(room: Room, rows: Codes, width: int) -> tuple[Codes, Codes, IntTable]:
     """Free CPU, memory and milli-GPU of each GPU: first whole ones, which are all the same, then those in parts."""
-    column = room.column(GPU)
-    whole = room.free[rows, column] if column is not None else np.zeros(len(rows), dtype=np.int64)
-    whole = np.clip(whole, 0, width)
+    whole = np.clip(_whole(room, rows), 0, width)
     devices: IntTable = (np.arange(width) < whole[:, None]) * np.int64(MILLI_GPU)
     if room.parts.any:
         for at in np.flatnonzero(room.parts.rows[rows]).tolist():

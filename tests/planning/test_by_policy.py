@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.model.demand import Kind, Request
@@ -124,6 +124,8 @@ def named(pod: Pod, uid: str) -> Pod:
     return msgspec.structs.replace(pod, uid=PodUid(uid), name=uid)
 
 
+LAWS = settings(max_examples=80, deadline=None)
+
 POLICIES = st.sampled_from(list(Policy))
 
 
@@ -144,6 +146,7 @@ def clusters(draw: st.DrawFn) -> tuple[Snapshot, list[Workload]]:
     return build.draw(drawing, *workloads, demand=demand, queues=held), workloads
 
 
+@LAWS
 @given(clusters())
 def test_no_policy_breaks_a_rule_or_leaves_out_what_fits(drawn: tuple[Snapshot, list[Workload]]) -> None:
     """`planned` checks the rules; a pod that waits has no room even on what the plan left."""
@@ -159,6 +162,7 @@ def test_no_policy_breaks_a_rule_or_leaves_out_what_fits(drawn: tuple[Snapshot, 
             assert sizes[decision.workload] > max(free.values(), default=0)
 
 
+@LAWS
 @given(clusters())
 def test_names_and_what_was_planned_before_are_of_no_matter(drawn: tuple[Snapshot, list[Workload]]) -> None:
     """Nodes renamed in order give the same plan up to names, also with what other plans left in the cache."""
