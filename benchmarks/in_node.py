@@ -9,12 +9,22 @@ DEFAULT). `python -m benchmarks in_node`.
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from itertools import combinations, pairwise, permutations
+from random import Random
 from typing import NamedTuple
 
-from benchmarks import table
+import msgspec
+
+from benchmarks import synthetic, table
 from scheduler.model.links import LinkGraph
+from scheduler.model.names import NodeName
+from scheduler.model.node import Node
+from scheduler.model.plan import Admit
+from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Linked
+from scheduler.planning.cycle import PlanCache, plan
+from scheduler.planning.settings import PlanSettings
 from scheduler.scoring.device_table import LARGEST, DeviceTable
 from scheduler.scoring.devices import Chooser, indexes
 from scheduler.scoring.links import all_equal
@@ -25,6 +35,9 @@ NAME = "in_node"
 
 LEAST_RATIO = 0.97
 MOST_US = 50.0
+
+NODES = 5000
+PODS = 2000
 
 Query = tuple[int, int]
 """The free GPUs as a set, and how many are wanted."""
@@ -44,7 +57,8 @@ class _Machine(NamedTuple):
 def run(*, quick: bool = False) -> list[table.Row]:
     """All figures; `quick`: fewer repetitions of what is timed."""
     known = [_Machine(name, graph) for name in machine_types() if (graph := machine_graph(name)) is not None]
-    return [*(_quality(machine) for machine in known), *_times(known, 2 if quick else 20)]
+    repetitions = 2 if quick else 20
+    return [*(_quality(machine) for machine in known), *_times(known, repetitions), _plan_row(repetitions)]
 
 
 def bottlenecks(graph: LinkGraph) -> Mapping[int, int]:
@@ -143,3 +157,47 @@ def _once_row(what: str, took_us: list[float]) -> table.Row:
         note=f"longest {table.figure(max(took_us))}" if len(took_us) > 1 else "",
         detail={"each": took_us},
     )
+
+
+def _plan_row(repetitions: int) -> table.Row:
+    """Pods of two GPUs over a cluster that is 70 % full, whose links are a mesh: with links required, and without."""
+    took_ms: dict[Linked, list[float]] = {}
+    for wish in (Linked.REQUIRED, Linked.ANY):
+        layouts = PlanCache()
+        snapshots = [_meshes(seed, wish) for seed in range(repetitions + 1)]
+        # The first plan also lays out labels and tables.
+        took_ms[wish] = [_took_us(partial(_planned, seen, layouts)) / 1000 for seen in snapshots][1:]
+    value, baseline = (statistics.median(took_ms[wish]) for wish in (Linked.REQUIRED, Linked.ANY))
+    return table.Row(
+        benchmark=NAME,
+        what=f"plan {PODS} pods of 2 linked GPUs, {NODES} nodes",
+        unit="ms",
+        value=value,
+        baseline=baseline,
+        ratio=table.ratio(value, baseline),
+        note="beside the same without links required",
+        detail={wish.value: each for wish, each in took_ms.items()},
+    )
+
+
+def _planned(seen: Snapshot, layouts: PlanCache) -> None:
+    made = plan(seen, now_s=0, settings=PlanSettings(), cache=layouts)
+    placed = sum(isinstance(decision, Admit) for decision in made.decisions)
+    if placed != PODS:
+        raise AssertionError(f"{placed} of {PODS} pods got GPUs")
+
+
+def _meshes(seed: int, wish: Linked) -> Snapshot:
+    chance = Random(seed)
+    busy = synthetic.holes(NODES, seed)
+    each = msgspec.structs.replace(synthetic.shape(2), linked=wish)
+    seen = synthetic.snapshot(busy, synthetic.singles(PODS, each))
+    taken = {name: frozenset(chance.sample(range(8), n)) for name, n in zip(seen.columns.names, busy, strict=True) if n}
+    return msgspec.structs.replace(seen, nodes=_meshed_nodes(), devices_used=taken)
+
+
+@cache
+def _meshed_nodes() -> Mapping[NodeName, Node]:
+    links = machine_graph("dgx1_v100")
+    made, _ = synthetic.nodes(NODES)
+    return {name: msgspec.structs.replace(node, links=links) for name, node in made.items()}
