@@ -74,7 +74,7 @@ class PodReader:
                 tolerations=tolerations(spec),
                 host_ports=host_ports(spec),
                 models=translate_values.gpu_models(annotations, problems),
-                linked=translate_values.linked(annotations, problems),
+                linked=translate_values.linked(annotations, requests, problems),
                 scheduler_rules=scheduler_rules(spec),
                 share_milli=translate_values.share_milli(annotations, requests.shared_gpus, problems),
             )

@@ -7,7 +7,7 @@ from typing import assert_never
 
 from scheduler.kube import keys
 from scheduler.model.policy import POLICY_NAMES, Policy, policy_named
-from scheduler.model.resources import GPU_SHARED, MILLI_GPU
+from scheduler.model.resources import GPU_SHARED, MILLI_GPU, Resources
 from scheduler.model.workload import GangClaim, Linked, Problem, Slices
 
 MOST_COMPLETIONS = 1_000_000_000
@@ -29,6 +29,8 @@ SLICES_ALLOWED = (
 SHARE_ALLOWED = "a part of a GPU above 0 and below 1, with at most three decimals, as in 0.25"
 
 GANG_SIZE_ALLOWED = f"a whole number from 1 to {LARGEST_GANG}"
+
+LINKED_WHOLE = "preferred, for a pod of MIG slices or parts of GPUs: these are never connected by NVLink"
 
 _DURATION = re.compile(r"(?:([0-9]{1,6})d)?(?:([0-9]{1,6})h)?(?:([0-9]{1,8})m)?(?:([0-9]{1,10})s)?\Z", re.ASCII)
 _SHARE = re.compile(r"0\.[0-9]{1,3}\Z", re.ASCII)
@@ -62,13 +64,20 @@ def _gang_size(text: str | None, problems: list[Problem]) -> int | None:
     return size
 
 
-def linked(annotations: Texts, problems: list[Problem]) -> Linked:
-    """Whether the pod's GPUs are to be connected."""
+def linked(annotations: Texts, requests: Resources, problems: list[Problem]) -> Linked:
+    """Whether the GPUs of a pod with these `requests` are to be connected.
+
+    MIG slices and parts of GPUs reach nothing else over NVLink (NVIDIA MIG user guide, "Application Considerations").
+    """
     text = annotations.get(keys.LINKED_ANNOTATION)
     match text:
         case None:
             return Linked.ANY
         case "required":
+            divided = requests.shared_gpus + sum(count for _, count in requests.mig_slices)
+            if divided and requests.gpus + divided > 1:
+                problems.append(_problem(keys.LINKED_ANNOTATION, text, LINKED_WHOLE))
+                return Linked.ANY
             return Linked.REQUIRED
         case "preferred":
             return Linked.PREFERRED

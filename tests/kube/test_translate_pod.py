@@ -260,6 +260,26 @@ def test_durations(text: str, seconds: int | None) -> None:
     assert said(pod) == ([] if seconds is not None else [wrong])
 
 
+@pytest.mark.parametrize(
+    ("asked", "refused"),
+    [
+        ({"nvidia.com/gpu": "2"}, False),
+        ({"nvidia.com/mig-1g.10gb": "1"}, False),
+        ({"nvidia.com/mig-1g.10gb": "2"}, True),
+        ({"nvidia.com/gpu.shared": "2"}, True),
+        ({"nvidia.com/gpu": "1", "nvidia.com/mig-1g.10gb": "1"}, True),
+    ],
+)
+def test_links_cannot_be_required_of_slices_and_parts(asked: dict[str, str], refused: bool) -> None:
+    container = {"name": "main", "resources": {"requests": asked}}
+    pod = read(containers=[container], meta={"annotations": {"bayplan.dev/linked": "required"}})
+    wrong = (
+        "annotation bayplan.dev/linked is 'required'; allowed: preferred, for a pod of MIG slices or parts of GPUs: "
+        "these are never connected by NVLink"
+    )
+    assert said(pod) == ([wrong] if refused else [])
+
+
 def test_a_very_long_value_is_quoted_in_part() -> None:
     assert len(said(annotated({"bayplan.dev/linked": "x" * 10_000}))[0]) < 300
 
