@@ -72,32 +72,33 @@ def place_together(room: Room, parts: Sequence[Part], limits: Limits) -> Togethe
     # Loading the solver takes half a second, which only those pay who need it.
     from scheduler.scoring.cpsat_batch import solve_batch  # noqa: PLC0415
 
-    rows, whole = worth_a_look(room, parts, known)
+    rows = worth_a_look(room, parts, known)
     left_ms, budget_hit = limits.budget_ms, False
     for apart in (False, True):
         within = msgspec.structs.replace(limits, budget_ms=left_ms)
         solved = solve_batch(room, parts, rows, known, within, apart=apart)
         left_ms -= solved.spent_ms
-        budget_hit = solved.outcome in {"budget hit", "unknown"}
+        budget_hit = solved.outcome in {"budget hit", "unknown"} and solved.spent_ms > 0
         if solved.packings is None:
             break
         if all(part.keeps(packing) for part, packing in zip(parts, solved.packings, strict=True)):
             return Together(
                 packings=solved.packings,
                 spent_ms=limits.budget_ms - left_ms,
-                budget_hit=solved.outcome == "budget hit" or not whole,
+                budget_hit=budget_hit,
             )
     return Together(packings=known, spent_ms=limits.budget_ms - left_ms, budget_hit=budget_hit)
 
 
-def worth_a_look(room: Room, parts: Sequence[Part], known: Sequence[Packing] | None) -> tuple[Codes, bool]:
-    """Nodes for the model, and whether these are all that any part could use.
+def worth_a_look(room: Room, parts: Sequence[Part], known: Sequence[Packing] | None) -> Codes:
+    """Nodes for the model: all that any part could use.
 
-    Where there are too many: for each part the innermost domains of where it is and of the next best places.
+    Where these are too many: for each part the innermost domains of where it is and of the next best places. Bounds of
+    the parts are for all nodes, so that they hold all the same.
     """
     usable = np.logical_or.reduce([f > 0 for part in parts for f in part.problem.fits])
     if int(usable.sum()) <= MOST_ROWS:
-        return np.flatnonzero(usable), True
+        return np.flatnonzero(usable)
     chosen = np.zeros_like(usable)
     for at, part in enumerate(parts):
         left = np.ones_like(usable)
@@ -111,7 +112,7 @@ def worth_a_look(room: Room, parts: Sequence[Part], known: Sequence[Packing] | N
             if packing is None:
                 break
             rows = packing.rows
-    return np.flatnonzero(chosen & usable), False
+    return np.flatnonzero(chosen & usable)
 
 
 def _around(problem: Problem, rows: Codes) -> Mask:

@@ -13,7 +13,7 @@ from scheduler.model.node import Taint
 from scheduler.model.plan import Admit, Wait
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import PodShape, Toleration, Workload
-from scheduler.planning import further
+from scheduler.planning import ends, further
 from scheduler.planning.candidate import Candidate, candidate_of
 from scheduler.planning.cycle import plan
 from scheduler.planning.desk import Desk
@@ -282,3 +282,20 @@ def test_pods_of_all_sizes_do_not_fit_into_one_rack_together() -> None:
     drawing = "b0/r0 n0: ........\nb0/r0 n1: ........\nb0/r1 n2: ........\nb0/r1 n3: ........"
     wait = wait_of(draw(drawing, gang("g", members, topology_required="rack")))
     assert "the best has room for 3, but not for pods of all sizes together" in wait.detail
+
+
+def test_nobody_is_named_whose_end_would_not_be_enough() -> None:
+    # Either pod would fit where w0 is, but not both.
+    work = running("w0", 8, ["n0"]), running("w1", 8, ["n1"])
+    wait = wait_of(draw("n0: ........\nn1: ........", *work, gang("g", pods("g", [shape(5), shape(4)]))))
+    assert "ended" not in wait.detail
+
+
+def test_what_turns_out_to_be_needless_is_left_out_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ends, "TRIES", 0)
+    work = [
+        running(f"w{i}", gpus, [name])
+        for i, (gpus, name) in enumerate([(6, "n0"), (1, "n0"), (1, "n0"), (5, "n1"), (3, "n1")])
+    ]
+    wait = wait_of(draw("n0: ........\nn1: ........", *work, equal("g", 1, 8)))
+    assert wait.detail.endswith("it would fit if team/w3 and team/w4 ended")
