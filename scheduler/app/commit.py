@@ -15,9 +15,13 @@ from scheduler.extender.verbs import WAITS
 from scheduler.kube.effects import Effects, PodRef, ref
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
 from scheduler.model.plan import Admit, Assignment, Offer
+from scheduler.model.resources import GPU, is_divided
 from scheduler.model.snapshot import amount_of
 from scheduler.model.workload import Pod, Workload
+from scheduler.scoring.divided import count, need_of
+from scheduler.scoring.parts import divided_of
 from scheduler.state.cluster import ClusterState
+from scheduler.state.divided import undivided
 from scheduler.state.events import Event, NodeRefused, Released, Reserved
 
 NO_QUEUE = QueueName("")
@@ -152,8 +156,13 @@ class Committer:
         row = columns.row_of.get(node)
         if pod is None or row is None:
             return False
+        requests = pod.shape.requests
+        if snapshot.nodes[node].on_demand and undivided(requests) != requests:
+            if not count(divided_of(snapshot, row), need_of(pod.shape)):
+                return False
+            requests = undivided(requests)
         free = zip(columns.resources, columns.free[row].tolist(), strict=True)
-        return all(left >= asked for name, left in free if (asked := amount_of(pod.shape.requests, name)))
+        return all(left >= asked for name, left in free if (asked := amount_of(requests, name)))
 
     def node_refused(self, uid: PodUid, node: NodeName) -> None:
         """kube-scheduler would not take the planned node of a pod."""
@@ -199,15 +208,24 @@ class Committer:
         """Others took of a node, or it has less than before: plans that do not fit there any more end."""
         if node not in self._on_node:
             return
-        columns = self._state.snapshot().columns
+        snapshot = self._state.snapshot()
+        columns = snapshot.columns
         row = columns.row_of.get(node)
         if row is None:
             return
         short = (columns.allocatable[row] < columns.used[row]).tolist()
         lacks = {name for name, is_short in zip(columns.resources, short, strict=True) if is_short}
+        if GPU in lacks and snapshot.nodes[node].on_demand:
+            lacks.update(filter(is_divided, self._asked_on(node)))
         for carry in list(self._on_node[node].values()):
             if lacks and any(m.node == node and self._asks_for(m.ref.uid, lacks) for m in carry.members.values()):
                 carry.withdraw(f"{node} was filled by others")
+
+    def _asked_on(self, node: NodeName) -> set[str]:
+        """The extended resources that planned members on a node ask for."""
+        uids = (m.ref.uid for carry in self._on_node[node].values() for m in carry.members.values() if m.node == node)
+        pods = (pod for uid in uids if (pod := self._state.pod(uid)) is not None)
+        return {name for pod in pods for name, _ in pod.shape.requests.extended}
 
     def _asks_for(self, uid: PodUid, resources: Collection[str]) -> bool:
         pod = self._state.pod(uid)

@@ -37,7 +37,8 @@ class _Claim(msgspec.Struct, frozen=True):
 def divided_use(node: Node, pods: Iterable[Pod], flights: Iterable[tuple[Assignment, PodShape]]) -> DividedUse:
     """The use of a node's GPUs by pods that stand there and by plans in flight.
 
-    Parts and slices of which nothing is known are expected where the planner would put them now, by order of uid.
+    Parts and slices of which nothing is known are expected where the planner would put them now, by order of uid; a pod
+    for which there is no room counts as one GPU, which shows that the node is over-committed.
     """
     standing, planned = list(pods), sorted(flights, key=lambda flight: flight[0].pod)
     claims = [_Claim(pod.uid, pod.shape, pod.devices, pod.slices) for pod in standing]
@@ -62,14 +63,17 @@ def divided_use(node: Node, pods: Iterable[Pod], flights: Iterable[tuple[Assignm
     )
     for device in whole:
         have = hold(have, device)
+    homeless = 0
     for claim in claims:
-        have = _expected(have, claim, shares, slices)
+        left = _expected(have, claim, shares, slices)
+        homeless += left is None
+        have = have if left is None else left
     held = {(one.device, one.profile, one.start) for one in slices}
     free = [MigInstance(device=d, profile=p, start=s, in_use=False) for d, p, s in sorted(fixed - held)]
     touched |= {*shares, *(one.device for one in slices)}
     sound = {d.index for d in node.devices if d.healthy and not d.mig_enabled}
     counted = sum(claim.shape.requests.gpus for claim in claims)
-    opened = Resources(extended=extended({GPU: max(len((touched - whole) & sound) - counted, 0)}))
+    opened = Resources(extended=extended({GPU: max(len((touched - whole) & sound) - counted, 0) + homeless}))
     amounts = [pod.shape.requests for pod in standing] + [shape.requests for _, shape in planned]
     return DividedUse(
         devices=frozenset(whole | touched),
@@ -94,8 +98,8 @@ def _part(shape: PodShape) -> int:
     return MILLI_GPU if shape.requests.gpus else shape.share_milli
 
 
-def _expected(have: Divided, claim: _Claim, shares: dict[int, int], slices: list[MigInstance]) -> Divided:
-    """What is left after a claim of which something is not known; nothing is expected where there is no room for it."""
+def _expected(have: Divided, claim: _Claim, shares: dict[int, int], slices: list[MigInstance]) -> Divided | None:
+    """What is left after a claim of which something is not known; None where there is no room for it."""
     need = need_of(claim.shape)
     if claim.devices:
         need = need._replace(whole=0, parts=0)
@@ -105,7 +109,7 @@ def _expected(have: Divided, claim: _Claim, shares: dict[int, int], slices: list
         return have
     taken = take(have, need)
     if taken is None:
-        return have
+        return None
     for device in taken.devices:
         shares[device] = shares.get(device, 0) + _part(claim.shape)
     slices += taken.slices

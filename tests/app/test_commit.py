@@ -8,20 +8,23 @@ import pytest
 from scheduler.app.board import Board
 from scheduler.app.carry import CarryResult, Withdrawn
 from scheduler.app.commit import Clocks, CommitLimits, Committer
+from scheduler.extender.guard import BindRequest
 from scheduler.kube.api import Response
 from scheduler.kube.effects import Effects
 from scheduler.kube.http import Method
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
-from scheduler.model.node import Node
-from scheduler.model.plan import Admit, Assignment, Placement
+from scheduler.model.node import Device, Node
+from scheduler.model.plan import Admit, Assignment, Offer, Placement
 from scheduler.model.queue import Queue
 from scheduler.model.resources import Resources
 from scheduler.model.workload import GangClaim, Pod, PodShape
 from scheduler.state.cluster import ClusterState
-from scheduler.state.events import NodeSeen, PodSeen, QueueSeen
+from scheduler.state.events import DevicesSeen, NodeSeen, PodGone, PodSeen, QueueSeen
 
 KEY = WorkloadKey("gang:ns/g")
 SHAPE = PodShape(requests=Resources(pods=1, extended=(("nvidia.com/gpu", 8),)))
+PART = PodShape(requests=Resources(pods=1, extended=(("nvidia.com/gpu.shared", 1),)), share_milli=600)
+DEVICES = tuple(Device(index=i) for i in range(8))
 
 
 class Yes:
@@ -34,12 +37,12 @@ class Yes:
         return Response(status=200, body=b"{}")
 
 
-def member(index: int) -> Pod:
+def member(index: int, shape: PodShape = SHAPE) -> Pod:
     return Pod(
         uid=PodUid(f"u{index}"),
         namespace="ns",
         name=f"p{index}",
-        shape=SHAPE,
+        shape=shape,
         managed=True,
         gated=True,
         gang=GangClaim(name="g", size=2),
@@ -50,12 +53,13 @@ def member(index: int) -> Pod:
 class Desk:
     """A committer with a gang of two pods planned on two nodes."""
 
-    def __init__(self) -> None:
+    def __init__(self, shape: PodShape = SHAPE) -> None:
         self.state = ClusterState()
         room = Resources(milli_cpu=8000, pods=10, extended=(("nvidia.com/gpu", 8),))
         for i in range(2):
             self.state.apply(NodeSeen(node=Node(name=NodeName(f"n{i}"), allocatable=room)))
-            self.state.apply(PodSeen(pod=member(i)))
+            self.state.apply(DevicesSeen(node=NodeName(f"n{i}"), machine="", devices=DEVICES, shares_on_demand=True))
+            self.state.apply(PodSeen(pod=member(i, shape)))
         self.state.apply(QueueSeen(queue=Queue(name=QueueName("q"))))
         self.ends: list[CarryResult] = []
         self.committer = Committer(
@@ -112,3 +116,29 @@ async def test_a_plan_ends_when_others_fill_its_node_with_what_it_asks_for() -> 
     assert desk.ends == []
     desk.committer.node_fuller(NodeName("n1"))
     assert await desk.end() == Withdrawn(why="n1 was filled by others")
+
+
+async def test_a_plan_for_parts_ends_when_others_take_all_gpus_of_a_node_that_divides_them() -> None:
+    desk = Desk(PART)
+    stranger = Pod(uid=PodUid("s"), namespace="ns", name="s", shape=SHAPE, node=NodeName("n1"))
+    desk.state.apply(PodSeen(pod=stranger))
+    desk.committer.node_fuller(NodeName("n1"))
+    assert await desk.end() == Withdrawn(why="n1 was filled by others")
+
+
+async def test_a_pod_that_is_offered_a_part_is_bound_where_one_is_left() -> None:
+    desk = Desk(PART)
+    alone = Pod(uid=PodUid("a"), namespace="ns", name="a", shape=PART, managed=True, queue=QueueName("q"))
+    desk.see(alone)
+    nodes = ((NodeName("n0"), 1),)
+    workload = desk.state.snapshot().workloads[WorkloadKey("pod:ns/a")]
+    desk.committer.offer(Offer(workload=workload.key, pod=alone.uid, nodes=nodes), workload, plan_name="2")
+    filling = [
+        Pod(uid=PodUid(f"f{i}"), namespace="ns", name=f"f{i}", shape=PART, node=NodeName("n0")) for i in range(7)
+    ]
+    for pod in filling:
+        desk.state.apply(PodSeen(pod=pod))
+    request = BindRequest(pod=alone.uid, namespace="ns", name="a", node=NodeName("n0"))
+    assert await desk.committer.bind(request) == "n0 is planned for others"
+    desk.state.apply(PodGone(uid=PodUid("f6")))
+    assert await desk.committer.bind(request) is None

@@ -137,3 +137,8 @@ def test_broken_gpus_that_are_divided_are_not_counted_twice() -> None:
     sick = replace(dividing(x=(0,)), devices=report(gpus=4, sick=[0]).devices)
     seen = state_of(A100, sick, on("x", part(500))).snapshot()
     assert (allocatable(seen, "n1"), used(seen, "n1")) == (3, 0)
+
+
+def test_a_part_for_which_there_is_no_room_shows_a_node_over_committed_by_parts() -> None:
+    state = state_of(A100, dividing(), foreign("s", node=N1, shape=shape(4)), on("x", part(100)))
+    assert (allocatable(state.snapshot(), "n1"), used(state.snapshot(), "n1")) == (4, 5)
