@@ -83,6 +83,7 @@ class QueueDoc(Section, frozen=True, kw_only=True):
     priority: int = 0
     min_runtime: Annotated[int, Meta(ge=0)] = 0
     flavors: dict[Text, FlavorDoc] = {}
+    policy: Text | None = None
 
 
 class PodsDoc(Section, frozen=True, kw_only=True):
@@ -143,6 +144,7 @@ class WorkloadDoc(Section, frozen=True, kw_only=True):
     duration: Annotated[int, Meta(ge=0)] | None = None
     topology: TopologyWishDoc = TopologyWishDoc()
     linked: Linked | None = None
+    policy: Text | None = None
     pods: Annotated[list[PodsDoc], Meta(min_length=1)]
 
     @property

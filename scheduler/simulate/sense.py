@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from scheduler.model.node import NODE_LEVEL
+from scheduler.model.policy import POLICY_NAMES, policy_named
 from scheduler.model.resources import MILLI_GPU
 from scheduler.scoring.machines import machine_graph, machine_types
 from scheduler.simulate.document import MOST, NodeDoc, ScenarioDoc, node_names
@@ -22,6 +23,7 @@ def _contradictions(doc: ScenarioDoc) -> Iterator[Refused]:
     yield from _names(doc)
     yield from _nodes(doc)
     yield from _queues(doc)
+    yield from _policies(doc)
     yield from _workloads(doc)
     yield from _room_for_running(doc)
     yield from contradictions_in_parts(doc)
@@ -42,6 +44,14 @@ def _names(doc: ScenarioDoc) -> Iterator[Refused]:
     yield from _twice("queues", [q.name for q in doc.queues])
     yield from _twice("workloads", [w.name for w in doc.workloads])
     yield from _twice("nodes", [name for n in doc.nodes for name in node_names(n)])
+
+
+def _policies(doc: ScenarioDoc) -> Iterator[Refused]:
+    places = [(f"queues[{at}]", queue.policy) for at, queue in enumerate(doc.queues)]
+    places += [(f"workloads[{at}]", workload.policy) for at, workload in enumerate(doc.workloads)]
+    for where, name in places:
+        if name is not None and policy_named(name) is None:
+            yield Refused(where=f"{where}.policy", why=f"{name!r}; allowed: {POLICY_NAMES}")
 
 
 def _twice(where: str, names: Iterable[str]) -> Iterator[Refused]:

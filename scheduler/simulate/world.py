@@ -13,6 +13,7 @@ from scheduler.kube.keys import GPU_PRODUCT_LABEL
 from scheduler.model.flavors import model_matches
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey, gang_key, pod_key
 from scheduler.model.node import NODE_LEVEL, Node, TopologyLevel
+from scheduler.model.policy import policy_named
 from scheduler.model.queue import Queue, Quota
 from scheduler.model.resources import GPU, MILLI_GPU, Resources, extended
 from scheduler.model.workload import GangClaim, Linked, Pod, PodShape, Requirement
@@ -173,6 +174,7 @@ def _queue(spec: QueueDoc) -> Queue:
         flavors=tuple((name, _quota(flavor)) for name, flavor in sorted(spec.flavors.items())),
         weight=spec.weight,
         min_runtime_s=spec.min_runtime,
+        policy=None if spec.policy is None else policy_named(spec.policy),
         generation=1,
     )
 
@@ -204,6 +206,7 @@ def _pod(name: str, index: int, workload: WorkloadDoc, shape: PodShape, *, now_s
         queue=None if workload.queue is None else QueueName(workload.queue),
         topology_required=workload.topology.required,
         topology_preferred=workload.topology.preferred,
+        policy=None if workload.policy is None else policy_named(workload.policy),
         duration_s=workload.duration,
         preemptible=workload.preemptible,
     )

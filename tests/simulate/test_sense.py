@@ -2,6 +2,7 @@
 
 import pytest
 
+from scheduler.model.policy import POLICY_NAMES
 from scheduler.simulate.document import ScenarioDoc
 from scheduler.simulate.reader import read_scenario
 from scheduler.simulate.refusal import Refused
@@ -28,6 +29,8 @@ def test_the_frame_itself_is_right() -> None:
         ("name: rack", "name: node", "topology: the name 'node' is given 2 times"),
         ("[{name: a, nominal: 8}]", "[{name: a}, {name: a}]", "queues: the name 'a' is given 2 times"),
         ("unhealthy: [3]", "unhealthy: [4]", "nodes[0].unhealthy: device 4 of a node with 4 GPUs; the first is 0"),
+        ("nominal: 8", "policy: Best", f"queues[0].policy: 'Best'; allowed: {POLICY_NAMES}"),
+        ("queue: a,", "queue: a, policy: Best,", f"workloads[0].policy: 'Best'; allowed: {POLICY_NAMES}"),
         ("nominal: 8", "parent: org", "queues[0].parent: there is no queue 'org'"),
         (
             "queue: a,",
