@@ -149,6 +149,18 @@ def test_places_are_found_together_where_one_after_the_other_fails() -> None:
     assert sorted(moves(asked(draw(racks, *work), R0))) == ["a: n1 n1 -> n4 n5", "b: n2 -> n3"]
 
 
+def test_places_of_the_solver_are_taken_where_no_order_of_placing_finds_any() -> None:
+    racks = "b0/r0 n1: ........\nb0/r0 n2: ....\nb0/r1 n3: ....\nb0/r2 n4: ....\nb0/r3 n5: ....\n"
+    in_r2, on_n3 = (("r", "r2"),), (("kubernetes.io/hostname", "n3"),)
+    # b fits anywhere, and by itself would take n3 or n4, which are all that a and c may use.
+    work = [
+        gang("a", pods("a", [shape(2, node_selector=in_r2)] * 2, on=["n1"] * 2, bound_s=0), topology_required="rack"),
+        stands("b", 4, "n1"),
+        gang("c", pods("c", [shape(4, node_selector=on_n3)], on=["n2"], bound_s=0)),
+    ]
+    assert sorted(moves(asked(draw(racks, *work), R0))) == ["a: n1 n1 -> n4 n4", "b: n1 -> n5", "c: n2 -> n3"]
+
+
 def test_rules_that_the_solver_does_not_know_are_kept_and_the_proof_is_no_more_than_true() -> None:
     port = (HostPort(port=80),)
     a = gang("a", pods("a", [shape(1, host_ports=port)], on=["n1"], bound_s=0))
