@@ -1,9 +1,11 @@
 """Checks what a simulation answered against its scenario, from the documents and the links of machine types alone."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 from scheduler.scoring.machines import machine_types
+from scheduler.scoring.mig_tables import mig_model
 
 Doc = dict[str, Any]
 
@@ -12,6 +14,7 @@ def wrong(doc: Doc, answer: Doc) -> list[str]:
     """Everything in `answer` that breaks a rule of the format or an expectation of `doc`."""
     return [
         *_pods_are_those_of_the_file(doc, answer),
+        *_pods_have_what_they_ask_for(doc, answer),
         *_nodes_hold_what_they_can(doc, answer),
         *_linked_gpus_are_linked(doc, answer),
         *_workloads_stand_by_their_rules(doc, answer),
@@ -53,16 +56,27 @@ def _pods_are_those_of_the_file(doc: Doc, answer: Doc) -> Iterator[str]:
     if set(answer["pods"]) != set(groups):
         yield f"other pods than in the file: {sorted(set(answer['pods']) ^ set(groups))}"
     for name, pod in answer["pods"].items():
-        workload, group, at_start = groups[name]
+        workload, _, _ = groups[name]
         if pod["workload"] != workload["name"]:
             yield f"{name} is said to be of {pod['workload']}"
         if (pod["state"] == "running") != (pod["node"] is not None):
             yield f"{name} is {pod['state']} on {pod['node']}"
+
+
+def _pods_have_what_they_ask_for(doc: Doc, answer: Doc) -> Iterator[str]:
+    groups = groups_by_pod(doc)
+    for name, pod in answer["pods"].items():
+        _, group, at_start = groups[name]
         if pod["node"] is None:
             continue
         node = nodes(doc)[pod["node"]]
-        if len(set(pod["devices"])) != group.get("gpus", 0):
+        slices = _slices_asked(group)
+        if len(set(pod["devices"])) != (0 if slices else group.get("gpus", 0)):
             yield f"{name} has the devices {pod['devices']}"
+        if [one["profile"] for one in pod.get("mig", [])] != [group.get("mig")] * slices:
+            yield f"{name} has the slices {pod.get('mig')}"
+        if at_start is None and {one["device"] for one in pod.get("mig", [])} & set(node.get("unhealthy", [])):
+            yield f"{name} got a slice of a broken device of {pod['node']}: {pod['mig']}"
         if not set(pod["devices"]) <= set(range(node.get("gpus", 0))):
             yield f"{name} has devices that its node has not: {pod['devices']}"
         if at_start is None and set(pod["devices"]) & set(node.get("unhealthy", [])):
@@ -76,13 +90,44 @@ def _nodes_hold_what_they_can(doc: Doc, answer: Doc) -> Iterator[str]:
     groups = groups_by_pod(doc)
     for name, node in nodes(doc).items():
         here = {p: groups[p][1] for p, pod in answer["pods"].items() if pod["node"] == name}
-        for amount, nothing in (("gpus", 0), ("cpu", 1e9), ("memoryGiB", 1e9)):
+        for amount in ("cpu", "memoryGiB"):
             asked = sum(group.get(amount, 0) for group in here.values())
-            if asked > node.get(amount, nothing):
+            if asked > node.get(amount, 1e9):
                 yield f"{name} holds {asked} {amount}"
-        devices = [d for p in here for d in answer["pods"][p]["devices"]]
-        if len(devices) != len(set(devices)):
-            yield f"{name}: a device has two holders: {sorted(devices)}"
+        milli: Counter[int] = Counter()
+        units: Counter[tuple[int, int]] = Counter()
+        for p, group in here.items():
+            milli.update({device: _share_milli(group) for device in answer["pods"][p]["devices"]})
+            for one in answer["pods"][p].get("mig", []):
+                size = _units(node["model"], one["profile"])
+                units.update((one["device"], unit) for unit in range(one["start"], one["start"] + size))
+        if any(n > 1000 for n in milli.values()) or any(n > 1 for n in units.values()):
+            yield f"{name}: a device is given out twice: {milli}, {units}"
+        if set(milli) & {device for device, _ in units}:
+            yield f"{name}: a device is given out in slices and otherwise: {milli}, {units}"
+
+
+def _slices_asked(group: Doc) -> int:
+    """How many slices a pod asks for; 0 where it asks for GPUs or parts of them."""
+    return max(group.get("gpus", 0), 1) if group.get("mig") else 0
+
+
+def _share_milli(group: Doc) -> int:
+    return round(1000 * group.get("share", 1))
+
+
+def _units(model: str, profile: str) -> int:
+    """Places on a GPU that a slice takes."""
+    table = mig_model(model)
+    assert table is not None
+    return next(each.size for each in table.profiles if each.name == profile)
+
+
+def _charge(group: Doc) -> float:
+    """GPUs of quota that a pod takes."""
+    if slices := _slices_asked(group):
+        return slices * (1000 * int(group["mig"].partition("g.")[0]) // 7) / 1000
+    return group.get("gpus", 0) * _share_milli(group) / 1000
 
 
 def _linked_gpus_are_linked(doc: Doc, answer: Doc) -> Iterator[str]:
@@ -134,10 +179,10 @@ def _queues_keep_their_limits(doc: Doc, answer: Doc) -> Iterator[str]:
     for queue in doc.get("queues", []):
         name, said = queue["name"], answer["queues"][queue["name"]]
         running = (groups[p] for p, pod in answer["pods"].items() if pod["node"] is not None)
-        used = sum(group.get("gpus", 0) for workload, group, _ in running if workload.get("queue") == name)
+        used = round(sum(_charge(group) for workload, group, _ in running if workload.get("queue") == name), 3)
         if said["used"] != used:
             yield f"queue {name} uses {used}, said to use {said['used']}"
-        if said["borrowed"] != max(0, used - queue.get("nominal", 0)):
+        if said["borrowed"] != round(max(0, used - queue.get("nominal", 0)), 3):
             yield f"queue {name} is said to borrow {said['borrowed']}"
         limit = queue.get("borrowingLimit")
         if limit is not None and used > queue.get("nominal", 0) + limit:
