@@ -31,7 +31,7 @@ class Placed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     devices: tuple[int, ...] = ()
 
 
-class Point(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="camel"):
+class Point(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The cluster after so many arrivals, in milli-GPU.
 
     `fragmented`: of what is free, how much an average request of the mix seen until then could not be given.

@@ -63,7 +63,7 @@ def test_placements_and_figures(files: Files, tmp_path: Path, capsys: pytest.Cap
     answer = json.loads(capsys.readouterr().out)
     assert answer.pop("elapsed_s") >= 0
     last = answer.pop("curve")[-1]
-    assert last == {"pods": 7, "arrivedMilliGpu": 6000, "allocatedMilliGpu": 4000, "fragmentedMilliGpu": 0}
+    assert last == {"pods": 7, "arrived_milli_gpu": 6000, "allocated_milli_gpu": 4000, "fragmented_milli_gpu": 0}
     assert answer == {
         "format": "openb",
         "policy": "MostAllocated",
