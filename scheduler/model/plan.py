@@ -79,6 +79,7 @@ class Reason(Enum):
     GANG_INCOMPLETE = "GangIncomplete"
     GATED_BY_OTHERS = "GatedByOthers"
     QUOTA_EXHAUSTED = "QuotaExhausted"
+    QUEUE_ORDER = "QueueOrder"
     NO_NODE_MATCHES = "NoNodeMatches"
     INSUFFICIENT_RESOURCES = "InsufficientResources"
     FRAGMENTED = "Fragmented"

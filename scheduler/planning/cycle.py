@@ -1,9 +1,7 @@
 """One plan: every waiting workload is decided once, in order, each on what the ones before it left."""
 
-from collections.abc import Iterator, Sequence
-from itertools import groupby
+from collections.abc import Sequence
 
-from scheduler.model.names import QueueName
 from scheduler.model.plan import Admit, Decision, Offer, Plan
 from scheduler.model.snapshot import Snapshot
 from scheduler.planning.batch import admit_beside
@@ -12,12 +10,13 @@ from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
 from scheduler.planning.gangs import admit_gang
 from scheduler.planning.holds import hold_for
-from scheduler.planning.order import by_turn
+from scheduler.planning.order import Turns, by_turn
 from scheduler.planning.partial import is_broken, roll_back
-from scheduler.planning.refuse import refuse
+from scheduler.planning.refuse import behind, refuse
 from scheduler.planning.screen import screen
 from scheduler.planning.settings import PlanSettings
-from scheduler.planning.singles import admit_singles, batch_key
+from scheduler.planning.singles import admit_singles
+from scheduler.quota.usage import capacity_milli_gpu
 from scheduler.scoring.own_rules import NO_RULES, OwnRules
 
 __all__ = ["PlanCache", "plan"]
@@ -34,7 +33,7 @@ def plan(
     """Decide every workload with pending members that is not in flight; the snapshot is left as found.
 
     `now_s`: seconds since 1970. `cache` saves work when plans follow each other and changes no decision. `rules`: those
-    of the administrator's own. Gangs part of which stands come first, then all others by `order.by_turn`.
+    of the administrator's own. Gangs part of which stands come first, then all others in their turn (`order`).
     """
     cache = PlanCache() if cache is None else cache
     fleet = cache.fleet(snapshot)
@@ -53,11 +52,13 @@ def plan(
     desk = Desk(
         snapshot, fleet, cache.ledger(snapshot), now_s=now_s, settings=settings, rules=rules, stands=cache.stands
     )
-    for level in by_turn(candidate for candidate in ready if is_broken(candidate)):
-        for candidate in level:
-            desk.decisions.append(_complete(desk, candidate))
-    for level in by_turn(candidate for candidate in ready if not is_broken(candidate)):
-        _decide_level(desk, level)
+    for candidate in by_turn(candidate for candidate in ready if is_broken(candidate)):
+        desk.decisions.append(_complete(desk, candidate))
+    whole = [candidate for candidate in ready if not is_broken(candidate)]
+    turns = Turns(whole, desk.ledger, capacity_milli_gpu(snapshot))
+    while batch := turns.next_batch(desk.ledger):
+        admitted = _decide(desk, batch)
+        desk.decisions += [behind(candidate, batch[admitted]) for candidate in turns.decided(batch, admitted)]
     return Plan(generation=snapshot.generation, decisions=(*refused, *desk.decisions), troubles=desk.own.troubles)
 
 
@@ -70,36 +71,9 @@ def _complete(desk: Desk, candidate: Candidate) -> Decision:
     return roll_back(candidate, wait.message) if candidate.workload.never_stood else wait
 
 
-def _decide_level(desk: Desk, candidates: Sequence[Candidate]) -> None:
-    """Candidates of one priority, oldest first: those within their queue's nominal quota, then those that borrow."""
-    borrowing: list[Candidate] = []
-    for batch in _batches(candidates):
-        own = _within_nominal(desk, batch)
-        borrowing += batch[own:]
-        if own:
-            _decide(desk, batch[:own])
-    for batch in _batches(borrowing):
-        _decide(desk, batch)
-
-
-def _batches(candidates: Sequence[Candidate]) -> Iterator[list[Candidate]]:
-    """Equal pods that stand alone and follow each other, together; every other workload by itself."""
-    turns = ((batch_key(c) if c.alone else c.workload.key, c) for c in candidates)
-    for _, batch in groupby(turns, key=lambda turn: turn[0]):
-        yield [candidate for _, candidate in batch]
-
-
-def _within_nominal(desk: Desk, batch: Sequence[Candidate]) -> int:
-    """How many of a batch of equal workloads the queue's nominal quota covers."""
-    each = batch[0].milli_gpu
-    queue = QueueName(str(batch[0].workload.queue))
-    if desk.ledger.within_nominal(queue, each * len(batch)):
-        return len(batch)
-    return desk.ledger.own_left(queue) // each
-
-
-def _decide(desk: Desk, batch: Sequence[Candidate]) -> None:
-    first = batch[0]
+def _decide(desk: Desk, batch: Sequence[Candidate]) -> int:
+    """Decide equal pods that stand alone, or one workload; how many of them start."""
+    first, started = batch[0], 0
     if desk.refused(first) is None:
         admitted: list[Admit | Offer] = []
         if first.alone:
@@ -107,10 +81,11 @@ def _decide(desk: Desk, batch: Sequence[Candidate]) -> None:
         elif (gang := admit_gang(desk, first) or admit_beside(desk, first)) is not None:
             admitted = [gang]
         desk.decisions += admitted
-        batch = batch[len(admitted) :]
-    for candidate in batch:
+        started = len(admitted)
+    for candidate in batch[started:]:
         known = desk.refused(candidate)
         if known is None:
             known = desk.refusal(candidate, refuse(desk, candidate))
             hold_for(desk, candidate, known)
         desk.decisions.append(known)
+    return started

@@ -1,21 +1,170 @@
 """In which order workloads are decided.
 
-By priority; within one, those that their queue's nominal quota covers go before those that borrow; then the older
-ones; then by key. A queue's use grows as the plan goes, so who borrows is judged when a workload's turn comes.
+Each queue has its own: by priority, then the older ones, then by key. Between queues, work that nominal quota covers
+goes before work that borrows; then at each level of the tree, from the top, the queue of the highest priority goes
+first, then the one that is furthest below its fair share (`quota.share`), then the one whose next workload is first. A
+queue's use grows as the plan goes, so all this is judged anew after each admission.
+
+In a `Fair` queue a workload that has to wait lets others of its queue pass; in a `StrictFIFO` queue it holds them back.
 """
 
-from collections.abc import Iterable
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
+from scheduler.model.names import QueueName
 from scheduler.planning.candidate import Candidate
+from scheduler.quota.share import fair_shares
+from scheduler.quota.tree import Ledger
+
+QUANTUM_MILLI_GPU = 8000
+"""What equal pods that stand alone get at a time, at least one of them: a whole node of 8 GPUs. Then another queue may
+have its turn."""
+
+_PARTS = 1 << 20
+"""Parts of its fair share in which the use of a queue is compared."""
+
+_LAST = 1 << 62
+"""Above the use of any queue, in parts of its share."""
+
+Turn = tuple[int, int, str]
+
+Run = deque[Candidate]
+"""Equal pods that stand alone and follow each other, or one other workload."""
+
+Line = deque[Run]
+"""What waits in a queue, in its order."""
 
 
-def by_turn(candidates: Iterable[Candidate]) -> list[list[Candidate]]:
-    """Candidates of equal priority together, the highest first, each list by age and key."""
-    ordered = sorted(candidates, key=_turn)
-    return [list(group) for _, group in groupby(ordered, key=lambda c: c.workload.priority)]
+def by_turn(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """All candidates by priority, age and key."""
+    return sorted(candidates, key=_turn)
 
 
-def _turn(candidate: Candidate) -> tuple[int, int, str]:
+class Turns:
+    """Candidates that wait for their turn: `next_batch` gives the next, `decided` tells what became of them."""
+
+    def __init__(self, candidates: Iterable[Candidate], ledger: Ledger, capacity_milli_gpu: int) -> None:
+        """All wait. `capacity_milli_gpu`: the GPUs of the whole cluster, of which the queues have their shares."""
+        lines: dict[QueueName, list[Candidate]] = {}
+        for candidate in by_turn(candidates):
+            lines.setdefault(QueueName(str(candidate.workload.queue)), []).append(candidate)
+        self._forest = ledger.forest
+        self._covered = {name: _runs(line) for name, line in lines.items()}
+        """Runs that nominal quota may still cover; once it does not, it never does again in a plan."""
+        self._borrowing: dict[QueueName, Line] = {}
+        self._strict = {name for name in lines if ledger.forest.queues[name].order == "StrictFIFO"}
+        self._served = self._covered
+        self._turn_of: QueueName | None = None
+        self._shares: Mapping[QueueName, int] = {}
+        if len(lines) > 1:
+            self._shares = fair_shares(ledger.forest, _demand(lines, ledger), capacity_milli_gpu)
+
+    def next_batch(self, ledger: Ledger) -> list[Candidate]:
+        """Equal pods that stand alone, or one other workload; nothing when all had their turn.
+
+        `ledger`: what the queues use by now.
+        """
+        for name in list(self._covered):
+            self._pass_over(name, ledger)
+        lines = self._covered or self._borrowing
+        if not lines:
+            return []
+        if lines is not self._served:
+            self._served, self._turn_of = lines, None
+        name = self._turn_of
+        if name is None or name not in lines:
+            name = self._turn_of = next(iter(lines)) if len(lines) == 1 else self._first(lines, ledger)
+        run = lines[name][0]
+        count = _covered(run, name, ledger) if self._covered else len(run)
+        each = run[0].milli_gpu
+        if len(lines) > 1 and each:
+            count = min(count, max(QUANTUM_MILLI_GPU // each, 1))
+        batch = [run.popleft() for _ in range(count)]
+        _drop_empty(lines, name)
+        return batch
+
+    def decided(self, batch: Sequence[Candidate], admitted: int) -> list[Candidate]:
+        """The first so many of the batch start, the others wait. Returns whom that holds back, which have no turn."""
+        if admitted:
+            self._turn_of = None
+        name = QueueName(str(batch[0].workload.queue))
+        if admitted == len(batch) or name not in self._strict:
+            return []
+        nothing: Line = deque()
+        runs = [*self._covered.pop(name, nothing), *self._borrowing.pop(name, nothing)]
+        return [candidate for run in runs for candidate in run]
+
+    def _pass_over(self, name: QueueName, ledger: Ledger) -> None:
+        """Leave for later what nominal quota does not cover: all that follows too, where the queue keeps its order."""
+        line = self._covered[name]
+        while line and not _covered(line[0], name, ledger):
+            later = self._borrowing.setdefault(name, deque())
+            later.append(line.popleft())
+            if name in self._strict:
+                later.extend(line)
+                line.clear()
+        _drop_empty(self._covered, name)
+
+    def _first(self, lines: Mapping[QueueName, Line], ledger: Ledger) -> QueueName:
+        """The queue whose turn it is, sought from the top of the tree; its own work goes before that of those below."""
+        heads: dict[QueueName, Turn] = {}
+        for name, line in lines.items():
+            turn = _turn(line[0][0])
+            for queue in self._forest.chain(name):
+                heads[queue.name] = min(heads.get(queue.name, turn), turn)
+        at: QueueName | None = None
+        while at is None or at not in lines:
+            below = [name for name in self._forest.below[at] if name in heads]
+            at = min(below, key=lambda name: (*self._standing(name, ledger), heads[name]))
+        return at
+
+    def _standing(self, name: QueueName, ledger: Ledger) -> tuple[int, int]:
+        share, used = self._shares[name], ledger.used_by(name).total_milli_gpu
+        return -self._forest.queues[name].priority, used * _PARTS // share if share else _LAST
+
+
+def _runs(line: Iterable[Candidate]) -> Line:
+    keys = ((batch_key(c) if c.alone else c.workload.key, c) for c in line)
+    return deque(deque(candidate for _, candidate in run) for _, run in groupby(keys, key=lambda keyed: keyed[0]))
+
+
+def batch_key(candidate: Candidate) -> tuple[object, ...]:
+    """Pods that stand alone and have equal keys can be placed together."""
+    workload = candidate.workload
+    return (
+        workload.queue,
+        candidate.pending[0].policy,
+        candidate.groups[0][0],
+        workload.topology_required,
+        workload.avoid,
+    )
+
+
+def _covered(run: Sequence[Candidate], queue: QueueName, ledger: Ledger) -> int:
+    """How many of a run nominal quota covers."""
+    each = run[0].milli_gpu
+    return min(len(run), ledger.own_left(queue) // each) if each else len(run)
+
+
+def _drop_empty(lines: dict[QueueName, Line], name: QueueName) -> None:
+    """No line keeps an empty run at its head, and none is kept that is empty."""
+    line = lines[name]
+    if line and not line[0]:
+        line.popleft()
+    if not line:
+        del lines[name]
+
+
+def _demand(lines: Mapping[QueueName, Iterable[Candidate]], ledger: Ledger) -> Mapping[QueueName, int]:
+    """What each queue's own work uses or waits for, in milli-GPU."""
+    demand = Counter({name: sum(candidate.milli_gpu for candidate in line) for name, line in lines.items()})
+    for name in ledger.forest.queues:
+        below = sum(ledger.used_by(child).total_milli_gpu for child in ledger.forest.below.get(name, ()))
+        demand[name] += ledger.used_by(name).total_milli_gpu - below
+    return demand
+
+
+def _turn(candidate: Candidate) -> Turn:
     workload = candidate.workload
     return -workload.priority, workload.created_s, workload.key

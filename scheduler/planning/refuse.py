@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from scheduler.model.names import QueueName
+from scheduler.model.names import QueueName, people_name
 from scheduler.model.node import TopologyLevel
 from scheduler.model.plan import Blocker, Reason, Wait
 from scheduler.model.workload import PodShape
@@ -32,6 +32,20 @@ def refuse(desk: Desk, candidate: Candidate) -> Wait:
         return refused
     wait = _no_room(desk, least)
     return _behind_others(desk, least, wait) or further(desk, least, wait)
+
+
+def behind(candidate: Candidate, ahead: Candidate) -> Wait:
+    """A workload that its queue holds back because one before it has to wait."""
+    queue = str(candidate.workload.queue)
+    first = people_name(ahead.workload.key)
+    return Wait(
+        workload=candidate.workload.key,
+        reason=Reason.QUEUE_ORDER,
+        message="an earlier workload of its queue waits, and the queue keeps its order (StrictFIFO)",
+        detail=f"{first} of queue {queue} comes first",
+        blocking=(Blocker(kind="gang", subject=first),),
+        unblock=f"It has its turn when {first} starts, with a higher priority, or with order Fair in queue {queue}.",
+    )
 
 
 def _no_quota(desk: Desk, candidate: Candidate) -> Wait | None:

@@ -35,18 +35,6 @@ FEW = 8
 """For up to so many pods the next best node is looked for each time; for more all nodes are sorted once."""
 
 
-def batch_key(candidate: Candidate) -> tuple[object, ...]:
-    """Pods with equal keys can be placed together."""
-    workload = candidate.workload
-    return (
-        workload.queue,
-        candidate.pending[0].policy,
-        candidate.groups[0][0],
-        workload.topology_required,
-        workload.avoid,
-    )
-
-
 def admit_singles(desk: Desk, batch: Sequence[Candidate]) -> Iterator[Admit | Offer]:
     """Decisions for the first so many of equal pods as quota and room allow; none for the rest."""
     shape = batch[0].groups[0][0]

@@ -9,7 +9,7 @@ from scheduler.model.names import QueueName
 from scheduler.model.snapshot import Snapshot
 from scheduler.quota.share import fair_shares, lent
 from scheduler.quota.tree import Ledger
-from scheduler.quota.usage import capacity_of
+from scheduler.quota.usage import capacity_milli_gpu
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +48,7 @@ def standings(snapshot: Snapshot, ledger: Ledger) -> Mapping[QueueName, Standing
     used = {name: ledger.used_by(name).total_milli_gpu for name in snapshot.queues}
     for name, amount in used.items():
         demand[name] += amount - sum(used[below] for below in forest.below.get(name, ()))
-    capacity = capacity_of(snapshot).total_milli_gpu
+    capacity = capacity_milli_gpu(snapshot)
     shares, gone = fair_shares(forest, demand, capacity), lent(forest, used, capacity)
     return {
         name: Standing(

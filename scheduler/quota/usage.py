@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from scheduler.model.names import QueueName, WorkloadKey
 from scheduler.model.queue import Queue, Quota
+from scheduler.model.resources import Resources, extended
 from scheduler.model.snapshot import InFlight, Snapshot
 from scheduler.model.workload import PodShape, Workload
 from scheduler.quota.forest import Forest
@@ -50,6 +51,13 @@ def _with_queues_above(snapshot: Snapshot, own: Mapping[QueueName, Bill]) -> Led
             used.setdefault(queue.name, []).append(bill)
     capacity = capacity_of(snapshot) if forest.kept else None
     return Ledger(forest, {name: _sum(bills) for name, bills in used.items()}, capacity)
+
+
+def capacity_milli_gpu(snapshot: Snapshot) -> int:
+    """All GPUs of the cluster, whole, in parts and in slices, in milli-GPU."""
+    columns = snapshot.columns
+    totals = dict(zip(columns.resources, columns.allocatable.sum(axis=0).tolist(), strict=True))
+    return PodShape(requests=Resources(extended=extended(totals))).milli_gpu
 
 
 def capacity_of(snapshot: Snapshot) -> Bill:

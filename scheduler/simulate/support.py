@@ -35,10 +35,6 @@ def _of_queue(here: str, queue: QueueDoc, models: Collection[str]) -> Iterator[R
                 yield Refused(where=f"{here}.flavors.{name}", why=why)
     if queue.lending_limit is not None:
         yield Refused(where=f"{here}.lendingLimit", why=LENDING)
-    if queue.weight != 1:
-        yield Refused(where=f"{here}.weight", why="fair shares by weight are not supported")
-    if queue.priority != 0:
-        yield Refused(where=f"{here}.priority", why="priorities of queues are not supported")
 
 
 def _of_workload(here: str, workload: WorkloadDoc) -> Iterator[Refused]:

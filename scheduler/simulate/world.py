@@ -173,6 +173,7 @@ def _queue(spec: QueueDoc) -> Queue:
         total=_quota(spec),
         flavors=tuple((name, _quota(flavor)) for name, flavor in sorted(spec.flavors.items())),
         weight=spec.weight,
+        priority=spec.priority,
         min_runtime_s=spec.min_runtime,
         policy=None if spec.policy is None else policy_named(spec.policy),
         generation=1,

@@ -28,8 +28,6 @@ def fill(where: str, text: str) -> str:
         ("QUEUE", "flavors: {H100: {lendingLimit: 8}}", "queues[1].flavors.H100.lendingLimit"),
         ("QUEUE", "flavors: {80GB: {nominal: 8}}", "queues[1].flavors.80GB"),
         ("QUEUE", "lendingLimit: 0", "queues[1].lendingLimit"),
-        ("QUEUE", "weight: 2", "queues[1].weight"),
-        ("QUEUE", "priority: 1", "queues[1].priority"),
         ("WORKLOAD", "gang: true, minMember: 1", "workloads[0].minMember"),
         ("WORKLOAD", "topology: {required: node}", "workloads[0].topology.required"),
         ("WORKLOAD", "topology: {preferred: node}", "workloads[0].topology.preferred"),
@@ -55,7 +53,7 @@ def test_what_is_not_supported_is_refused_by_name(where: str, text: str, key: st
         ("WORKLOAD", "linked: preferred"),
         (
             "QUEUE",
-            "weight: 1, priority: 0, minRuntime: 60, borrowingLimit: 0, flavors: {H200: {nominal: 8}, H100-80GB: {}}",
+            "weight: 2, priority: 1, minRuntime: 60, borrowingLimit: 0, flavors: {H200: {nominal: 8}, H100-80GB: {}}",
         ),
         ("WORKLOAD", "minMember: 1"),
         ("WORKLOAD", "minMember: 2"),
