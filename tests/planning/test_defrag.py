@@ -63,13 +63,21 @@ def why_not(found: Advice | NoAdvice) -> str:
     return str(found)
 
 
+def full(*nodes: str) -> list[Workload]:
+    """Old work on whole nodes, so that there is one place for whoever moves."""
+    return [stands(f"full-{name}", 8, name, since_s=-1_000_000) for name in nodes]
+
+
 @pytest.mark.parametrize(
     ("work", "target", "want"),
     [
-        pytest.param([stands("a", 2, "n1")], R0, ["a: n1 -> n3"], id="a pod leaves the rack"),
+        pytest.param([stands("a", 2, "n1"), *full("n4")], R0, ["a: n1 -> n3"], id="a pod leaves the rack"),
         pytest.param([stands("a", 2, "n3")], R0, [], id="the rack is open already"),
         pytest.param(
-            [stands("a", 2, "n1", "n3")], R0, ["a: n1 n3 -> n3 n3"], id="a gang moves whole, its other pod too"
+            [stands("a", 2, "n1", "n3"), *full("n4")],
+            R0,
+            ["a: n1 n3 -> n3 n3"],
+            id="a gang moves whole, its other pod too",
         ),
         pytest.param(
             [stands("a", 8, "n1"), stands("b", 2, "n3")], R0, ["a: n1 -> n4"], id="on a node that is free as it is"
@@ -81,31 +89,36 @@ def why_not(found: Advice | NoAdvice) -> str:
             id="the cheaper of two makes way",
         ),
         pytest.param(
-            [stands("a", 2, "n1", since_s=10), stands("b", 2, "n3", since_s=20)],
+            [stands("a", 2, "n1", since_s=10), stands("b", 2, "n3", since_s=20), *full("n2")],
             OpenDomain(level="rack"),
             ["b: n3 -> n1"],
             id="the rack with the younger work",
         ),
         pytest.param(
-            [stands("a", 2, "n1"), stands("b", 2, "n2", since_s=900)],
+            [stands("a", 2, "n1"), stands("b", 2, "n2", since_s=900), *full("n3", "n4")],
             OpenDomain(level="rack", domain="r0", nodes=1),
             ["b: n2 -> n1"],
             id="one node of the rack",
         ),
         pytest.param(
-            [stands("a", 1, "n1"), stands("b", 1, "n2"), stands("c", 7, "n3"), stands("d", 7, "n4")],
+            [stands("a", 1, "n1", since_s=500), stands("b", 1, "n2"), *full("n3", "n4")],
             OpenDomain(level="rack", nodes=1),
-            ["a: n1 -> n3"],
-            id="room that is left over is used up",
+            ["a: n1 -> n2"],
+            id="pods are put together",
         ),
         pytest.param(
-            [stands("a", 1, "n1"), stands("b", 1, "n3")],
+            [stands("a", 1, "n1"), *full("n2", "n3")],
             OpenDomain(level="node", domain="n1"),
-            ["a: n1 -> n2"],
+            ["a: n1 -> n4"],
             id="a node",
         ),
         pytest.param(
-            [stands("a", 1, "n1", since_s=999), stands("b", 1, "n3"), waits("new", 2, 8, topology_required="rack")],
+            [
+                stands("a", 1, "n1", since_s=999),
+                stands("b", 1, "n3"),
+                *full("n4"),
+                waits("new", 2, 8, topology_required="rack"),
+            ],
             NEW,
             ["a: n1 -> n3"],
             id="room in one rack for a gang",
@@ -305,7 +318,10 @@ def test_a_moved_gang_keeps_its_own_rules() -> None:
         stands("c", 1, "n4", since_s=500),
     ]
     # a needs a rack of two free nodes: c, which runs for less time, makes way for it.
-    assert moves(asked(draw(racks, *work), R0)) == ["a: n1 n6 -> n4 n5", "c: n4 -> n6"]
+    found = asked(draw(racks, *work), R0)
+    assert moves(found)[0] == "a: n1 n6 -> n4 n5"
+    assert isinstance(found, Advice)
+    assert [str(move.workload) for move in found.moves] == ["gang:team/a", "gang:team/c"]
 
 
 def test_slices_of_a_moved_gang_stay_together() -> None:
