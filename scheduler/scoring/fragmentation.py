@@ -11,6 +11,7 @@ counted instead of GPUs that are free enough, the last pod of a kind that fits o
 that fill a device together count together, and the mix is learned instead of given.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -192,16 +193,20 @@ def expected_filling(kinds: Sequence[Kind], every: int) -> Amounts:
     parts: Counter[int] = Counter()
     for kind in kinds:
         parts[kind.request.share_milli] += kind.weight * kind.request.devices
-    filled = np.zeros(MILLI_GPU + 1, dtype=np.float64)
     shares = np.array(sorted(parts), dtype=np.int64)
     weights = np.array([parts[share] for share in shares.tolist()], dtype=np.float64)
     fitting = np.cumsum(weights)
     chance = 1 - np.exp(-TRIES * fitting / every)
-    for free in range(int(shares[0]) if kinds else MILLI_GPU + 1, MILLI_GPU + 1):
-        fit = int(np.searchsorted(shares, free, side="right"))
-        then = shares[:fit] + filled[free - shares[:fit]]
-        filled[free] = chance[fit - 1] * (weights[:fit] @ then) / fitting[fit - 1]
-    return filled
+    # What is free beyond a multiple of what divides all shares is never filled.
+    step = math.gcd(*parts, MILLI_GPU)
+    filled = np.zeros(MILLI_GPU // step + 1, dtype=np.float64)
+    steps = shares // step
+    fits = np.searchsorted(steps, np.arange(len(filled)), side="right").tolist()
+    for free, fit in enumerate(fits):
+        if fit:
+            then = shares[:fit] + filled[free - steps[:fit]]
+            filled[free] = chance[fit - 1] * (weights[:fit] @ then) / fitting[fit - 1]
+    return filled[np.arange(MILLI_GPU + 1) // step]
 
 
 def fragmented_milli(table: FreeTable, kinds: Sequence[Kind]) -> int:

@@ -1,14 +1,16 @@
 """Laws of the policies and prices for single pods, against plain loops over nodes and devices."""
 
+import math
 from itertools import combinations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.model.demand import Kind, Request
 from scheduler.model.policy import Policy, policy_named
-from scheduler.scoring.fragmentation import FILL, WEIGHT, States, Worth, expected_filling, fragmented_milli
+from scheduler.scoring.fragmentation import FILL, TRIES, WEIGHT, States, Worth, expected_filling, fragmented_milli
 from scheduler.scoring.fragmentation_prices import Prices
 from scheduler.scoring.free import FreeTable
 from scheduler.scoring.policies import Chooser
@@ -174,3 +176,17 @@ def test_no_equal_key_depends_on_more_than_the_order_of_nodes(
 def test_policies_by_name() -> None:
     assert [policy_named(policy.value.upper()) for policy in Policy] == list(Policy)
     assert policy_named("BestFit") is None
+
+
+def test_what_is_free_is_expected_to_be_filled_by_what_fits() -> None:
+    """Halves alone: sure to come in `TRIES` requests, all but. What is left beside one stays free."""
+    sure = 1 - math.exp(-TRIES)
+    filled = expected_filling([Kind(Request(devices=1, share_milli=500), 7)], 7)
+    assert filled[[0, 499]].tolist() == [0, 0]
+    assert filled[[500, 999]].tolist() == pytest.approx([500 * sure] * 2)
+    assert filled[1000] == pytest.approx(sure * (500 + 500 * sure))
+
+
+def test_what_hardly_ever_comes_fills_hardly_anything() -> None:
+    rare = [Kind(Request(devices=1, share_milli=100), 1), Kind(Request(devices=1), 999)]
+    assert expected_filling(rare, 1000)[190] == pytest.approx(100 * (1 - math.exp(-TRIES / 1000)))
