@@ -96,7 +96,7 @@ def people_text(advice: Advice) -> str:
     """The advice as a sentence, a table, and what comes of it."""
     shown = [summary(advice)]
     if advice.moves:
-        head = ("MOVES", "PODS", "GPUS", "RUNNING", "LOSES", "FROM", "TO")
+        head = ("MOVES", "QUEUE", "PODS", "GPUS", "RUNNING", "LOSES", "FROM", "TO")
         shown += ["", table(head, [_row(move) for move in advice.moves]), ""]
     shown.append(outcome(advice))
     if any(move.waits for move in advice.moves):
@@ -120,6 +120,7 @@ def _row(move: Move) -> tuple[str, ...]:
     gpus = f"{move.milli_gpu / 1000:g}"
     return (
         name_of(move),
+        move.queue,
         str(len(move.pods)),
         gpus,
         span(move.running_s),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from scheduler.model.names import NodeName, WorkloadKey, people_name
+from scheduler.model.names import NodeName, QueueName, WorkloadKey, people_name
 from scheduler.model.plan import Admit, Proof, ProofStatus
 from scheduler.model.snapshot import Snapshot
 from scheduler.planning.cycle import plan
@@ -179,7 +179,8 @@ class _Search:
         return not any(isinstance(each, Admit) and each.workload == waiting for each in planned.decisions)
 
     def _move(self, key: WorkloadKey, placed: Mapping[WorkloadKey, Admit]) -> Move:
-        pods, now_s = self._scene.snapshot.workloads[key].placed, self._scene.now_s
+        workload, now_s = self._scene.snapshot.workloads[key], self._scene.now_s
+        pods = workload.placed
         admit = placed.get(key)
         homes = {} if admit is None else {a.pod: a for a in admit.placement.assignments}
         moves: list[PodMove] = []
@@ -197,6 +198,7 @@ class _Search:
             )
         return Move(
             workload=key,
+            queue=QueueName(str(workload.queue)),
             pods=tuple(moves),
             milli_gpu=sum(pod.shape.milli_gpu for pod in pods),
             running_s=max(running_s(pod, now_s) for pod in pods),

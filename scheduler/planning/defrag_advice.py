@@ -2,7 +2,7 @@
 
 import msgspec
 
-from scheduler.model.names import NodeName, PodUid, WorkloadKey
+from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
 from scheduler.model.node import MigInstance
 from scheduler.model.plan import Proof
 
@@ -59,6 +59,7 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     workload: WorkloadKey
+    queue: QueueName
     pods: tuple[PodMove, ...]
     milli_gpu: int
     running_s: int

@@ -64,6 +64,8 @@ def _broken_moves(snapshot: Snapshot, advice: Advice, now_s: int) -> Iterator[st
             yield f"{move.workload}: unknown, or moved twice"
             continue
         seen.add(move.workload)
+        if move.queue != workload.queue:
+            yield f"{move.workload}: it is of another queue than {move.queue}"
         if not workload.preemptible or move.workload in snapshot.in_flight:
             yield f"{move.workload}: it may not move"
         stand = {pod.uid: pod.node for pod in workload.members if pod.node is not None and not pod.deleting}

@@ -261,20 +261,22 @@ class Advice(_message.Message):
     def __init__(self, generation: _Optional[int] = ..., moves: _Optional[_Iterable[_Union[Move, _Mapping]]] = ..., domain: _Optional[str] = ..., opens: _Optional[_Iterable[str]] = ..., open_gpus: _Optional[int] = ..., starts: _Optional[_Iterable[_Union[Seat, _Mapping]]] = ..., lost_gpu_seconds: _Optional[int] = ..., proof: _Optional[_Union[Proof, _Mapping]] = ..., overtaken: _Optional[bool] = ...) -> None: ...
 
 class Move(_message.Message):
-    __slots__ = ("workload", "is_gang", "pods", "milli_gpu", "running_s", "lost_gpu_seconds")
+    __slots__ = ("workload", "is_gang", "pods", "milli_gpu", "running_s", "lost_gpu_seconds", "queue")
     WORKLOAD_FIELD_NUMBER: _ClassVar[int]
     IS_GANG_FIELD_NUMBER: _ClassVar[int]
     PODS_FIELD_NUMBER: _ClassVar[int]
     MILLI_GPU_FIELD_NUMBER: _ClassVar[int]
     RUNNING_S_FIELD_NUMBER: _ClassVar[int]
     LOST_GPU_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_FIELD_NUMBER: _ClassVar[int]
     workload: str
     is_gang: bool
     pods: _containers.RepeatedCompositeFieldContainer[PodMove]
     milli_gpu: int
     running_s: int
     lost_gpu_seconds: int
-    def __init__(self, workload: _Optional[str] = ..., is_gang: _Optional[bool] = ..., pods: _Optional[_Iterable[_Union[PodMove, _Mapping]]] = ..., milli_gpu: _Optional[int] = ..., running_s: _Optional[int] = ..., lost_gpu_seconds: _Optional[int] = ...) -> None: ...
+    queue: str
+    def __init__(self, workload: _Optional[str] = ..., is_gang: _Optional[bool] = ..., pods: _Optional[_Iterable[_Union[PodMove, _Mapping]]] = ..., milli_gpu: _Optional[int] = ..., running_s: _Optional[int] = ..., lost_gpu_seconds: _Optional[int] = ..., queue: _Optional[str] = ...) -> None: ...
 
 class PodMove(_message.Message):
     __slots__ = ("pod_uid", "pod", "source", "target", "devices")

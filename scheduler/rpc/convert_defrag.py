@@ -1,6 +1,6 @@
 """Questions about moves and their answers as messages of the gRPC API, and back."""
 
-from scheduler.model.names import NodeName, PodUid, gang_key, people_name, pod_key
+from scheduler.model.names import NodeName, PodUid, QueueName, gang_key, people_name, pod_key
 from scheduler.model.plan import Proof, ProofStatus
 from scheduler.planning.defrag_advice import Advice, MakeFit, Move, NoAdvice, OpenDomain, PodMove, Seat, Target
 from scheduler.rpc import bayplan_pb2 as pb
@@ -86,6 +86,7 @@ def _move_message(move: Move) -> pb.Move:
         milli_gpu=move.milli_gpu,
         running_s=move.running_s,
         lost_gpu_seconds=move.lost_gpu_seconds,
+        queue=move.queue,
     )
 
 
@@ -93,6 +94,7 @@ def _move(message: pb.Move) -> Move:
     namespace, _, name = message.workload.partition("/")
     return Move(
         workload=gang_key(namespace, name) if message.is_gang else pod_key(namespace, name),
+        queue=QueueName(message.queue),
         pods=tuple(
             PodMove(
                 pod=PodUid(p.pod_uid),

@@ -34,8 +34,8 @@ workloads:
 FOR_TRAIN = """\
 To make room for default/train, 1 workload moves and 0.7 GPU-hours are lost. No moves are cheaper (proven).
 
-MOVES          PODS  GPUS  RUNNING  LOSES          FROM  TO
-default/young  1     4     10m      0.7 GPU-hours  a-0   b-0
+MOVES          QUEUE  PODS  GPUS  RUNNING  LOSES          FROM  TO
+default/young  team   1     4     10m      0.7 GPU-hours  a-0   b-0
 
 Then there is room for default/train: 2 pods on a-0 a-1.
 Nothing was moved. Cordon these nodes before anything is, or other waiting work takes them.
@@ -44,8 +44,8 @@ Nothing was moved. Cordon these nodes before anything is, or other waiting work 
 OLD = """\
 To open rack r1, 1 workload moves and 50.0 GPU-hours are lost. No moves are cheaper (proven).
 
-MOVES        PODS  GPUS  RUNNING  LOSES           FROM  TO
-default/old  1     2     1d 1h    50.0 GPU-hours  b-0   a-0
+MOVES        QUEUE  PODS  GPUS  RUNNING  LOSES           FROM  TO
+default/old  team   1     2     1d 1h    50.0 GPU-hours  b-0   a-0
 
 Then 2 nodes of rack r1 are open, with 16 GPUs: b-0 b-1.
 Nothing was moved. Cordon these nodes before anything is, or other waiting work takes them.

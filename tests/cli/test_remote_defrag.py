@@ -57,6 +57,7 @@ def test_the_question_arrives_and_the_answer_is_shown(serve: Serve, capsys: pyte
         move = pb.Move(
             workload="team/a",
             is_gang=True,
+            queue="q",
             pods=[pb.PodMove(pod_uid="u", pod="a-0", source="n1", target="n2")],
             milli_gpu=1000,
             running_s=59,
@@ -76,7 +77,7 @@ def test_the_question_arrives_and_the_answer_is_shown(serve: Serve, capsys: pyte
         "To open rack r3, 1 workload moves and 59 GPU-seconds are lost. "
         "Cheaper moves may exist (the solver's budget ended): at least 5 GPU-seconds are lost (proven).\n"
     )
-    assert "team/a  1     1     59s      59 GPU-seconds  n1    n2" in shown
+    assert "team/a  q      1     1     59s      59 GPU-seconds  n1    n2" in shown
 
 
 def test_a_refusal_is_an_answer(serve: Serve) -> None:

@@ -285,6 +285,18 @@ def _standing(data: st.DataObject, workload: Workload, cluster: Cluster) -> Work
     return msgspec.structs.replace(workload, members=members)
 
 
+@TRIES
+@given(case=cases(), target=targets(), data=st.data())
+def test_the_order_of_the_input_decides_nothing(case: Case, target: Target, data: st.DataObject) -> None:
+    snap = case.snapshot()
+    mixed = msgspec.structs.replace(
+        snap,
+        nodes={name: snap.nodes[name] for name in data.draw(st.permutations(list(snap.nodes)))},
+        workloads={key: snap.workloads[key] for key in data.draw(st.permutations(list(snap.workloads)))},
+    )
+    assert asked(mixed, target) == asked(snap, target)
+
+
 MUTATIONS = ("source", "target", "devices", "left out", "cheaper", "opened", "waits", "bound")
 
 

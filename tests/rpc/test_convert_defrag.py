@@ -2,7 +2,7 @@
 
 import pytest
 
-from scheduler.model.names import NodeName, PodUid, gang_key, pod_key
+from scheduler.model.names import NodeName, PodUid, QueueName, gang_key, pod_key
 from scheduler.model.plan import Proof
 from scheduler.planning.defrag_advice import Advice, MakeFit, Move, NoAdvice, OpenDomain, PodMove, Seat, Target
 from scheduler.rpc import bayplan_pb2 as pb
@@ -21,6 +21,7 @@ ADVICE = Advice(
     moves=(
         Move(
             workload=gang_key("team", "a"),
+            queue=QueueName("q"),
             pods=(PodMove(pod=PodUid("u1"), name="a-0", source=NodeName("n1"), target=NodeName("n2"), devices=(0, 3)),),
             milli_gpu=2000,
             running_s=60,
@@ -28,6 +29,7 @@ ADVICE = Advice(
         ),
         Move(
             workload=pod_key("team", "b"),
+            queue=QueueName("p"),
             pods=(PodMove(pod=PodUid("u2"), name="b", source=NodeName("n1")),),
             milli_gpu=500,
             running_s=10,
