@@ -9,10 +9,11 @@ from msgspec.structs import replace
 
 from scheduler.model.flavors import model_matches
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
-from scheduler.model.node import Device, Node, Taint, TopologyLevel
+from scheduler.model.node import Allocator, Device, Node, Taint, TopologyLevel
 from scheduler.model.plan import Assignment
+from scheduler.model.policy import Policy
 from scheduler.model.queue import Queue, Quota
-from scheduler.model.resources import GPU, MILLI_GPU, Resources, extended
+from scheduler.model.resources import GPU, GPU_SHARED, MIG_PREFIX, MILLI_GPU, Resources, extended
 from scheduler.model.workload import GangClaim, HostPort, Linked, Pod, PodShape, Requirement, Slices, Toleration
 from scheduler.scoring.machines import machine_graph, machine_types
 from scheduler.state.events import (
@@ -28,6 +29,7 @@ from scheduler.state.events import (
 )
 
 PRODUCTS = ("NVIDIA-H100-80GB-HBM3", "NVIDIA-A100-SXM4-80GB", "NVIDIA-L40S")
+PROFILES = ("1g.10gb", "2g.20gb", "3g.40gb", "7g.80gb")
 MODELS = ((), (), ("H100",), ("A100", "H100"))
 LEVELS = (TopologyLevel(name="block", label="example.com/block"), TopologyLevel(name="rack", label="example.com/rack"))
 FOUND = ("topology.kubernetes.io/zone", "nvidia.com/gpu.clique")
@@ -47,6 +49,7 @@ class _Cluster:
     def __init__(self, chance: Random) -> None:
         self._chance = chance
         self._named = chance.random() < 0.8
+        self._divides = chance.random() < 0.3
         self._big = chance.randrange(BIG) == 0
         self._nodes = [f"n{i:03}" for i in range(chance.randint(80, 160) if self._big else chance.randint(1, 12))]
         self._products: dict[str, str] = {}
@@ -76,7 +79,8 @@ class _Cluster:
             borrowing_limit_milli_gpu=None if limit is None else MILLI_GPU * limit,
         )
         flavors = (("H100", Quota(nominal_milli_gpu=8000, borrowing_limit_milli_gpu=0)),) if self._one_in(4) else ()
-        return Queue(name=QueueName(name), total=total, flavors=flavors)
+        policy = self._chance.choice([None, None, *Policy])
+        return Queue(name=QueueName(name), total=total, flavors=flavors, policy=policy)
 
     def _add_node(self, name: str) -> None:
         machine = "hgx_h100" if self._big else self._chance.choice([*machine_types(), ""])
@@ -109,7 +113,16 @@ class _Cluster:
             devices = tuple(Device(index=i, uuid=f"{name}-{i}", healthy=i != sick) for i in range(gpus))
             held = self._stand(name, gpus)
             self._events.append(
-                DevicesSeen(node=NodeName(name), machine=machine, devices=devices, links=graph, held=held)
+                DevicesSeen(
+                    node=NodeName(name),
+                    machine=machine,
+                    devices=devices,
+                    links=graph,
+                    allocator=self._chance.choice(list(Allocator)),
+                    held=held,
+                    mig_on_demand=self._divides and self._one_in(2),
+                    shares_on_demand=self._divides and self._one_in(2),
+                )
             )
         elif gpus:
             self._stand(name, gpus)
@@ -135,7 +148,20 @@ class _Cluster:
         )
         return PodShape(requests=requests, **more)
 
+    def _part(self) -> PodShape:
+        """A pod that asks for slices, or for parts of GPUs."""
+        if self._one_in(2):
+            wanted = {MIG_PREFIX + self._chance.choice(PROFILES): self._chance.randint(1, 2)}
+            share_milli = MILLI_GPU
+        else:
+            wanted = {GPU_SHARED: self._chance.randint(1, 2)}
+            share_milli = self._chance.choice([250, 400, 500])
+        requests = Resources(milli_cpu=500, pods=1, extended=extended(wanted))
+        return PodShape(requests=requests, share_milli=share_milli)
+
     def _wanted(self) -> PodShape:
+        if self._divides and self._one_in(2):
+            return self._part()
         gpus = self._chance.choice([0, 1, 1, 2, 3, 4, 8])
         pool = Requirement(key="example.com/pool", operator="In", values=("x",))
         return self._shape(
@@ -218,7 +244,11 @@ class _Cluster:
         for i in range(self._chance.choice([1, 1, 2, 12])):
             offered = ("volumes",) if self._one_in(6) else ()
             shape = self._shape(self._chance.choice([1, 2, 4]), scheduler_rules=offered)
-            self._pods.append(self._pod(f"{name}-{i}", shape, gated=True, topology_required=self._level()))
+            if self._divides and self._one_in(2):
+                shape = self._part()
+            policy = self._chance.choice([None, None, None, *Policy])
+            made = self._pod(f"{name}-{i}", shape, gated=True, topology_required=self._level(), policy=policy)
+            self._pods.append(made)
         if self._one_in(3):
             pod = self._pods[-1]
             node = NodeName(self._chance.choice(self._nodes))

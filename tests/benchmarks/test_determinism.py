@@ -41,7 +41,10 @@ def test_clusters_have_everything_in_them() -> None:
         seen.update(d.reason.value for d in made.decisions if isinstance(d, Wait))
         seen.update(d.placement.proof.status for d in made.decisions if isinstance(d, Admit))
         seen.update(_traits(snapshot))
+        placed = [a for d in made.decisions if isinstance(d, Admit) for a in d.placement.assignments]
+        seen.update("given in parts" for a in placed if a.slices)
     wanted = ["Admit", "Offer", "Wait", "RollBack", "optimal", "slices", "linked", "links", "in flight", "avoid"]
+    wanted += ["slices of GPUs", "parts of GPUs", "given in parts", "policies", "exclusive", "roles"]
     wanted += ["found levels", "TopologyUnsatisfied", "Fragmented", "QuotaExhausted", "GangIncomplete"]
     assert [name for name in wanted if not seen[name]] == []
 
@@ -55,6 +58,11 @@ def _traits(snapshot: Snapshot) -> Sequence[str]:
         "in flight": bool(snapshot.in_flight),
         "avoid": any(w.avoid for w in workloads),
         "found levels": snapshot.topology_found,
+        "slices of GPUs": any(p.shape.requests.mig_slices for w in workloads for p in w.members),
+        "parts of GPUs": any(p.shape.requests.shared_gpus for w in workloads for p in w.members),
+        "policies": any(p.policy for w in workloads for p in w.members),
+        "exclusive": any(w.topology_exclusive for w in workloads),
+        "roles": any(p.role_required for w in workloads for p in w.members),
     }
     return [name for name, is_there in there.items() if is_there]
 
