@@ -1,14 +1,17 @@
 """The administrator's own rules in a plan: they narrow and order, and break nothing."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from benchmarks.determinism import planned
 from scheduler.model.plan import Admit, Offer, Plan
+from scheduler.model.policy import Policy
 from scheduler.model.resources import Resources
 from scheduler.model.snapshot import Snapshot
-from scheduler.model.workload import PodShape
+from scheduler.model.workload import PodShape, Workload
 from scheduler.planning.cycle import plan
 from scheduler.planning.settings import PlanSettings
 from scheduler.scoring.own_rules import Judge, OwnRule, OwnRules, Question
@@ -131,3 +134,42 @@ def test_nothing_is_ever_placed_where_a_filter_refuses(cluster: Cluster, allowed
                 assert {name for name, _ in nodes} <= names
             case _:
                 pass
+
+
+@pytest.mark.parametrize("seeds", [range(at, at + 25) for at in range(0, 100, 25)], ids=str)
+def test_no_rule_breaks_another_whatever_is_asked_for(seeds: range) -> None:
+    for seed in seeds:
+        snap, without = planned(seed)
+        random = np.random.default_rng(seed)
+        allowed = set(np.array(snap.columns.names)[random.random(len(snap.nodes)) < 0.8].tolist())
+        made = decided(snap, keep=among(*allowed), s=answering(random.normal(size=len(snap.nodes))))
+        assert broken_rules(snap, made) == []
+        assert sorted(d.workload for d in made.decisions) == sorted(d.workload for d in without.decisions)
+        for decision in made.decisions:
+            match decision:
+                case Admit(placement=placement):
+                    assert {a.node for a in placement.assignments} <= allowed
+                case Offer(nodes=nodes):
+                    assert {name for name, _ in nodes} <= allowed
+                case _:
+                    pass
+
+
+@pytest.mark.parametrize("policy", Policy)
+@pytest.mark.parametrize("gpus", [0, 1, 2])
+def test_a_score_decides_among_equals_by_every_policy(policy: Policy, gpus: int) -> None:
+    many = [one_of(f"w{i}", gpus, policy, i) for i in range(2)]
+    made = decided(draw(DRAWING, *many), s=rising)
+    assert outcome(made, "w0") == "n4"
+    made = decided(draw(DRAWING, *many), s=lambda question: -rising(question))
+    assert outcome(made, "w0") == "n1"
+
+
+def one_of(name: str, gpus: int, policy: Policy, created_s: int) -> Workload:
+    """A pod that stands alone, of a policy."""
+    alone = single(name, shape(gpus), created_s=created_s)
+    return replace(alone, members=tuple(replace(pod, policy=policy) for pod in alone.members))
+
+
+def answering(scores: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Judge:
+    return lambda _: scores
