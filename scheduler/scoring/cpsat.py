@@ -1,8 +1,8 @@
 """The solver's part: gangs of pods that differ, where packing group by group fails or is not proven best.
 
 The model counts nodes: for each class of equal nodes in a domain, how many hold each of its patterns. Equal pods are
-packed exactly without it (`cover`). This is the only module that knows the solver. Importing it takes
-half a second and 100 MiB.
+packed exactly without it (`cover`). Only the modules called `cpsat` know the solver. Importing them
+takes half a second and 100 MiB.
 """
 
 from collections.abc import Hashable, Iterable, Sequence
