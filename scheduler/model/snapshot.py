@@ -69,14 +69,25 @@ class InFlight(msgspec.Struct, frozen=True, kw_only=True):
     since_s: int = 0
 
 
+class Unsure(msgspec.Struct, frozen=True, kw_only=True):
+    """GPUs of a node that pods are expected to hold, since nobody told which: the expected ones, and how many each has.
+
+    `sizes` are largest first. Only told where the device plugin chooses and links are known.
+    """
+
+    devices: frozenset[int]
+    sizes: tuple[int, ...]
+
+
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Nodes, their use, workloads, queues and topology, all of the same moment.
 
     `nodes` holds a record for each row of `columns`. `ports_used` and `devices_used` have entries only for nodes
     where any are.
     `devices_used` maps a node to the GPU indexes taken there (held, or expected to be held), in whole or in part.
-    Of these, `shares_used` lists the GPUs given out in parts and how much of each is, in milli-GPU, by index;
-    `slices` the MIG instances of nodes that make them on demand: those in use, and those that exist and are free.
+    Of these, `devices_unsure` tells which are no more than expected; `shares_used` lists the GPUs given out in parts
+    and how much of each is, in milli-GPU, by index; `slices` the MIG instances of nodes that make them on demand: those
+    in use, and those that exist and are free.
     `topology` is ordered outermost first and does not name the node level, which always follows; `topology_found`: its
     levels were found in well-known node labels, since nobody named any.
     """
@@ -93,6 +104,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     topology_found: bool = False
     ports_used: Mapping[NodeName, tuple[HostPort, ...]] = {}
     devices_used: Mapping[NodeName, frozenset[int]] = {}
+    devices_unsure: Mapping[NodeName, Unsure] = {}
     shares_used: Mapping[NodeName, tuple[tuple[int, int], ...]] = {}
     slices: Mapping[NodeName, tuple[MigInstance, ...]] = {}
     pod_nodes: Mapping[PodUid, NodeName] = {}

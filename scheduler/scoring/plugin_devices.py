@@ -34,6 +34,8 @@ class PluginChooser:
         self._free_choice = exact_chooser(graph)
         self.all = self._free_choice.all
         self._adjacent = [1 << a | sum(1 << b for b, n in enumerate(row) if n) for a, row in enumerate(graph.nvlinks)]
+        self.always_sure = self._all_linked(self.all)
+        """Whether every two of the machine's GPUs are connected by NVLink."""
         straight = 0 if graph.switched else NVLINK_SCORE
         self._pairs = {
             1 << a | 1 << b: PAIR_SCORES[graph.pcie[a][b]] + straight * graph.nvlinks[a][b]
@@ -45,6 +47,7 @@ class PluginChooser:
         self._picks: dict[tuple[int, int], tuple[int, ...]] = {}
         self._fits: dict[tuple[int, int], int] = {}
         self._packable: dict[tuple[int, Sizes], bool] = {}
+        self._states: dict[tuple[int, Sizes], frozenset[int]] = {}
 
     def could_link(self, count: int) -> bool:
         """Whether some state of the machine has a linked set of `count` GPUs to give."""
@@ -79,9 +82,18 @@ class PluginChooser:
             self._fits[free, count] = found
         return found
 
-    def unsure(self, free: int, count: int) -> bool:
-        """Whether a linked set of `count` GPUs is free, and it is not sure that a pod gets one."""
-        return not self.fits(free, count) and self._free_choice.fits(free, count) > 0
+    def could_fit(self, free: int, count: int) -> bool:
+        """Whether a linked set of `count` GPUs is free, sure to be given or not."""
+        return self._free_choice.fits(free, count) > 0
+
+    def states(self, free: int, given: int, sizes: Sizes) -> frozenset[int]:
+        """What may be free where pods of `sizes` are only expected to hold `given`: they may hold others."""
+        pool = free | given
+        if self._all_linked(pool):
+            return frozenset({free})
+        if pool.bit_count() > PREDICTED:
+            return frozenset({0})
+        return self._left(pool, sizes) | {free}
 
     def packable(self, free: int, sizes: Sizes) -> bool:
         """Whether pods of all `sizes` are sure to get linked sets, in whatever order they come."""
@@ -121,6 +133,24 @@ class PluginChooser:
             return 0
         kept = [some for some in picks if self.packable(free ^ some, keep)]
         return self._free_choice.best_of(kept, free, wish) if kept else 0
+
+    def _left(self, pool: int, sizes: Sizes) -> frozenset[int]:
+        """What may be left of `pool` after pods of `sizes`, in whatever order they came."""
+        if not sizes:
+            return frozenset({pool})
+        found = self._states.get((pool, sizes))
+        if found is None:
+            found = frozenset[int]().union(
+                *(
+                    self._left(pool ^ some, _without(sizes, count))
+                    for count in set(sizes)
+                    for some in (self.picks(pool, count) if count <= pool.bit_count() else (pool,))
+                )
+            )
+            if len(self._states) >= REMEMBERED:
+                self._states.clear()
+            self._states[pool, sizes] = found
+        return found
 
     def _may_give(self, free: int, count: int) -> Iterator[int]:
         if count in (1, free.bit_count()):

@@ -1,6 +1,6 @@
 """The free GPUs of each node, one by one, as a plan gives them away."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import assert_never
 
@@ -8,9 +8,10 @@ import msgspec
 import numpy as np
 
 from scheduler.model.links import LinkGraph
+from scheduler.model.names import NodeName
 from scheduler.model.node import Allocator
 from scheduler.model.resources import GPU
-from scheduler.model.snapshot import Snapshot
+from scheduler.model.snapshot import Snapshot, Unsure
 from scheduler.model.workload import Linked, PodShape
 from scheduler.scoring.devices import Chooser, exact_chooser, indexes, largest_first, set_of, usable
 from scheduler.scoring.fleet import Codes, Fleet, Mask
@@ -55,6 +56,7 @@ class FreeDevices:
         self._free: dict[int, int] = {}
         self._kept: dict[int, int] = {}
         self._codes, self._choosers = _choosers(fleet)
+        self._wary = [*(isinstance(c, PluginChooser) and not c.always_sure for c in self._choosers), False]
 
     def at(self, row: int) -> int:
         """The free GPUs of a node as a set (bit i stands for GPU i)."""
@@ -69,18 +71,20 @@ class FreeDevices:
 
     def fits(self, rows: Sequence[int], count: int, *, kept: bool = False) -> Codes:
         """How many linked sets of `count` GPUs each of `rows` has free; `kept`: with what is kept for others."""
-        return self._each(rows, [self.at(r) | self._kept.get(r, 0) if kept else self.at(r) for r in rows], count)
+        free = [self.at(row) | self._kept.get(row, 0) if kept else self.at(row) for row in rows]
+        return self._each(rows, free, count, self._snapshot.devices_unsure)
 
     def fits_empty(self, rows: Sequence[int], count: int) -> Codes:
         """As `fits`, if nothing stood there."""
-        return self._each(rows, [self._usable(r) for r in rows], count)
+        return self._each(rows, [self._usable(r) for r in rows], count, {})
 
     def unsure(self, rows: Codes, shape: PodShape) -> int:
         """On how many of `rows` linked GPUs are free for the pod, but the device plugin may give others."""
         count, found = linked_size(shape), 0
-        for row in rows.tolist() if count else ():
-            chooser = self._chooser(row)
-            found += isinstance(chooser, PluginChooser) and chooser.unsure(self.at(row), count)
+        if count:
+            for row in rows[self.fits(rows.tolist(), count) == 0].tolist():
+                chooser = self._chooser(row)
+                found += isinstance(chooser, PluginChooser) and chooser.could_fit(self.at(row), count)
         return found
 
     def clashing(self, shapes: Sequence[PodShape], groups: Sequence[tuple[Codes, Codes]]) -> list[int]:
@@ -97,7 +101,10 @@ class FreeDevices:
         found: list[int] = []
         for row, some in sizes.items():
             chooser = self._chooser(row)
-            if len(set(some)) > 1 and (chooser is None or not chooser.packable(self.at(row), largest_first(some))):
+            wanted = largest_first(some)
+            if len(set(some)) > 1 and (
+                chooser is None or not all(chooser.packable(free, wanted) for free in self._states(row, chooser))
+            ):
                 found.append(row)
         return found
 
@@ -160,16 +167,26 @@ class FreeDevices:
             return frozenset({Linked.REQUIRED, Linked.PREFERRED})
         return frozenset({Linked.REQUIRED})
 
-    def _each(self, rows: Sequence[int], free: Sequence[int], count: int) -> Codes:
-        known: dict[tuple[int, int], int] = {}
+    def _each(self, rows: Sequence[int], free: Sequence[int], count: int, unsure: Mapping[NodeName, Unsure]) -> Codes:
+        known: dict[tuple[int, int, Unsure | None], int] = {}
         found = np.zeros(len(rows), dtype=np.int64)
         codes: list[int] = self._codes[list(rows)].tolist()
-        for at, key in enumerate(zip(codes, free, strict=True)):
+        names = self._fleet.names
+        for at, (code, some) in enumerate(zip(codes, free, strict=True)):
+            key = (code, some, unsure.get(names[rows[at]]) if unsure and self._wary[code] else None)
             fits = known.get(key)
             if fits is None:
-                fits = known[key] = self._choosers[key[0]].fits(key[1], count) if key[0] >= 0 else 0
+                fits = known[key] = self._fits_in(*key, count) if code >= 0 else 0
             found[at] = fits
         return found
+
+    def _fits_in(self, code: int, free: int, unsure: Unsure | None, count: int) -> int:
+        chooser = self._choosers[code]
+        return min(chooser.fits(state, count) for state in _states(chooser, free, unsure))
+
+    def _states(self, row: int, chooser: AnyChooser) -> Collection[int]:
+        unsure = self._snapshot.devices_unsure.get(self._fleet.names[row])
+        return _states(chooser, self.at(row), unsure)
 
     def _chooser(self, row: int) -> AnyChooser | None:
         code = int(self._codes[row])
@@ -185,6 +202,13 @@ class FreeDevices:
             known = (devices, free if chooser is None else free & chooser.all)
             self._fleet.usable_devices[row] = known
         return known[1]
+
+
+def _states(chooser: AnyChooser, free: int, unsure: Unsure | None) -> Collection[int]:
+    """What may be free where `free` is expected to be."""
+    if unsure is None or not isinstance(chooser, PluginChooser):
+        return (free,)
+    return chooser.states(free, set_of(unsure.devices), unsure.sizes)
 
 
 def _choosers(fleet: Fleet) -> tuple[Codes, tuple[AnyChooser, ...]]:

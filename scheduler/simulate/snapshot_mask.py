@@ -125,6 +125,7 @@ class _Mask:
                 for name, ports in snapshot.ports_used.items()
             },
             devices_used=self._by_node(snapshot.devices_used),
+            devices_unsure=self._by_node(snapshot.devices_unsure),
             shares_used=self._by_node(snapshot.shares_used),
             slices=self._by_node(snapshot.slices),
             pod_nodes={self._uid(uid): self._node_name(name) for uid, name in snapshot.pod_nodes.items()},

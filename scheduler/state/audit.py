@@ -107,6 +107,7 @@ COMPARED = (
     "in_flight",
     "ports_used",
     "devices_used",
+    "devices_unsure",
     "shares_used",
     "slices",
     "pod_nodes",

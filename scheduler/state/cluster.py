@@ -87,6 +87,7 @@ class ClusterState:
             topology_found=not self._topologies,
             ports_used=views.ports_used,
             devices_used=views.devices_used,
+            devices_unsure=views.devices_unsure,
             shares_used=views.shares_used,
             slices=views.slices,
             pod_nodes=self._standing.copy() if self._standing_changed else before.pod_nodes,

@@ -1,10 +1,11 @@
 """Which GPUs of a node are taken, as far as it is known, and where it is not, as it is expected."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from scheduler.model.node import Device, Node
 from scheduler.model.plan import Assignment
 from scheduler.model.resources import GPU, Resources
+from scheduler.model.snapshot import Unsure
 from scheduler.model.workload import Pod
 
 
@@ -29,6 +30,16 @@ def devices_taken(
         unknown += max(0, requests.gpus - len(chosen))
     taken.update([i for i in order if i not in taken][:unknown])
     return frozenset(taken)
+
+
+def unsure_of(
+    taken: frozenset[int], pods: Collection[Pod], flights: Iterable[tuple[Assignment, Resources]]
+) -> Unsure | None:
+    """What of `taken` is no more than expected; None where all is told. The plugin may give what no plan chose."""
+    known = {index for pod in pods for index in pod.devices}
+    counts = [pod.shape.requests.gpus - len(pod.devices) for pod in pods] + [requests.gpus for _, requests in flights]
+    sizes = tuple(sorted((n for n in counts if n > 0), reverse=True))
+    return Unsure(devices=taken - known, sizes=sizes) if sizes else None
 
 
 def healthy_gpus(node: Node) -> int:

@@ -5,12 +5,12 @@ from collections.abc import Collection, Iterator, Mapping
 import msgspec
 
 from scheduler.model.names import NodeName, PodUid
-from scheduler.model.node import MigInstance, Node
+from scheduler.model.node import Allocator, MigInstance, Node
 from scheduler.model.plan import Assignment
 from scheduler.model.resources import GPU
-from scheduler.model.snapshot import Columns
+from scheduler.model.snapshot import Columns, Unsure
 from scheduler.model.workload import HostPort, Pod, PodShape
-from scheduler.state.devices import devices_taken, healthy_gpus
+from scheduler.state.devices import devices_taken, healthy_gpus, unsure_of
 from scheduler.state.divided import divided_use
 from scheduler.state.events import DevicesSeen
 from scheduler.state.tables import Tables
@@ -34,6 +34,7 @@ class NodeViews(msgspec.Struct, frozen=True, kw_only=True):
     columns: Columns
     ports_used: Mapping[NodeName, tuple[HostPort, ...]]
     devices_used: Mapping[NodeName, frozenset[int]]
+    devices_unsure: Mapping[NodeName, Unsure]
     shares_used: Mapping[NodeName, tuple[tuple[int, int], ...]]
     slices: Mapping[NodeName, tuple[MigInstance, ...]]
 
@@ -52,6 +53,7 @@ class NodeBook:
         self._records: dict[NodeName, Node] = {}
         self._ports: dict[NodeName, tuple[HostPort, ...]] = {}
         self._devices: dict[NodeName, frozenset[int]] = {}
+        self._unsure: dict[NodeName, Unsure] = {}
         self._shares: dict[NodeName, tuple[tuple[int, int], ...]] = {}
         self._slices: dict[NodeName, tuple[MigInstance, ...]] = {}
         self._tables = Tables()
@@ -65,6 +67,7 @@ class NodeBook:
             columns=self._tables.columns(),
             ports_used={},
             devices_used={},
+            devices_unsure={},
             shares_used={},
             slices={},
         )
@@ -192,6 +195,7 @@ class NodeBook:
             columns=self._tables.columns(),
             ports_used=before.ports_used if before.ports_used == self._ports else self._ports.copy(),
             devices_used=before.devices_used if before.devices_used == self._devices else self._devices.copy(),
+            devices_unsure=before.devices_unsure if before.devices_unsure == self._unsure else self._unsure.copy(),
             shares_used=before.shares_used if before.shares_used == self._shares else self._shares.copy(),
             slices=before.slices if before.slices == self._slices else self._slices.copy(),
         )
@@ -223,6 +227,7 @@ class NodeBook:
         self._devices.pop(name, None)
         self._shares.pop(name, None)
         self._slices.pop(name, None)
+        self._unsure.pop(name, None)
         node = self._records.get(name)
         if node is None:
             return
@@ -246,6 +251,10 @@ class NodeBook:
             taken = devices_taken(node.devices, use.pods.values(), flights)
             if taken:
                 self._devices[node.name] = taken
+            if node.links is not None and node.allocator is Allocator.DEVICE_PLUGIN:
+                unsure = unsure_of(taken, use.pods.values(), flights)
+                if unsure is not None:
+                    self._unsure[node.name] = unsure
 
     def _refresh_divided(self, node: Node, use: _Use) -> None:
         found = divided_use(node, use.pods.values(), use.flights.values())

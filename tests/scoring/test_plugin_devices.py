@@ -74,10 +74,10 @@ def test_the_plugin_does_not_see_that_a_gpu_is_off_the_switch() -> None:
     assert chooser.fits(everything, 2) == 0
     assert chooser.best(everything, 2, Linked.REQUIRED) == 0
     assert exact_chooser(graph).fits(everything, 2) == 3
-    assert chooser.unsure(everything, 2)
-    assert not chooser.unsure(0b101, 2)
+    assert chooser.could_fit(everything, 2)
+    assert not chooser.could_fit(0b101, 2)
+    assert not chooser.always_sure
     without = everything & ~(1 << 2)
-    assert not chooser.unsure(without, 2)
     assert chooser.fits(without, 2) == 3
     assert indexes(chooser.best(without, 2, Linked.REQUIRED)) == (0, 1)
     assert chooser.could_link(7)
@@ -175,6 +175,21 @@ def test_sets_of_several_sizes_are_promised_only_where_their_order_does_not_matt
     assert not surely(graph, members(chooser.all), (2, 3))
     assert not chooser.packable(chooser.all, (3, 2))
     assert exact_chooser(graph).packable(chooser.all, (3, 2))
+
+
+def test_what_may_be_free_where_nobody_told_which_gpus_pods_hold() -> None:
+    bridged = plugin("a100_pcie_x4_bridged")
+    # A pair was given one of the two bridges; two single pods may hold any two GPUs.
+    assert written(tuple(bridged.states(0b1100, 0b0011, (2,)))) == "01 23"
+    assert written(tuple(bridged.states(0b1100, 0b0011, (1, 1)))) == ALL_SIX
+    # After a single pod and a pair, whichever came first, any one GPU is left.
+    assert written(tuple(bridged.states(0b1000, 0b0111, (2, 1)))) == "0 1 2 3"
+    assert written(tuple(bridged.states(0b1110, 0b0001, (1,)))) == "012 013 023 123"
+    assert bridged.states(0b0000, 0b0011, (2, 2)) == {0}
+    assert bridged.states(0b1100, 0, ()) == {0b1100}
+    assert plugin("hgx_h100").states(0b11110000, 0b1111, (1, 1, 1, 1)) == {0b11110000}
+    large = PluginChooser(machine_of([[int(abs(a - b) == 1) for b in range(12)] for a in range(12)]))
+    assert large.states(large.all ^ 1, 1, (1,)) == {0}
 
 
 def test_nothing_is_sure_where_the_plugin_would_take_the_smaller_set() -> None:

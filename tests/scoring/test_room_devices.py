@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from itertools import chain
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler.model.links import LinkGraph
+from scheduler.model.names import NodeName
 from scheduler.model.node import Allocator
+from scheduler.model.snapshot import Unsure
 from scheduler.model.workload import Linked, PodShape
 from scheduler.scoring.devices import Chooser, indexes, set_of
 from scheduler.scoring.fleet import Fleet
@@ -66,6 +69,39 @@ def test_how_many_linked_sets_are_free_depends_on_who_chooses(allocator: Allocat
     assert devices.fits_empty(range(4), 2).tolist() == [free[0], free[0], 0, 0]
     assert devices.unsure(np.arange(4), shape(2, linked=REQUIRED)) == (allocator is Allocator.DEVICE_PLUGIN)
     assert devices.unsure(np.arange(4), shape(2)) == 0
+
+
+@pytest.mark.parametrize(
+    ("sizes", "pairs"),
+    [
+        pytest.param((2,), 1, id="a pair was given one of the two bridges"),
+        pytest.param((1, 1), 0, id="two single pods may hold a GPU of each bridge"),
+        pytest.param((), 1, id="all is told"),
+    ],
+)
+def test_links_are_sure_only_whichever_gpus_others_hold(sizes: tuple[int, ...], pairs: int) -> None:
+    """GPUs 0 and 1 are expected to be held."""
+    bridged, plugin = machine_graph("a100_pcie_x4_bridged"), Allocator.DEVICE_PLUGIN
+    seen = snapshot([node("n0", 4, links=bridged, allocator=plugin)], held={"n0": [0, 1]})
+    unsure = {NodeName("n0"): Unsure(devices=frozenset({0, 1}), sizes=sizes)} if sizes else {}
+    seen = msgspec.structs.replace(seen, devices_unsure=unsure)
+    devices = FreeDevices(seen, Fleet(seen))
+    assert devices.fits([0], 2).tolist() == [pairs]
+    assert devices.unsure(np.arange(1), shape(2, linked=REQUIRED)) == 1 - pairs
+    assert devices.fits_empty([0], 2).tolist() == [2]
+    if pairs:
+        assert devices.hand_out(0, [(shape(2, linked=REQUIRED), 1)]) == [[(2, 3)]]
+
+
+def test_sets_of_several_sizes_are_sure_only_whichever_gpus_others_hold() -> None:
+    graph = machine_graph("b200_one_gpu_off_fabric")
+    nodes = [node("n0", 8, links=graph, allocator=Allocator.DEVICE_PLUGIN)]
+    told = snapshot(nodes, held={"n0": [2]})
+    unsure = msgspec.structs.replace(told, devices_unsure={NodeName("n0"): Unsure(devices=frozenset({2}), sizes=(1,))})
+    rows, one = np.arange(1), np.ones(1, dtype=np.int64)
+    shapes = [shape(4, linked=REQUIRED), shape(2, linked=REQUIRED)]
+    for seen, clash in ((told, []), (unsure, [0])):
+        assert FreeDevices(seen, Fleet(seen)).clashing(shapes, [(rows, one), (rows, one)]) == clash
 
 
 def test_which_machines_could_ever_link_so_many() -> None:

@@ -161,8 +161,8 @@ REPLACED = {
     "Queue": {"name", "namespaces", "parent"},
     "Requirement": {"values"},
     "Snapshot": {
-        *("devices_used", "in_flight", "nodes", "pod_nodes", "ports_used", "queues", "shares_used", "slices"),
-        "workloads",
+        *("devices_unsure", "devices_used", "in_flight", "nodes", "pod_nodes", "ports_used", "queues", "shares_used"),
+        *("slices", "workloads"),
     },
     "Taint": {"value"},
     "Toleration": {"value"},

@@ -4,6 +4,7 @@ import pytest
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
 from scheduler.model.node import Allocator, Node, Taint, TopologyLevel
 from scheduler.model.resources import Resources
+from scheduler.model.snapshot import Unsure
 from scheduler.model.workload import GangClaim, HostPort, PodShape, Problem
 from scheduler.scoring.links import all_equal
 from scheduler.state.audit import inconsistencies
@@ -228,6 +229,22 @@ def test_a_refusal_is_remembered_until_something_changes(event: Event, avoided: 
     state.snapshot()
     state.apply(event)
     assert state.snapshot().workloads[GANG].avoid == avoided
+
+
+def test_which_gpus_are_no_more_than_expected_is_told_where_the_plugin_chooses_and_links_are_known() -> None:
+    replace = msgspec.structs.replace
+    known = replace(report(x=(3,)), links=all_equal(8))
+    pods = [pod("x", gpus=1, node=N1), pod("y", gpus=2, node=N1), pod("z", gpus=2)]
+    state = state_of(node(), known, *pods, reserved("gang:a/g", ("z", "n1", (4, 5))))
+    snapshot = state.snapshot()
+    assert snapshot.devices_used[N1] == {0, 1, 3, 4, 5}
+    assert snapshot.devices_unsure == {N1: Unsure(devices=frozenset({0, 1, 4, 5}), sizes=(2, 2))}
+    state.apply(replace(known, held=(("a/x", (3,)), ("a/y", (6, 7)))))
+    assert state.snapshot().devices_unsure == {N1: Unsure(devices=frozenset({4, 5}), sizes=(2,))}
+    for other in (replace(known, allocator=Allocator.DRA), report(x=(3,))):
+        state.apply(other)
+        assert state.snapshot().devices_unsure == {}
+    assert inconsistencies(state) == []
 
 
 @pytest.mark.parametrize("changed", [{"links": all_equal(8)}, {"allocator": Allocator.DRA}])

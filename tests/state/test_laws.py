@@ -5,8 +5,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
-from scheduler.model.node import Taint
+from scheduler.model.node import Allocator, Taint
 from scheduler.model.workload import GangClaim, HostPort
+from scheduler.scoring.links import all_equal
 from scheduler.state.audit import compare, inconsistencies, violations
 from scheduler.state.cluster import ClusterState
 from scheduler.state.events import (
@@ -83,7 +84,11 @@ def nodes(draw: st.DrawFn) -> NodeSeen:
 @st.composite
 def reports(draw: st.DrawFn) -> DevicesSeen:
     held = draw(st.dictionaries(st.sampled_from(PODS), st.sampled_from([(0,), (1,), (2, 3)]), max_size=2))
-    seen = report(draw(node_names), gpus=8, sick=draw(st.sets(st.integers(0, 7), max_size=2)), **held)
+    seen = replace(
+        report(draw(node_names), gpus=8, sick=draw(st.sets(st.integers(0, 7), max_size=2)), **held),
+        links=draw(st.sampled_from([None, all_equal(8)])),
+        allocator=draw(st.sampled_from(Allocator)),
+    )
     if draw(st.booleans()):
         return seen
     made = draw(
