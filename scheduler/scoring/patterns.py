@@ -8,6 +8,7 @@ import numpy as np
 
 from scheduler.scoring.filters import ports_clash
 from scheduler.scoring.fleet import Codes
+from scheduler.scoring.patterns_in_parts import InParts
 from scheduler.scoring.problem import Problem
 from scheduler.scoring.room import Room
 
@@ -48,7 +49,8 @@ def classes_of(room: Room, problem: Problem, fits: Sequence[Codes], rows: Codes)
     free = np.minimum(np.maximum(room.free[rows][:, columns], 0), table @ demands)
     clashes = _clashes(problem)
     paid = set(problem.charges.paid)
-    known: dict[tuple[Pattern, Pattern], tuple[Pattern, ...]] = {}
+    in_parts = InParts(room, problem)
+    known: dict[tuple[Pattern, Pattern, object], tuple[Pattern, ...]] = {}
     complete = True
     grouped: dict[tuple[object, ...], list[int]] = {}
     where = (
@@ -56,11 +58,12 @@ def classes_of(room: Room, problem: Problem, fits: Sequence[Codes], rows: Codes)
     )
     required = [0] * len(rows) if problem.required is None else problem.required[rows].tolist()
     for at, (row, most, left) in enumerate(zip(rows.tolist(), table.tolist(), free.tolist(), strict=True)):
-        key = (tuple(most), tuple(left))
+        key = (tuple(most), tuple(left), in_parts.state(row))
         patterns = known.get(key)
         if patterns is None:
             found = largest_patterns(most, np.array(left), demands, clashes)
-            complete = complete and len(found) <= MOST_PATTERNS
+            found, every = in_parts.within(row, found)
+            complete = complete and every and len(found) <= MOST_PATTERNS
             patterns = known[key] = tuple(found[:MOST_PATTERNS])
         path = () if where is None else tuple(where[at])
         kind = (patterns, int(problem.charges.units[row]), row in paid, path, required[at])
