@@ -109,7 +109,7 @@ class _Model:
         self._problem = problem
         self._bundles, self._kinds, self._at, self._classes = frame.bundles, frame.kinds, frame.at, frame.classes
         self._model = cp_model.CpModel()
-        self._moves = {at: self._model.new_bool_var(f"m{at}") for at in frame.kept}
+        self._moves = {at: self._model.new_bool_var(f"m{at}") for at in frame.in_question}
         self._opened: dict[int, cp_model.IntVar] = {}
         self._domains: dict[int, cp_model.IntVar] = {}
         self._loose: dict[tuple[int, int], cp_model.IntVar] = {}

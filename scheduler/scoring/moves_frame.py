@@ -25,6 +25,10 @@ class Frame:
         levels = list({id(codes): codes for b in self.bundles.values() for codes in told_apart(b)}.values())
         few = len(problem.free) * len(self.kinds) <= FEW_PLACES
         self.classes = classes_of(problem, self.kinds, levels, kept, merge=not few)
+        on_them = {at for each in self.classes for at, _ in each.content}
+        self.in_question = [at for at in kept if at in on_them]
+        """Movers that leave room where it is of use; no others need to move."""
+        self.bundles = {at: bundle for at, bundle in self.bundles.items() if at == SEAT or at in on_them}
 
     @property
     def places(self) -> int:
