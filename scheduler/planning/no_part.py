@@ -11,7 +11,7 @@ from scheduler.model.resources import MILLI_GPU, Resources, is_divided
 from scheduler.model.workload import PodShape
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
-from scheduler.planning.wording import asked, listed, pods
+from scheduler.planning.wording import asked, listed
 from scheduler.scoring.divided import need_of
 from scheduler.scoring.gang import Ask
 from scheduler.scoring.mig import in_the_way
@@ -50,7 +50,7 @@ def _wait(desk: Desk, candidate: Candidate, shape: PodShape, count: int, room: i
         detail=f"needs {count} such place{'' if count == 1 else 's'}, there {'is' if room == 1 else 'are'} {room}"
         + (f"; {way[0]}" if way else ""),
         blocking=(Blocker(kind="fragmentation", subject=what, needed=count, available=room, unit="pods"),),
-        unblock=way[1] if way else f"It starts when enough work with GPUs ends, or when GPUs are added: {pods(count)}.",
+        unblock=way[1] if way else "It starts when enough work with GPUs ends, or when GPUs are added.",
     )
 
 
@@ -65,15 +65,17 @@ def _nearest(desk: Desk, shape: PodShape, rows: list[int]) -> tuple[str, str] | 
 
 
 def _nearest_part(desk: Desk, share_milli: int, rows: list[int]) -> tuple[str, str] | None:
-    slots = [
-        (slot.milli, row, slot.device) for row in rows for slot in desk.room.parts.of(row).slots if not slot.layout
-    ]
-    if not slots:
+    gpus = [(s.milli, row, s.device) for row in rows for s in desk.room.parts.of(row).slots if not s.layout]
+    short = [gpu for gpu in gpus if gpu[0] < share_milli]
+    if not short:
         return None
-    milli, row, device = min(slots, key=lambda slot: (-slot[0], slot[1:]))
+    milli, row, device = min(short, key=lambda gpu: (-gpu[0], gpu[1:]))
     gpu, more = f"GPU {device} of {desk.room.name(row)}", (share_milli - milli) / MILLI_GPU
-    unblock = f"It starts when another {more:.4g} of {gpu} is given back, or as much of another GPU."
-    return f"most is free on {gpu}: {milli / MILLI_GPU:.4g} of it", unblock
+    there = f"has {milli / MILLI_GPU:.4g} of it free" if milli else "is in use, as all others are"
+    return (
+        f"nearest is {gpu}, which {there}",
+        f"It starts when {more:.4g} of {gpu} is given back, or as much of another.",
+    )
 
 
 def _nearest_slice(desk: Desk, profile: str, rows: list[int]) -> tuple[str, str] | None:

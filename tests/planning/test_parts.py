@@ -246,8 +246,8 @@ def test_who_waits_for_a_part_is_told_where_most_is_free() -> None:
     snap = cluster([NOTHING] * 2, waiting=[*state, pod("p", shape=part(300), gated=True)])
     wait = wait_of(snap, "pod:a/p")
     assert wait.message == "no GPU has a free place for 0.3 of a GPU"
-    assert wait.detail == "needs 1 such place, there are 0; most is free on GPU 0 of n0: 0.2 of it"
-    assert wait.unblock == "It starts when another 0.1 of GPU 0 of n0 is given back, or as much of another GPU."
+    assert wait.detail == "needs 1 such place, there are 0; nearest is GPU 0 of n0, which has 0.2 of it free"
+    assert wait.unblock == "It starts when 0.1 of GPU 0 of n0 is given back, or as much of another."
     assert wait.reason is Reason.FRAGMENTED
 
 
