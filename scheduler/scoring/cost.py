@@ -1,8 +1,9 @@
 """What a gang's placement costs, as one whole number; lower is better.
 
-In this order: domains used per level (outermost first), nodes used, and the free capacity of everything touched, so
-that of equal choices the fullest nodes and domains are taken and whole ones stay whole. Each of the first terms
-outweighs all that follow it together. What the gang's standing members already use is free.
+In this order: domains used per level (outermost first), nodes used, domains broken into (nothing is in use there, and
+they are larger than the gang), and the free capacity of everything touched, so that of equal choices the fullest nodes
+and domains are taken and whole ones stay whole. Each of the first terms outweighs all that follow it together. What the
+gang's standing members already use is free.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,12 +19,20 @@ LARGEST = 1 << 60
 """Costs stay below, so that sums of them fit into 64 bits."""
 
 
+class Use(msgspec.Struct, frozen=True):
+    """`busy`: nodes with something in use. `wanted`: how much free capacity the gang takes."""
+
+    busy: Mask
+    wanted: int
+
+
 class Charges(msgspec.Struct, frozen=True):
     """The price of using a domain or a node for the first time.
 
     `codes[i]` are domains of level i as in `Tree`, `level_weight[i]` what one of them costs beside `domain_units[i]`,
-    its free capacity; likewise for nodes. `levels` says which of the tree's levels these are: a level that divides the
-    nodes in question no further than the one outside it says nothing new and is left out.
+    its free capacity, and more than all there is for one broken into; likewise for nodes. `levels` says which of
+    the tree's levels these are: a level that divides the nodes in question no further than the one outside it says
+    nothing new and is left out.
     `paid`: nodes of standing members. `slices`: for each level, and last for nodes, how many consecutive pods stand in
     one domain of it; 1 where any may stand apart, empty where that is everywhere.
     """
@@ -39,7 +48,7 @@ class Charges(msgspec.Struct, frozen=True):
     slices: tuple[int, ...] = ()
 
     def parts_of(self, rows: Codes) -> tuple[int, ...]:
-        """Domains newly used per level, nodes newly used, free capacity of these: in the order of importance."""
+        """Domains newly used per level, nodes newly used, the rest of their price: in the order of importance."""
         new = np.setdiff1d(rows, np.array(self.paid, dtype=np.int64))
         counts: list[int] = []
         free = int(self.units[new].sum())
@@ -63,16 +72,18 @@ def charges(
     pods: int,
     paid: Sequence[int] = (),
     slices: Mapping[TopologyLevel, int] | None = None,
+    use: Use | None = None,
 ) -> Charges:
     """Prices for a gang of `pods` that may use `candidates`; `units` is each node's free capacity.
 
-    `slices`: how many consecutive pods stand in one domain of a level; these levels are never left out.
+    `use`: what tells which domains would be broken into; None where that is left open. `slices`: how many consecutive
+    pods stand in one domain of a level; these levels are never left out.
 
     Where the weights would not fit into 64 bits, free capacity is counted more coarsely, then inner levels are
     left out.
     """
     rows = np.flatnonzero(candidates)
-    units = np.where(candidates, np.maximum(units, 0), 0)
+    free = units = np.where(candidates, np.maximum(units, 0), 0)
     slices = slices or {}
     kept: list[int] = []
     sizes: list[int] = []
@@ -83,7 +94,8 @@ def charges(
             kept.append(i)
             sizes.append(size)
     while True:
-        weights = _weights(sizes, len(rows), int(units.sum()), pods)
+        total = int(units.sum())
+        weights = _weights(sizes, len(rows), total, pods)
         if weights[0] * (min(sizes[0] if sizes else len(rows), pods) + 1) < LARGEST:
             break
         if units.any():
@@ -92,7 +104,7 @@ def charges(
             last = max(at for at, i in enumerate(kept) if tree.levels[i] not in slices)
             del kept[last], sizes[last]
     codes_kept = tuple(tree.codes[i] for i in kept)
-    totals = tuple(_totals(codes, units) for codes in codes_kept)
+    totals = tuple(_totals(codes, units) + (total + 1) * _broken(codes, free, use) for codes in codes_kept)
     *level_weight, node_weight = weights
     return Charges(
         levels=tuple(kept),
@@ -117,10 +129,19 @@ def fewest(capacities: Codes, pods: int) -> int:
 
 def _weights(sizes: Sequence[int], nodes: int, units: int, pods: int) -> list[int]:
     """Weights of the levels and of a node, each larger than all that follows can sum to."""
-    weights = [units * (len(sizes) + 1) + 1]
+    whole = (units + 1) * sum(min(size, pods) for size in sizes)
+    weights = [units * (len(sizes) + 1) + whole + 1]
     for inner in reversed([*sizes, nodes][1:] if sizes else []):
         weights.insert(0, weights[0] * (min(inner, pods) + 1))
     return weights
+
+
+def _broken(codes: Codes, free: Codes, use: Use | None) -> Codes:
+    """1 for domains that the gang would break into, 0 for others."""
+    capacity = _totals(codes, free)
+    if use is None:
+        return np.zeros_like(capacity)
+    return ((capacity > use.wanted) & (np.bincount(codes, weights=use.busy) == 0)).astype(np.int64)
 
 
 def _totals(codes: Codes, units: Codes) -> Codes:

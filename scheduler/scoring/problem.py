@@ -10,7 +10,7 @@ from scheduler.model.plan import DomainUse
 from scheduler.model.resources import GPU
 from scheduler.model.snapshot import IntTable
 from scheduler.model.workload import PodShape
-from scheduler.scoring.cost import Charges, charges, fewest
+from scheduler.scoring.cost import Charges, Use, charges, fewest
 from scheduler.scoring.filters import model_mask
 from scheduler.scoring.fleet import Codes, Fleet, Mask
 from scheduler.scoring.gang import Ask
@@ -69,8 +69,8 @@ def prepare(room: Room, ask: Ask) -> Problem | None:
         inside = [i + 1 for i, level in enumerate(levels) if level in sliced and _mixed(fleet, level, candidates)]
         at = max([at, *inside])
         levels = (*levels[:at], PRODUCT_LEVEL, *levels[at:])
-    units = _units(room, ask, fits)
-    prices = charges(tree(fleet, levels), candidates, units, ask.pods, ask.standing, sliced)
+    units, use = _units(room, ask, fits)
+    prices = charges(tree(fleet, levels), candidates, units, ask.pods, ask.standing, sliced, use)
     ways, every = role_choices(fleet, ask, fits, prices)
     choices = tuple(_both(model, way.masks(fleet, ask)) for model in models for way in ways)
     return Problem(ask, fits, prices, required, choices, models, every)
@@ -192,10 +192,15 @@ def _in_large_domains(
     return tuple(np.where(large, f, 0) for f in fits)
 
 
-def _units(room: Room, ask: Ask, fits: Sequence[Codes]) -> Codes:
-    """Free capacity per node as fragmentation counts it: GPUs, else the first device asked for, else pods."""
+def _units(room: Room, ask: Ask, fits: Sequence[Codes]) -> tuple[Codes, Use | None]:
+    """Free capacity per node as fragmentation counts it, and its use: GPUs, else the first device asked for, else pods.
+
+    Use is None where no devices are asked for.
+    """
     names = [name for shape, _ in ask.groups for name, _ in shape.requests.extended]
-    column = room.column(GPU if GPU in names else names[0]) if names else None
+    name = GPU if GPU in names else names[0] if names else ""
+    column = room.column(name)
     if column is None:
-        return np.minimum(fits[0], WHOLE_CPU_NODE)
-    return room.left(column)
+        return np.minimum(fits[0], WHOLE_CPU_NODE), None
+    wanted = sum(shape.requests.count(name) * count for shape, count in ask.groups)
+    return room.left(column), Use(room.free[:, column] < room.allocatable[:, column], wanted)
