@@ -3,8 +3,8 @@
 A mix of requests is learned from what was asked for, old requests counting less and less. A node is worth what the mix
 could be given of it: of each kind of request as many whole pods as fit there, by devices, CPU and memory. The first
 GPUs count most: the worth for a kind goes with the square root of the GPUs that its pods would get, weighted by the
-kind's part of the mix. To that comes, for each device, how much of what is free there the requests to come are
-expected to fill. The price of a placement is how much of that worth it destroys.
+kind's part of the mix. To that comes how much of what is free of its devices the requests to come are expected to
+fill. The price of a placement is how much of that worth it destroys.
 
 This is the idea of "Beware of Fragmentation" (USENIX ATC 2023, section 3), with four differences: whole pods are
 counted instead of GPUs that are free enough, the last pod of a kind that fits on a node is dearer than others, parts
@@ -139,13 +139,24 @@ class Worth:
         picky = any(request.models for request in requests)
         accepts = np.stack([table.accepts(request) for request in requests], axis=1)
         self._accepts = accepts if picky else None
-        self._fill = FILL * WEIGHT * np.rint(_fillings(kinds, accepts))
+        self._fill: Amounts = np.rint(_fillings(kinds, accepts))
+        self._part: Amounts = np.array([kind.weight * kind.request.devices for kind in kinds], dtype=np.float64)
 
     def of(self, states: States) -> Amounts:
         """The worth of each of `states`."""
-        return self._gain[self._kind, self._pods(states)].sum(axis=1) + self._fill[
-            states.product[:, None], states.devices
-        ].sum(axis=1)
+        return self._gain[self._kind, self._pods(states)].sum(axis=1) + FILL * WEIGHT * self._filling(states)
+
+    def _filling(self, states: States) -> Amounts:
+        """The milli-GPU that are expected to be filled on each of `states`: less where CPU or memory is short.
+
+        Each GPU's worth of it has an equal part of them, and is filled as likely as some request of the next ones is
+        content with that.
+        """
+        filled: Amounts = self._fill[states.product[:, None], states.devices].sum(axis=1)
+        gpus = np.maximum(filled / MILLI_GPU, 1.0)
+        content = ~(self._milli_cpu > (states.milli_cpu / gpus)[:, None])
+        content &= ~(self._memory > (states.memory / gpus)[:, None])
+        return np.rint(filled * (1 - np.exp(-TRIES * (content @ self._part) / self._part.sum())))
 
     def given(self, states: States) -> int:
         """The milli-GPU that an average request of the mix could be given of `states`, as many pods as fit."""

@@ -113,8 +113,14 @@ def worth_by_hand(row: Row, kinds: tuple[Kind, ...]) -> int:
     every = sum(kind.weight * kind.request.devices for kind in kinds)
     name = PRODUCTS[product] if devices else ""
     some = [kind for kind in kinds if not kind.request.models or name in kind.request.models]
-    filled = expected_filling(some, every)
-    return total + sum(FILL * WEIGHT * round(float(filled[free])) for free in devices)
+    filled = sum(round(float(expected_filling(some, every)[free])) for free in devices)
+    each = max(filled / 1000, 1)
+    content = sum(
+        kind.weight * kind.request.devices
+        for kind in kinds
+        if kind.request.milli_cpu <= cpu / each and kind.request.memory <= memory / each
+    )
+    return total + FILL * WEIGHT * round(filled * (1 - math.exp(-TRIES * content / every)))
 
 
 @LAWS
