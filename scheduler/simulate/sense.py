@@ -102,6 +102,10 @@ def _workloads(doc: ScenarioDoc) -> Iterator[Refused]:
             if level is not None and level not in levels:
                 yield Refused(where=f"{here}.topology.{wish}", why=f"{level!r}; allowed: {', '.join(levels)}")
         for index, group in enumerate(workload.pods):
+            divided = group.mig is not None or group.share_milli < MILLI_GPU
+            if workload.linked == "required" and divided and group.gpus > 1:
+                why = f"'required', and MIG slices and parts of GPUs (pods[{index}]) are never connected by NVLink"
+                yield Refused(where=f"{here}.linked", why=why)
             there = f"{here}.pods[{index}].nodes"
             if group.nodes is not None and len(group.nodes) != group.count:
                 why = f"{len(group.nodes)} nodes for {group.count} pods; give one for each, null where it is pending"

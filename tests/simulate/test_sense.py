@@ -42,6 +42,11 @@ def test_the_frame_itself_is_right() -> None:
             "[n-0]",
             "workloads[0].pods[0].nodes: 1 nodes for 2 pods; give one for each, null where it is pending",
         ),
+        (
+            "gpus: 2, cpu: 4, memoryGiB: 8, nodes: [n-0, null]}]",
+            "gpus: 2, share: 0.5}], linked: required",
+            "workloads[0].linked: 'required', and MIG slices and parts of GPUs (pods[0]) are never connected by NVLink",
+        ),
         ("[n-0, null]", "[n-0, n-2]", "workloads[0].pods[0].nodes: there is no node 'n-2'"),
         ("[n-0, null]", "[null, null]", "workloads[0].started: none of its pods has a node"),
         ("gpus: 2,", "gpus: 3, model: A100,", "workloads[0].pods[0].nodes: n-0 has H100, not A100"),
