@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 import numpy as np
 
-from scheduler.model.node import MigInstance
+from scheduler.model.node import MigInstance, Node
 from scheduler.model.resources import GPU_SHARED, MIG_PREFIX, MILLI_GPU, is_divided
 from scheduler.model.snapshot import Columns, IntTable, Snapshot
 from scheduler.model.workload import PodShape
@@ -57,6 +57,7 @@ class Parts:
         self._have: dict[int, Divided] = {}
         self._without_holds: dict[int, Divided] = {}
         self._shut: dict[int, int] = {}
+        self._known: dict[int, tuple[Node, Divided]] = fleet.remember("untouched GPUs", dict)
         self._given: dict[tuple[int, PodShape], list[Given]] = {}
         self.rows: Mask = dividing(fleet, snapshot)
         """The nodes that divide GPUs on demand."""
@@ -82,7 +83,7 @@ class Parts:
         """The GPUs of a node as they are now."""
         have = self._have.get(row)
         if have is None:
-            have = self._have[row] = divided_of(self._snapshot, row)
+            have = self._have[row] = divided_of(self._snapshot, row, self._when_empty(row))
         return have
 
     def fits(self, shape: PodShape, rows: Sequence[int], gpus: Codes | None, *, kept: bool = False) -> Codes:
@@ -99,7 +100,7 @@ class Parts:
         for at, (row, limit) in enumerate(zip(rows, limits, strict=True)):
             have = self._without_holds.get(row) if kept else None
             have = self.of(row) if have is None else have
-            if self._shut.get(row, 0) <= _untouched(have):
+            if not self._shut or self._shut.get(row, 0) <= _untouched(have):
                 found[at] = count(_limited(have, limit), need)
         return found
 
@@ -108,8 +109,16 @@ class Parts:
         fits = np.zeros(len(self._names), dtype=np.int64)
         need = need_of(shape)
         for row in np.flatnonzero(self.rows).tolist() if not need.whole else ():
-            fits[row] = count(untouched(self._snapshot.nodes[self._names[row]]), need)
+            fits[row] = count(self._when_empty(row), need)
         return fits
+
+    def _when_empty(self, row: int) -> Divided:
+        """The GPUs of a node if nobody had anything of them; known again as long as its record is the same."""
+        node = self._snapshot.nodes[self._names[row]]
+        known = self._known.get(row)
+        if known is None or known[0] is not node:
+            known = self._known[row] = (node, untouched(node))
+        return known[1]
 
     def harm(self, row: int, gpus: int, shape: PodShape) -> Harm | None:
         """What one more pod of a shape takes from what others could be given; None where it finds no room."""
@@ -205,10 +214,10 @@ def dividing(fleet: Fleet, snapshot: Snapshot) -> Mask:
     return fleet.remember("dividing", make)
 
 
-def divided_of(snapshot: Snapshot, row: int) -> Divided:
-    """The GPUs of a node as they stand in a snapshot."""
+def divided_of(snapshot: Snapshot, row: int, empty: Divided | None = None) -> Divided:
+    """The GPUs of a node as they stand in a snapshot; `empty`: `untouched` of it, where that is known."""
     name = snapshot.columns.names[row]
-    have = untouched(snapshot.nodes[name])
+    have = untouched(snapshot.nodes[name]) if empty is None else empty
     shares = dict(snapshot.shares_used.get(name, ()))
     slices = [one for one in snapshot.slices.get(name, ()) if one.in_use]
     for one in slices:
