@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scheduler.model.plan import Plan
+from scheduler.model.resources import MILLI_GPU
 from scheduler.model.snapshot import BASE_RESOURCES, Columns, Snapshot
 from scheduler.planning.settings import PlanSettings
 from scheduler.simulate.refusal import Refused
@@ -122,7 +123,16 @@ def _wrong(snapshot: Snapshot) -> Iterator[Refused]:
     for key, queue in snapshot.queues.items():
         if queue.name != key:
             yield Refused(where=f"snapshot.queues.{key}.name", why=f"{queue.name!r}; allowed: {key!r}")
+    yield from _wrong_demand(snapshot)
     yield from _wrong_tables(columns)
+
+
+def _wrong_demand(snapshot: Snapshot) -> Iterator[Refused]:
+    for at, kind in enumerate(snapshot.demand):
+        request = kind.request
+        amounts = min(kind.weight, request.devices) > 0 and min(request.milli_cpu, request.memory) >= 0
+        if not amounts or not 0 < request.share_milli <= MILLI_GPU:
+            yield Refused(where=f"snapshot.demand[{at}]", why="it asks for no GPU, or for an amount that cannot be")
 
 
 def _wrong_tables(columns: Columns) -> Iterator[Refused]:

@@ -6,8 +6,10 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
+from scheduler.model.demand import Kind, Request
 from scheduler.model.names import NodeName
 from scheduler.model.node import Node, Taint
+from scheduler.model.policy import Policy
 from scheduler.model.queue import Queue
 from scheduler.model.resources import Resources
 from scheduler.model.snapshot import Snapshot
@@ -26,9 +28,12 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     queues: tuple[Queue, ...]
     held: Mapping[str, frozenset[int]]
     used: Mapping[str, Resources]
+    demand: tuple[Kind, ...] = ()
 
     def snapshot(self) -> Snapshot:
-        return snapshot(self.nodes, self.workloads, queues=self.queues, held=self.held, used=self.used)
+        return snapshot(
+            self.nodes, self.workloads, queues=self.queues, held=self.held, used=self.used, demand=self.demand
+        )
 
 
 @st.composite
@@ -72,7 +77,10 @@ def workloads(draw: st.DrawFn, name: str, names: Sequence[NodeName]) -> Workload
     if draw(st.booleans()):
         rules = draw(st.sampled_from([(), (), ("volumes",)]))
         each = msgspec.structs.replace(draw(shapes()), scheduler_rules=rules)
-        return single(name, each, **more)
+        made = single(name, each, **more)
+        policy = draw(st.sampled_from([None, *Policy]))
+        members = tuple(msgspec.structs.replace(pod, policy=policy) for pod in made.members)
+        return msgspec.structs.replace(made, members=members)
     kinds = draw(st.lists(shapes(), min_size=1, max_size=2))
     members = [draw(st.sampled_from(kinds)) for _ in range(draw(st.integers(1, 5)))]
     least = draw(st.sampled_from([None, None, 1]))
@@ -93,12 +101,19 @@ def workloads(draw: st.DrawFn, name: str, names: Sequence[NodeName]) -> Workload
 
 @st.composite
 def queues(draw: st.DrawFn, name: str) -> Queue:
-    return queue(
+    made = queue(
         name,
         nominal=draw(st.integers(0, 12)),
         borrow=draw(st.sampled_from([None, 0, 4])),
         flavors=draw(st.sampled_from([None, None, {"H100": 4}])),
     )
+    return msgspec.structs.replace(made, policy=draw(st.sampled_from([None, *Policy])))
+
+
+@st.composite
+def demands(draw: st.DrawFn) -> tuple[Kind, ...]:
+    weights = draw(st.dictionaries(st.sampled_from([1, 2, 4, 8]), st.integers(1, 1 << 20), max_size=4))
+    return tuple(Kind(Request(milli_cpu=1000, devices=gpus), weight) for gpus, weight in weights.items())
 
 
 @st.composite
@@ -113,6 +128,7 @@ def clusters(draw: st.DrawFn, *, most_nodes: int = 6, most_workloads: int = 6) -
         queues=(draw(queues("a")), draw(queues("b"))),
         held={name: frozenset(draw(st.sets(st.sampled_from(devices)))) for name, devices in healthy.items() if devices},
         used={n.name: Resources(milli_cpu=draw(st.sampled_from([0, 0, 30_000]))) for n in made},
+        demand=draw(demands()),
     )
 
 

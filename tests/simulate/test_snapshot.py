@@ -110,6 +110,7 @@ def spoilt(change: dict[str, Any], *path: str) -> bytes:
         (spoilt({"name": "n9"}, "snapshot", "nodes", "n1"), "snapshot.nodes.n1.name: 'n9'; allowed: 'n1'"),
         (spoilt({"n9": {"name": "n9"}}, "snapshot", "nodes"), "snapshot.nodes: node 'n9' is either here or in"),
         (spoilt({"name": "b"}, "snapshot", "queues", "default"), "snapshot.queues.default.name: 'b'; allowed: 'defau"),
+        (spoilt({"demand": [{"request": {}, "weight": 1}]}, "snapshot"), "snapshot.demand[0]: it asks for no GPU, or"),
         (spoilt({"color": 1}, "snapshot", "nodes", "n2"), "snapshot.nodes.n2.color: unknown key; the file may come"),
     ],
 )

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from benchmarks.determinism import NOW_S, planned
+from scheduler.model.demand import Kind, Request
 from scheduler.model.names import NodeName
 from scheduler.model.node import Node
 from scheduler.model.queue import Queue
@@ -37,6 +38,18 @@ PLAIN: dict[Any, st.SearchStrategy[Any]] = {
     bool: st.booleans(),
     int: WHOLE,
     type(None): st.none(),
+    Kind: st.builds(
+        Kind,
+        st.builds(
+            Request,
+            milli_cpu=st.integers(0, 2**53),
+            memory=st.integers(0, 2**53),
+            devices=st.integers(1, 2**53),
+            share_milli=st.integers(1, 1000),
+            models=st.lists(TEXTS, max_size=2).map(tuple),
+        ),
+        st.integers(1, 2**53),
+    ),
 }
 
 
