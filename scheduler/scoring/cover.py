@@ -21,6 +21,9 @@ BATCHED_NODES = 64
 PAIRED_DOMAINS = 64
 """Up to so many domains, all pairs of them are looked at where two are needed."""
 
+BESIDE = 8
+"""Domains of whole slices in which room for a last, shorter one is looked for: those with the least left over."""
+
 
 Choice = tuple[int, list[Codes]]
 """A price, and the rows that it buys."""
@@ -37,8 +40,8 @@ class Cover(msgspec.Struct, frozen=True):
 def cheapest(charges: Charges, fits: Codes, pods: int) -> tuple[Cover | None, int]:
     """The cheapest way found to hold `pods`, and a cost that no way goes below.
 
-    Exact unless slices leave a rest: then room is found for the last, shorter slice as if it were whole, or on nodes
-    that the others leave alone, and the bound is that of the slices before it.
+    Exact unless slices leave a rest: then room is found for the last, shorter slice as if it were whole, in a domain of
+    others, or on nodes that the others leave alone, and the bound is that of the slices before it.
     """
     sizes = tuple(min(size, pods) for size in charges.slices)
     if all(max(sizes) % size == 0 for size in sizes):
@@ -53,8 +56,36 @@ def cheapest(charges: Charges, fits: Codes, pods: int) -> tuple[Cover | None, in
     padded = Forest(charges, fits, pods + largest - rest).cover()
     found = [] if padded is None else [_shortened(charges, padded, pods)]
     if not found or found[0].cost > least.cost:
-        found += _apart(charges, fits, least, rest)
+        found += [*_beside(charges, fits, least, rest), *_apart(charges, fits, least, rest)]
     return min(found, key=lambda cover: cover.cost, default=None), least.cost
+
+
+def _beside(charges: Charges, fits: Codes, whole: Cover, rest: int) -> list[Cover]:
+    """Whole slices, and the `rest` in a domain that holds some of them, which comes last in the order.
+
+    Where there are no whole slices, the rest in a domain by itself.
+    """
+    level = charges.slices.index(max(charges.slices))
+    codes = charges.codes[level] if level < len(charges.codes) else np.arange(len(fits))
+    usable = np.flatnonzero(fits)
+    domains, at = np.unique(codes[usable], return_inverse=True)
+    left = np.bincount(at.reshape(-1), weights=fits[usable], minlength=len(domains)).astype(np.int64) - rest
+    own = codes[whole.rows]
+    shares = np.zeros_like(left)
+    np.add.at(shares, np.searchsorted(domains, own), whole.counts)
+    left -= shares
+    # Within the domain, the slices of its own level stand together however they are laid out.
+    inner = msgspec.structs.replace(charges, slices=(*(1,) * (level + 1), *charges.slices[level + 1 :]))
+    found: list[Cover] = []
+    candidates = np.flatnonzero((left >= 0) & ((shares > 0) | (len(own) == 0)))
+    for each in candidates[np.argsort(left[candidates], kind="stable")][:BESIDE].tolist():
+        domain = domains[each]
+        last, _ = cheapest(inner, np.where(codes == domain, fits, 0), int(shares[each]) + rest)
+        if last is not None:
+            rows = np.append(whole.rows[own != domain], last.rows)
+            counts = np.append(whole.counts[own != domain], last.counts)
+            found.append(Cover(rows, counts, charges.cost_of(rows)))
+    return found
 
 
 def _apart(charges: Charges, fits: Codes, whole: Cover, rest: int) -> list[Cover]:

@@ -52,6 +52,24 @@ def planned(snap: Snapshot) -> Plan:
         pytest.param(
             "b0/r0 n0: ..\nb0/r1 n1: ..\nb0/r2 n2: .", 5, (("node", 2),), "n0 n0 n1 n1 n2", id="a shorter last slice"
         ),
+        pytest.param("b0/r0 n0: ...", 3, (("rack", 2),), "n0 n0 n0", id="a shorter slice beside a whole one"),
+        pytest.param(
+            "b0/r0 n0: ...\nb0/r1 n1: ..",
+            5,
+            (("rack", 2),),
+            "n1 n1 n0 n0 n0",
+            id="and in the rack that has room for it",
+        ),
+        pytest.param(
+            "b0/r0 n0: ..\nb0/r0 n1: .", 3, (("rack", 4), ("node", 2)), "n0 n0 n1", id="nothing but a shorter slice"
+        ),
+        pytest.param(
+            "b0/r0 n0: ..\nb0/r0 n1: ..\nb0/r1 n2: ..\nb0/r1 n3: .",
+            7,
+            (("rack", 4), ("node", 2)),
+            "n0 n0 n1 n1 n2 n2 n3",
+            id="shorter in two layers",
+        ),
         pytest.param("b0/r0 n0: .\nb0/r1 n1: .\nb0/r2 n2: ..", 4, (("rack", 2),), "TopologyUnsatisfied", id="no room"),
         pytest.param("-/r0 n0: ..\n-/- n1: ..", 2, (("rack", 2),), "n0 n0", id="a node without the label"),
     ],
