@@ -24,10 +24,10 @@ class Apart:
         self._snapshot = snapshot
         self._fleet = fleet
         self._levels: dict[WorkloadKey, TopologyLevel] = {}
-        for key, workload in snapshot.workloads.items():
-            level = exclusive_level(snapshot, fleet, workload)
-            if level is not None:
-                self._levels[key] = level
+        wishes = [w for w in snapshot.workloads.values() if w.topology_exclusive is not None]
+        for workload in wishes:
+            if (level := exclusive_level(snapshot, fleet, workload)) is not None:
+                self._levels[workload.key] = level
         self._rows: dict[WorkloadKey, Codes] = {}
         if self._levels:
             for key, workload in snapshot.workloads.items():
