@@ -145,7 +145,7 @@ def test_parts_fill_gpus_that_are_in_use_before_others() -> None:
 
 
 def test_pods_that_run_keep_what_they_have() -> None:
-    doc = {
+    doc: Doc = {
         "nodes": [{"name": "n", "gpus": 2, "model": "A100-80GB", "mig": True}],
         "queues": [{"name": "a"}],
         "workloads": [
@@ -159,6 +159,9 @@ def test_pods_that_run_keep_what_they_have() -> None:
             {"name": "late", "queue": "a", "pods": [{"gpus": 1, "share": 0.5}, {"mig": "1g.10gb"}, {"gpus": 1}]},
         ],
     }
+    early = {"name": "early", "queue": "a", "started": -9, "pods": [{"gpus": 1, "nodes": ["n"]}]}
+    answer = play({**doc, "nodes": [{**doc["nodes"][0], "gpus": 3}], "workloads": [*doc["workloads"][:2], early]})
+    assert answer.pods["early-0"].devices == (2,)
     answer = play(doc)
     assert answer.pods["part-0"].devices == answer.pods["late-0"].devices == (0,)
     assert {(one.device, one.start) for i in range(2) for one in answer.pods[f"slice-{i}"].mig} == {(1, 0), (1, 4)}

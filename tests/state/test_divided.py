@@ -142,3 +142,9 @@ def test_broken_gpus_that_are_divided_are_not_counted_twice() -> None:
 def test_a_part_for_which_there_is_no_room_shows_a_node_over_committed_by_parts() -> None:
     state = state_of(A100, dividing(), foreign("s", node=N1, shape=shape(4)), on("x", part(100)))
     assert (allocatable(state.snapshot(), "n1"), used(state.snapshot(), "n1")) == (4, 5)
+
+
+def test_what_is_expected_does_not_depend_on_who_was_seen_first() -> None:
+    pods = [on("x", part(600)), on("y", part(500)), on("z", part(400)), on("s", sliced("1g.10gb"))]
+    one, other = state_of(A100, dividing(), *pods).snapshot(), state_of(*reversed(pods), dividing(), A100).snapshot()
+    assert (one.shares_used, one.slices, one.devices_used) == (other.shares_used, other.slices, other.devices_used)
