@@ -205,15 +205,35 @@ class Effects:
         read = msgspec.json.decode(response.body, type=_BoundPod)
         return NodeName(read.spec.nodeName) if read.metadata.uid == pod.uid and read.spec.nodeName else None
 
-    async def evict(self, pod: PodRef) -> Outcome:
-        """Evict through the Eviction API, so that disruption budgets hold and a namesake is spared."""
+    async def evict(self, pod: PodRef, *, only_try: bool = False) -> Outcome:
+        """Evict through the Eviction API, so that disruption budgets hold and a namesake is spared.
+
+        `only_try`: the API server says what it would do, and does nothing.
+        """
         body = {
             "apiVersion": "policy/v1",
             "kind": "Eviction",
             "metadata": {"name": pod.name, "namespace": pod.namespace},
             "deleteOptions": {"preconditions": {"uid": pod.uid}},
         }
-        return await self._send("evict", "POST", f"{pod.path}/eviction", body)
+        query = "?dryRun=All" if only_try else ""
+        return await self._send("try evict" if only_try else "evict", "POST", f"{pod.path}/eviction{query}", body)
+
+    async def stands(self, pod: PodRef) -> bool:
+        """Whether the pod is still there, as far as an answer came."""
+        try:
+            response = await self._api.request("GET", pod.path)
+        except ApiUnreachableError:
+            return True
+        except ApiRefusedError as err:
+            return err.status != 404
+        return msgspec.json.decode(response.body, type=_BoundPod).metadata.uid == pod.uid
+
+    async def cordon(self, node: NodeName, *, on: bool) -> Outcome:
+        """Keep new pods off a node, or let them onto it again."""
+        return await self._send(
+            "cordon", "PATCH", f"/api/v1/nodes/{node}", {"spec": {"unschedulable": on}}, MERGE_PATCH
+        )
 
     async def tell(self, pod: PodRef, *, planned: bool, reason: str, message: str) -> Outcome:
         """Write our condition on the pod: what it waits for, or that its plan stands."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from scheduler.cli.defrag import BY_HAND, WITH_APPLY
 from scheduler.cli.main import main
 from scheduler.model.workload import Pod
 from scheduler.planning.defrag_text import gpu_time, some, span
@@ -110,7 +111,7 @@ def test_the_live_cluster_gives_the_same_answer(
     monkeypatch.setattr("scheduler.cli.defrag.read_cluster", read)
     monkeypatch.setattr("scheduler.cli.defrag.time.time", lambda: world.now_s + 0.5)
     assert main(["defrag", "--for", "default/train", "--kubeconfig", "k"]) == 0
-    assert capsys.readouterr().out == FOR_TRAIN
+    assert capsys.readouterr().out == FOR_TRAIN.replace(BY_HAND, WITH_APPLY)
 
 
 def test_what_may_wait_is_told_to_wait(scenario: str, capsys: pytest.CaptureFixture[str]) -> None:
