@@ -12,7 +12,7 @@ from scheduler.model.workload import Workload
 from scheduler.planning.cycle import plan
 from scheduler.planning.settings import PlanSettings
 from scheduler.scoring.rules import broken_rules
-from tests.planning.build import queue
+from tests.planning.build import gang, pods, queue, shape
 from tests.planning.random_clusters import Cluster, clusters, workloads
 
 MOST_PODS = 4
@@ -31,14 +31,24 @@ def placeable(snap: Snapshot, workload: Workload) -> list[str] | None:
     return None
 
 
+@st.composite
+def standing(draw: st.DrawFn, cluster: Cluster) -> tuple[Workload, ...]:
+    """Nobody, or a gang that stands and may want its domains for itself."""
+    on = draw(st.lists(st.sampled_from([node.name for node in cluster.nodes]), max_size=2))
+    if not on:
+        return ()
+    alone = draw(st.sampled_from([None, "rack", "block"]))
+    return (gang("other", pods("other", [shape(0)] * len(on), on=on), topology_exclusive=alone),)
+
+
 @settings(max_examples=200, deadline=None)
 @given(cluster=clusters(most_nodes=MOST_NODES, most_workloads=0), data=st.data())
 def test_no_placement_of_what_is_refused_keeps_all_rules(cluster: Cluster, data: st.DataObject) -> None:
-    lone = data.draw(
-        workloads("w", [node.name for node in cluster.nodes]).filter(lambda w: 0 < len(w.pending) <= MOST_PODS)
-    )
-    alone = msgspec.structs.replace(cluster, workloads=(lone,), queues=(queue("a"), queue("b")))
-    snap = alone.snapshot()
+    names = [node.name for node in cluster.nodes]
+    waiting = data.draw(workloads("w", names).filter(lambda w: 0 < len(w.pending) <= MOST_PODS))
+    others = data.draw(standing(cluster))
+    unlimited = (queue("a"), queue("b"))
+    snap = msgspec.structs.replace(cluster, workloads=(waiting, *others), queues=unlimited).snapshot()
     (decision,) = plan(snap, now_s=100, settings=PlanSettings(solver_budget_ms=2000)).decisions
     if isinstance(decision, Wait | RollBack):
-        assert placeable(snap, lone) is None
+        assert placeable(snap, waiting) is None
