@@ -296,3 +296,12 @@ def test_who_has_slices_elsewhere_takes_no_part() -> None:
     snap = state_of(*things, pod("p", shape=sliced("4g.40gb"), gated=True)).snapshot()
     assert snap.slices[NodeName("n0")] == (MigInstance(device=0, profile="1g.10gb", start=6),)
     assert places(snap)[PodUid("p")].slices == (mig(0, "4g.40gb", 0),)
+
+
+def test_unlike_parts_share_nodes_without_the_solver() -> None:
+    shapes = [part(700), part(250), part(250)]
+    members = [pod(f"p{i}", shape=each, gang="g", size=3, gated=True) for i, each in enumerate(shapes)]
+    snap = cluster([NOTHING], [NOTHING], waiting=members)
+    (decision,) = plan(snap, now_s=0, settings=PlanSettings(solver_budget_ms=0)).decisions
+    assert isinstance(decision, Admit)
+    assert broken_rules(snap, Plan(generation=snap.generation, decisions=(decision,))) == []
