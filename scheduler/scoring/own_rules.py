@@ -30,13 +30,14 @@ class PodFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What a rule is told of a pod; equal for all pods that are planned together.
 
     `requests`: amounts above zero by resource, in the units of `Question.resources`. `models`: the accepted GPU
-    models; empty accepts any.
+    models; empty accepts any. `share_milli`: the part of one GPU that each `nvidia.com/gpu.shared` stands for.
     """
 
     requests: Mapping[str, int]
     models: tuple[str, ...]
     linked: Linked
     node_selector: Mapping[str, str]
+    share_milli: int
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,6 +165,7 @@ class Panel:
                 models=shape.models,
                 linked=shape.linked,
                 node_selector=dict(shape.node_selector),
+                share_milli=shape.share_milli,
             ),
         )
 

@@ -57,6 +57,7 @@ def test_a_rule_sees_the_pod() -> None:
     pod = asked(shape(2, milli_cpu=500, models=("H100",), node_selector=(("zone", "a"),))).pod
     assert pod.requests == {"milli_cpu": 500, "pods": 1, GPU: 2}
     assert (pod.models, pod.node_selector) == (("H100",), {"zone": "a"})
+    assert asked(shape(share_milli=250)).pod.share_milli == 250
 
 
 def test_filters_narrow_and_scores_add_up() -> None:
