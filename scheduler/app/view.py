@@ -72,7 +72,9 @@ class ServiceView:
             return None
         wait = self._reporter.waiting.get(key)
         standing = tuple(
-            Assignment(pod=p.uid, node=p.node, devices=p.devices) for p in workload.members if p.node is not None
+            Assignment(pod=p.uid, node=p.node, devices=p.devices, slices=p.slices)
+            for p in workload.members
+            if p.node is not None
         )
         text = explain(wait) if wait is not None else _standing(workload, standing)
         last = self._reporter.last

@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bscheduler/rpc/bayplan.proto\x12\x10\x62\x61yplan.v1alpha1\"/\n\rFilterRequest\x12\x0f\n\x07pod_uid\x18\x01 \x01(\t\x12\r\n\x05nodes\x18\x02 \x03(\t\"[\n\x0e\x46ilterResponse\x12(\n\x06ruling\x18\x01 \x01(\x0e\x32\x18.bayplan.v1alpha1.Ruling\x12\r\n\x05nodes\x18\x02 \x03(\t\x12\x10\n\x08workload\x18\x03 \x01(\t\".\n\x0cScoreRequest\x12\x0f\n\x07pod_uid\x18\x01 \x01(\t\x12\r\n\x05nodes\x18\x02 \x03(\t\"<\n\rScoreResponse\x12+\n\x06scores\x18\x01 \x03(\x0b\x32\x1b.bayplan.v1alpha1.NodeScore\"(\n\tNodeScore\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x03\":\n\x0e\x45xplainRequest\x12\r\n\x03pod\x18\x01 \x01(\tH\x00\x12\x0e\n\x04gang\x18\x02 \x01(\tH\x00\x42\t\n\x07subject\"\x8c\x01\n\x0f\x45xplainResponse\x12\x0c\n\x04text\x18\x01 \x03(\t\x12\r\n\x05queue\x18\x02 \x01(\t\x12,\n\x08\x64\x65\x63ision\x18\x03 \x01(\x0b\x32\x1a.bayplan.v1alpha1.Decision\x12.\n\x08standing\x18\x04 \x03(\x0b\x32\x1c.bayplan.v1alpha1.Assignment\"\'\n\x11WatchPlansRequest\x12\x12\n\nnamespaces\x18\x01 \x03(\t\"g\n\x12WatchPlansResponse\x12\x12\n\ngeneration\x18\x01 \x01(\x03\x12-\n\tdecisions\x18\x02 \x03(\x0b\x32\x1a.bayplan.v1alpha1.Decision\x12\x0e\n\x06missed\x18\x03 \x01(\x03\"\xe5\x01\n\x08\x44\x65\x63ision\x12\x10\n\x08workload\x18\x01 \x01(\t\x12\x0f\n\x07is_gang\x18\x02 \x01(\x08\x12(\n\x05\x61\x64mit\x18\x03 \x01(\x0b\x32\x17.bayplan.v1alpha1.AdmitH\x00\x12(\n\x05offer\x18\x04 \x01(\x0b\x32\x17.bayplan.v1alpha1.OfferH\x00\x12&\n\x04wait\x18\x05 \x01(\x0b\x32\x16.bayplan.v1alpha1.WaitH\x00\x12/\n\troll_back\x18\x06 \x01(\x0b\x32\x1a.bayplan.v1alpha1.RollBackH\x00\x42\t\n\x07outcome\"\x8f\x01\n\x05\x41\x64mit\x12\x31\n\x0b\x61ssignments\x18\x01 \x03(\x0b\x32\x1c.bayplan.v1alpha1.Assignment\x12&\n\x05proof\x18\x02 \x01(\x0b\x32\x17.bayplan.v1alpha1.Proof\x12+\n\x06spread\x18\x03 \x03(\x0b\x32\x1b.bayplan.v1alpha1.DomainUse\"<\n\nAssignment\x12\x0f\n\x07pod_uid\x18\x01 \x01(\t\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x0f\n\x07\x64\x65vices\x18\x03 \x03(\x05\"4\n\x05Proof\x12\x0e\n\x06status\x18\x01 \x01(\t\x12\x0c\n\x04\x63ost\x18\x02 \x01(\x03\x12\r\n\x05\x62ound\x18\x03 \x01(\x03\"8\n\tDomainUse\x12\r\n\x05level\x18\x01 \x01(\t\x12\x0c\n\x04used\x18\x02 \x01(\x05\x12\x0e\n\x06\x66\x65west\x18\x03 \x01(\x05\"D\n\x05Offer\x12\x0f\n\x07pod_uid\x18\x01 \x01(\t\x12*\n\x05nodes\x18\x02 \x03(\x0b\x32\x1b.bayplan.v1alpha1.NodeScore\"\xa2\x01\n\x04Wait\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x0f\n\x07unblock\x18\x04 \x01(\t\x12+\n\x08\x62locking\x18\x05 \x03(\x0b\x32\x19.bayplan.v1alpha1.Blocker\x12+\n\x08problems\x18\x06 \x03(\x0b\x32\x19.bayplan.v1alpha1.Problem\"Y\n\x07\x42locker\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x0e\n\x06needed\x18\x03 \x01(\x03\x12\x11\n\tavailable\x18\x04 \x01(\x03\x12\x0c\n\x04unit\x18\x05 \x01(\t\"8\n\x07Problem\x12\r\n\x05where\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x0f\n\x07\x61llowed\x18\x03 \x01(\t\"/\n\x08RollBack\x12\x16\n\x0e\x65vict_pod_uids\x18\x01 \x03(\t\x12\x0b\n\x03why\x18\x02 \x01(\t\"\x80\x01\n\rDefragRequest\x12,\n\x04open\x18\x01 \x01(\x0b\x32\x1c.bayplan.v1alpha1.OpenDomainH\x00\x12\x12\n\x08workload\x18\x02 \x01(\tH\x00\x12\x10\n\x08let_wait\x18\x03 \x01(\x08\x12\x11\n\tbudget_ms\x18\x04 \x01(\x03\x42\x08\n\x06target\":\n\nOpenDomain\x12\r\n\x05level\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\r\n\x05nodes\x18\x03 \x01(\x05\"s\n\x0e\x44\x65\x66ragResponse\x12*\n\x06\x61\x64vice\x18\x01 \x01(\x0b\x32\x18.bayplan.v1alpha1.AdviceH\x00\x12*\n\x04none\x18\x02 \x01(\x0b\x32\x1a.bayplan.v1alpha1.NoAdviceH\x00\x42\t\n\x07outcome\"\xf2\x01\n\x06\x41\x64vice\x12\x12\n\ngeneration\x18\x01 \x01(\x03\x12%\n\x05moves\x18\x02 \x03(\x0b\x32\x16.bayplan.v1alpha1.Move\x12\x0e\n\x06\x64omain\x18\x03 \x01(\t\x12\r\n\x05opens\x18\x04 \x03(\t\x12\x11\n\topen_gpus\x18\x05 \x01(\x03\x12&\n\x06starts\x18\x06 \x03(\x0b\x32\x16.bayplan.v1alpha1.Seat\x12\x18\n\x10lost_gpu_seconds\x18\x07 \x01(\x03\x12&\n\x05proof\x18\x08 \x01(\x0b\x32\x17.bayplan.v1alpha1.Proof\x12\x11\n\tovertaken\x18\t \x01(\x08\"\xa1\x01\n\x04Move\x12\x10\n\x08workload\x18\x01 \x01(\t\x12\x0f\n\x07is_gang\x18\x02 \x01(\x08\x12\'\n\x04pods\x18\x03 \x03(\x0b\x32\x19.bayplan.v1alpha1.PodMove\x12\x11\n\tmilli_gpu\x18\x04 \x01(\x03\x12\x11\n\trunning_s\x18\x05 \x01(\x03\x12\x18\n\x10lost_gpu_seconds\x18\x06 \x01(\x03\x12\r\n\x05queue\x18\x07 \x01(\t\"X\n\x07PodMove\x12\x0f\n\x07pod_uid\x18\x01 \x01(\t\x12\x0b\n\x03pod\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x0e\n\x06target\x18\x04 \x01(\t\x12\x0f\n\x07\x64\x65vices\x18\x05 \x03(\x05\"C\n\x04Seat\x12\x0f\n\x07pod_uid\x18\x01 \x01(\t\x12\x0b\n\x03pod\x18\x02 \x01(\t\x12\x0c\n\x04node\x18\x03 \x01(\t\x12\x0f\n\x07\x64\x65vices\x18\x04 \x03(\x05\"N\n\x08NoAdvice\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x0f\n\x07unknown\x18\x02 \x01(\x08\x12\x0f\n\x07\x63\x65rtain\x18\x03 \x01(\x08\x12\x0f\n\x07unblock\x18\x04 \x01(\t*r\n\x06Ruling\x12\x16\n\x12RULING_UNSPECIFIED\x10\x00\x12\x12\n\x0eRULING_PLANNED\x10\x01\x12\x12\n\x0eRULING_OFFERED\x10\x02\x12\x12\n\x0eRULING_WAITING\x10\x03\x12\x14\n\x10RULING_UNTOUCHED\x10\x04\x32\x98\x03\n\x07\x42\x61yplan\x12K\n\x06\x46ilter\x12\x1f.bayplan.v1alpha1.FilterRequest\x1a .bayplan.v1alpha1.FilterResponse\x12H\n\x05Score\x12\x1e.bayplan.v1alpha1.ScoreRequest\x1a\x1f.bayplan.v1alpha1.ScoreResponse\x12N\n\x07\x45xplain\x12 .bayplan.v1alpha1.ExplainRequest\x1a!.bayplan.v1alpha1.ExplainResponse\x12Y\n\nWatchPlans\x12#.bayplan.v1alpha1.WatchPlansRequest\x1a$.bayplan.v1alpha1.WatchPlansResponse0\x01\x12K\n\x06\x44\x65\x66rag\x12\x1f.bayplan.v1alpha1.DefragRequest\x1a .bayplan.v1alpha1.DefragResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bscheduler/rpc/bayplan.proto\x12\x10\x62\x61yplan.v1alpha1\"/\n\rFilterRequest\x12\x0f\n\x07pod_uid\x18\x01 \x01(\t\x12\r\n\x05nodes\x18\x02 \x03(\t\"[\n\x0e\x46ilterResponse\x12(\n\x06ruling\x18\x01 \x01(\x0e\x32\x18.bayplan.v1alpha1.Ruling\x12\r\n\x05nodes\x18\x02 \x03(\t\x12\x10\n\x08workload\x18\x03 \x01(\t\".\n\x0cScoreRequest\x12\x0f\n\x07pod_uid\x18\x01 \x01(\t\x12\r\n\x05nodes\x18\x02 \x03(\t\"<\n\rScoreResponse\x12+\n\x06scores\x18\x01 \x03(\x0b\x32\x1b.bayplan.v1alpha1.NodeScore\"(\n\tNodeScore\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x03\":\n\x0e\x45xplainRequest\x12\r\n\x03pod\x18\x01 \x01(\tH\x00\x12\x0e\n\x04gang\x18\x02 \x01(\tH\x00\x42\t\n\x07subject\"\x8c\x01\n\x0f\x45xplainResponse\x12\x0c\n\x04text\x18\x01 \x03(\t\x12\r\n\x05queue\x18\x02 \x01(\t\x12,\n\x08\x64\x65\x63ision\x18\x03 \x01(\x0b\x32\x1a.bayplan.v1alpha1.Decision\x12.\n\x08standing\x18\x04 \x03(\x0b\x32\x1c.bayplan.v1alpha1.Assignment\"\'\n\x11WatchPlansRequest\x12\x12\n\nnamespaces\x18\x01 \x03(\t\"g\n\x12WatchPlansResponse\x12\x12\n\ngeneration\x18\x01 \x01(\x03\x12-\n\tdecisions\x18\x02 \x03(\x0b\x32\x1a.bayplan.v1alpha1.Decision\x12\x0e\n\x06missed\x18\x03 \x01(\x03\"\xe5\x01\n\x08\x44\x65\x63ision\x12\x10\n\x08workload\x18\x01 \x01(\t\x12\x0f\n\x07is_gang\x18\x02 \x01(\x08\x12(\n\x05\x61\x64mit\x18\x03 \x01(\x0b\x32\x17.bayplan.v1alpha1.AdmitH\x00\x12(\n\x05offer\x18\x04 \x01(\x0b\x32\x17.bayplan.v1alpha1.OfferH\x00\x12&\n\x04wait\x18\x05 \x01(\x0b\x32\x16.bayplan.v1alpha1.WaitH\x00\x12/\n\troll_back\x18\x06 \x01(\x0b\x32\x1a.bayplan.v1alpha1.RollBackH\x00\x42\t\n\x07outcome\"\x8f\x01\n\x05\x41\x64mit\x12\x31\n\x0b\x61ssignments\x18\x01 \x03(\x0b\x32\x1c.bayplan.v1alpha1.Assignment\x12&\n\x05proof\x18\x02 \x01(\x0b\x32\x17.bayplan.v1alpha1.Proof\x12+\n\x06spread\x18\x03 \x03(\x0b\x32\x1b.bayplan.v1alpha1.DomainUse\"h\n\nAssignment\x12\x0f\n\x07pod_uid\x18\x01 \x01(\t\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x0f\n\x07\x64\x65vices\x18\x03 \x03(\x05\x12*\n\x06slices\x18\x04 \x03(\x0b\x32\x1a.bayplan.v1alpha1.MigSlice\":\n\x08MigSlice\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\x05\x12\x0f\n\x07profile\x18\x02 \x01(\t\x12\r\n\x05start\x18\x03 \x01(\x05\"4\n\x05Proof\x12\x0e\n\x06status\x18\x01 \x01(\t\x12\x0c\n\x04\x63ost\x18\x02 \x01(\x03\x12\r\n\x05\x62ound\x18\x03 \x01(\x03\"8\n\tDomainUse\x12\r\n\x05level\x18\x01 \x01(\t\x12\x0c\n\x04used\x18\x02 \x01(\x05\x12\x0e\n\x06\x66\x65west\x18\x03 \x01(\x05\"D\n\x05Offer\x12\x0f\n\x07pod_uid\x18\x01 \x01(\t\x12*\n\x05nodes\x18\x02 \x03(\x0b\x32\x1b.bayplan.v1alpha1.NodeScore\"\xa2\x01\n\x04Wait\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x0f\n\x07unblock\x18\x04 \x01(\t\x12+\n\x08\x62locking\x18\x05 \x03(\x0b\x32\x19.bayplan.v1alpha1.Blocker\x12+\n\x08problems\x18\x06 \x03(\x0b\x32\x19.bayplan.v1alpha1.Problem\"Y\n\x07\x42locker\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x0e\n\x06needed\x18\x03 \x01(\x03\x12\x11\n\tavailable\x18\x04 \x01(\x03\x12\x0c\n\x04unit\x18\x05 \x01(\t\"8\n\x07Problem\x12\r\n\x05where\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x0f\n\x07\x61llowed\x18\x03 \x01(\t\"/\n\x08RollBack\x12\x16\n\x0e\x65vict_pod_uids\x18\x01 \x03(\t\x12\x0b\n\x03why\x18\x02 \x01(\t\"\x80\x01\n\rDefragRequest\x12,\n\x04open\x18\x01 \x01(\x0b\x32\x1c.bayplan.v1alpha1.OpenDomainH\x00\x12\x12\n\x08workload\x18\x02 \x01(\tH\x00\x12\x10\n\x08let_wait\x18\x03 \x01(\x08\x12\x11\n\tbudget_ms\x18\x04 \x01(\x03\x42\x08\n\x06target\":\n\nOpenDomain\x12\r\n\x05level\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\r\n\x05nodes\x18\x03 \x01(\x05\"s\n\x0e\x44\x65\x66ragResponse\x12*\n\x06\x61\x64vice\x18\x01 \x01(\x0b\x32\x18.bayplan.v1alpha1.AdviceH\x00\x12*\n\x04none\x18\x02 \x01(\x0b\x32\x1a.bayplan.v1alpha1.NoAdviceH\x00\x42\t\n\x07outcome\"\xf2\x01\n\x06\x41\x64vice\x12\x12\n\ngeneration\x18\x01 \x01(\x03\x12%\n\x05moves\x18\x02 \x03(\x0b\x32\x16.bayplan.v1alpha1.Move\x12\x0e\n\x06\x64omain\x18\x03 \x01(\t\x12\r\n\x05opens\x18\x04 \x03(\t\x12\x11\n\topen_gpus\x18\x05 \x01(\x03\x12&\n\x06starts\x18\x06 \x03(\x0b\x32\x16.bayplan.v1alpha1.Seat\x12\x18\n\x10lost_gpu_seconds\x18\x07 \x01(\x03\x12&\n\x05proof\x18\x08 \x01(\x0b\x32\x17.bayplan.v1alpha1.Proof\x12\x11\n\tovertaken\x18\t \x01(\x08\"\xa1\x01\n\x04Move\x12\x10\n\x08workload\x18\x01 \x01(\t\x12\x0f\n\x07is_gang\x18\x02 \x01(\x08\x12\'\n\x04pods\x18\x03 \x03(\x0b\x32\x19.bayplan.v1alpha1.PodMove\x12\x11\n\tmilli_gpu\x18\x04 \x01(\x03\x12\x11\n\trunning_s\x18\x05 \x01(\x03\x12\x18\n\x10lost_gpu_seconds\x18\x06 \x01(\x03\x12\r\n\x05queue\x18\x07 \x01(\t\"X\n\x07PodMove\x12\x0f\n\x07pod_uid\x18\x01 \x01(\t\x12\x0b\n\x03pod\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x0e\n\x06target\x18\x04 \x01(\t\x12\x0f\n\x07\x64\x65vices\x18\x05 \x03(\x05\"C\n\x04Seat\x12\x0f\n\x07pod_uid\x18\x01 \x01(\t\x12\x0b\n\x03pod\x18\x02 \x01(\t\x12\x0c\n\x04node\x18\x03 \x01(\t\x12\x0f\n\x07\x64\x65vices\x18\x04 \x03(\x05\"N\n\x08NoAdvice\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x0f\n\x07unknown\x18\x02 \x01(\x08\x12\x0f\n\x07\x63\x65rtain\x18\x03 \x01(\x08\x12\x0f\n\x07unblock\x18\x04 \x01(\t*r\n\x06Ruling\x12\x16\n\x12RULING_UNSPECIFIED\x10\x00\x12\x12\n\x0eRULING_PLANNED\x10\x01\x12\x12\n\x0eRULING_OFFERED\x10\x02\x12\x12\n\x0eRULING_WAITING\x10\x03\x12\x14\n\x10RULING_UNTOUCHED\x10\x04\x32\x98\x03\n\x07\x42\x61yplan\x12K\n\x06\x46ilter\x12\x1f.bayplan.v1alpha1.FilterRequest\x1a .bayplan.v1alpha1.FilterResponse\x12H\n\x05Score\x12\x1e.bayplan.v1alpha1.ScoreRequest\x1a\x1f.bayplan.v1alpha1.ScoreResponse\x12N\n\x07\x45xplain\x12 .bayplan.v1alpha1.ExplainRequest\x1a!.bayplan.v1alpha1.ExplainResponse\x12Y\n\nWatchPlans\x12#.bayplan.v1alpha1.WatchPlansRequest\x1a$.bayplan.v1alpha1.WatchPlansResponse0\x01\x12K\n\x06\x44\x65\x66rag\x12\x1f.bayplan.v1alpha1.DefragRequest\x1a .bayplan.v1alpha1.DefragResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'scheduler.rpc.bayplan_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RULING']._serialized_start=2633
-  _globals['_RULING']._serialized_end=2747
+  _globals['_RULING']._serialized_start=2737
+  _globals['_RULING']._serialized_end=2851
   _globals['_FILTERREQUEST']._serialized_start=49
   _globals['_FILTERREQUEST']._serialized_end=96
   _globals['_FILTERRESPONSE']._serialized_start=98
@@ -56,37 +56,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ADMIT']._serialized_start=925
   _globals['_ADMIT']._serialized_end=1068
   _globals['_ASSIGNMENT']._serialized_start=1070
-  _globals['_ASSIGNMENT']._serialized_end=1130
-  _globals['_PROOF']._serialized_start=1132
-  _globals['_PROOF']._serialized_end=1184
-  _globals['_DOMAINUSE']._serialized_start=1186
-  _globals['_DOMAINUSE']._serialized_end=1242
-  _globals['_OFFER']._serialized_start=1244
-  _globals['_OFFER']._serialized_end=1312
-  _globals['_WAIT']._serialized_start=1315
-  _globals['_WAIT']._serialized_end=1477
-  _globals['_BLOCKER']._serialized_start=1479
-  _globals['_BLOCKER']._serialized_end=1568
-  _globals['_PROBLEM']._serialized_start=1570
-  _globals['_PROBLEM']._serialized_end=1626
-  _globals['_ROLLBACK']._serialized_start=1628
-  _globals['_ROLLBACK']._serialized_end=1675
-  _globals['_DEFRAGREQUEST']._serialized_start=1678
-  _globals['_DEFRAGREQUEST']._serialized_end=1806
-  _globals['_OPENDOMAIN']._serialized_start=1808
-  _globals['_OPENDOMAIN']._serialized_end=1866
-  _globals['_DEFRAGRESPONSE']._serialized_start=1868
-  _globals['_DEFRAGRESPONSE']._serialized_end=1983
-  _globals['_ADVICE']._serialized_start=1986
-  _globals['_ADVICE']._serialized_end=2228
-  _globals['_MOVE']._serialized_start=2231
-  _globals['_MOVE']._serialized_end=2392
-  _globals['_PODMOVE']._serialized_start=2394
-  _globals['_PODMOVE']._serialized_end=2482
-  _globals['_SEAT']._serialized_start=2484
-  _globals['_SEAT']._serialized_end=2551
-  _globals['_NOADVICE']._serialized_start=2553
-  _globals['_NOADVICE']._serialized_end=2631
-  _globals['_BAYPLAN']._serialized_start=2750
-  _globals['_BAYPLAN']._serialized_end=3158
+  _globals['_ASSIGNMENT']._serialized_end=1174
+  _globals['_MIGSLICE']._serialized_start=1176
+  _globals['_MIGSLICE']._serialized_end=1234
+  _globals['_PROOF']._serialized_start=1236
+  _globals['_PROOF']._serialized_end=1288
+  _globals['_DOMAINUSE']._serialized_start=1290
+  _globals['_DOMAINUSE']._serialized_end=1346
+  _globals['_OFFER']._serialized_start=1348
+  _globals['_OFFER']._serialized_end=1416
+  _globals['_WAIT']._serialized_start=1419
+  _globals['_WAIT']._serialized_end=1581
+  _globals['_BLOCKER']._serialized_start=1583
+  _globals['_BLOCKER']._serialized_end=1672
+  _globals['_PROBLEM']._serialized_start=1674
+  _globals['_PROBLEM']._serialized_end=1730
+  _globals['_ROLLBACK']._serialized_start=1732
+  _globals['_ROLLBACK']._serialized_end=1779
+  _globals['_DEFRAGREQUEST']._serialized_start=1782
+  _globals['_DEFRAGREQUEST']._serialized_end=1910
+  _globals['_OPENDOMAIN']._serialized_start=1912
+  _globals['_OPENDOMAIN']._serialized_end=1970
+  _globals['_DEFRAGRESPONSE']._serialized_start=1972
+  _globals['_DEFRAGRESPONSE']._serialized_end=2087
+  _globals['_ADVICE']._serialized_start=2090
+  _globals['_ADVICE']._serialized_end=2332
+  _globals['_MOVE']._serialized_start=2335
+  _globals['_MOVE']._serialized_end=2496
+  _globals['_PODMOVE']._serialized_start=2498
+  _globals['_PODMOVE']._serialized_end=2586
+  _globals['_SEAT']._serialized_start=2588
+  _globals['_SEAT']._serialized_end=2655
+  _globals['_NOADVICE']._serialized_start=2657
+  _globals['_NOADVICE']._serialized_end=2735
+  _globals['_BAYPLAN']._serialized_start=2854
+  _globals['_BAYPLAN']._serialized_end=3262
 # @@protoc_insertion_point(module_scope)

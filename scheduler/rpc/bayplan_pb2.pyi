@@ -123,14 +123,26 @@ class Admit(_message.Message):
     def __init__(self, assignments: _Optional[_Iterable[_Union[Assignment, _Mapping]]] = ..., proof: _Optional[_Union[Proof, _Mapping]] = ..., spread: _Optional[_Iterable[_Union[DomainUse, _Mapping]]] = ...) -> None: ...
 
 class Assignment(_message.Message):
-    __slots__ = ("pod_uid", "node", "devices")
+    __slots__ = ("pod_uid", "node", "devices", "slices")
     POD_UID_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
     DEVICES_FIELD_NUMBER: _ClassVar[int]
+    SLICES_FIELD_NUMBER: _ClassVar[int]
     pod_uid: str
     node: str
     devices: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, pod_uid: _Optional[str] = ..., node: _Optional[str] = ..., devices: _Optional[_Iterable[int]] = ...) -> None: ...
+    slices: _containers.RepeatedCompositeFieldContainer[MigSlice]
+    def __init__(self, pod_uid: _Optional[str] = ..., node: _Optional[str] = ..., devices: _Optional[_Iterable[int]] = ..., slices: _Optional[_Iterable[_Union[MigSlice, _Mapping]]] = ...) -> None: ...
+
+class MigSlice(_message.Message):
+    __slots__ = ("device", "profile", "start")
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    device: int
+    profile: str
+    start: int
+    def __init__(self, device: _Optional[int] = ..., profile: _Optional[str] = ..., start: _Optional[int] = ...) -> None: ...
 
 class Proof(_message.Message):
     __slots__ = ("status", "cost", "bound")

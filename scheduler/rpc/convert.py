@@ -32,7 +32,8 @@ def decision_message(decision: Decision) -> pb.Decision:
 
 def assignment_message(assignment: Assignment) -> pb.Assignment:
     """One pod's node."""
-    return pb.Assignment(pod_uid=assignment.pod, node=assignment.node, devices=assignment.devices)
+    slices = [pb.MigSlice(device=one.device, profile=one.profile, start=one.start) for one in assignment.slices]
+    return pb.Assignment(pod_uid=assignment.pod, node=assignment.node, devices=assignment.devices, slices=slices)
 
 
 def delivery_messages(delivery: Delivery, namespaces: Collection[str]) -> Iterator[pb.WatchPlansResponse]:

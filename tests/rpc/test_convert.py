@@ -1,4 +1,5 @@
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey, gang_key, pod_key
+from scheduler.model.node import MigInstance
 from scheduler.model.plan import (
     Admit,
     Assignment,
@@ -19,6 +20,8 @@ from scheduler.rpc.feed import Delivery
 
 GANG = gang_key("team", "train")
 POD = pod_key("team", "nb")
+SLICE = MigInstance(device=3, profile="3g.40gb", start=4)
+MESSAGE = pb.MigSlice(device=3, profile="3g.40gb", start=4)
 
 
 def wait(workload: WorkloadKey, message: str = "m") -> Wait:
@@ -27,14 +30,14 @@ def wait(workload: WorkloadKey, message: str = "m") -> Wait:
 
 def test_admit() -> None:
     placement = Placement(
-        assignments=(Assignment(pod=PodUid("u1"), node=NodeName("n1"), devices=(0, 3)),),
+        assignments=(Assignment(pod=PodUid("u1"), node=NodeName("n1"), devices=(0, 3), slices=(SLICE,)),),
         proof=Proof(status="feasible", cost=12, bound=10),
         spread=(DomainUse(level="rack", used=2, fewest=1),),
     )
     message = decision_message(Admit(workload=GANG, placement=placement))
     assert (message.workload, message.is_gang, message.WhichOneof("outcome")) == ("team/train", True, "admit")
     assert message.admit == pb.Admit(
-        assignments=[pb.Assignment(pod_uid="u1", node="n1", devices=[0, 3])],
+        assignments=[pb.Assignment(pod_uid="u1", node="n1", devices=[0, 3], slices=[MESSAGE])],
         proof=pb.Proof(status="feasible", cost=12, bound=10),
         spread=[pb.DomainUse(level="rack", used=2, fewest=1)],
     )
