@@ -1,13 +1,14 @@
 """What is odd about the topology levels of a cluster, and what is assumed instead: for people, said once."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from scheduler.model.node import Node, TopologyLevel
 from scheduler.model.snapshot import Snapshot
 from scheduler.scoring.found_levels import unused_sources
 
 NAMED = 3
-"""Nodes listed by name in a sentence."""
+"""Nodes or domains listed by name in a sentence."""
 
 
 def level_notes(snapshot: Snapshot) -> tuple[str, ...]:
@@ -20,6 +21,8 @@ def level_notes(snapshot: Snapshot) -> tuple[str, ...]:
         if unused := unused_sources(snapshot.topology, nodes):
             notes.append(f"labels of topology that other labels tell better are not used: {', '.join(unused)}")
     notes += (note for level in snapshot.topology if (note := _missing(level, nodes)) is not None)
+    pairs = pairwise(snapshot.topology)
+    notes += (note for outer, inner in pairs if (note := _spanning(outer, inner, nodes)) is not None)
     return tuple(notes)
 
 
@@ -36,4 +39,23 @@ def _missing(level: TopologyLevel, nodes: Sequence[Node]) -> str | None:
     return (
         f"{len(without)} of {len(matter)} nodes with devices lack the label {level.label} of the level {level.name}: "
         f"{names}{more}; each is taken to be close to no other node, and is not used where that level is required"
+    )
+
+
+def _spanning(outer: TopologyLevel, inner: TopologyLevel, nodes: Sequence[Node]) -> str | None:
+    """Which domains of a level reach over several of the level outside it."""
+    around: dict[str, set[str]] = {}
+    for node in nodes:
+        inside, outside = node.labels.get(inner.label), node.labels.get(outer.label)
+        if inside and outside:
+            around.setdefault(inside, set()).add(outside)
+    spanning = sorted(value for value, places in around.items() if len(places) > 1)
+    if not spanning:
+        return None
+    names = ", ".join(spanning[:NAMED])
+    more = f" and {len(spanning) - NAMED} more" if len(spanning) > NAMED else ""
+    return (
+        f"{len(spanning)} of {len(around)} domains of the level {inner.name} ({inner.label}) reach over several of the "
+        f"level {outer.name}: {names}{more}; each is taken for one where {inner.name} is required, and else for one in "
+        f"each {outer.name}"
     )

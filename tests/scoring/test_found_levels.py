@@ -94,6 +94,15 @@ def test_missing_labels_are_said_by_name_with_what_is_assumed() -> None:
     assert note == "no node with devices has the label r of the level rack; the level is passed over"
 
 
+def test_domains_over_several_outer_ones_are_said_by_name_with_what_is_assumed() -> None:
+    there = [node(f"n{i}", labels={"b": f"b{i % 2}", "r": f"r{i // 2}"}) for i in range(4)]
+    (note,) = level_notes(snapshot([*there, node("n4", labels={"b": "b0", "r": "r2"})]))
+    assert note == (
+        "2 of 3 domains of the level rack (r) reach over several of the level block: r0, r1; each is taken for one "
+        "where rack is required, and else for one in each block"
+    )
+
+
 def test_a_level_that_nobody_has_or_whose_value_is_empty_hides_no_other_level() -> None:
     there = [node(f"n{i}", labels={"b": "", "r": f"r{i // 2}"}) for i in range(4)]
     snap = snapshot(there)
