@@ -2,7 +2,8 @@
 
 Nodes where nothing is held back for a waiting gang go first, then the best ones by the policy (`model.policy`; by
 default nodes already in use, so that whole ones stay whole, and of these the one with the fewest free GPUs), then the
-one with the highest score by the administrator's own rules, then the first name.
+one with the highest score by the administrator's own rules, then the one whose links suit the pod best, and others
+least, then the first name.
 Where a node that takes one of the pods is then fuller and better still, filling nodes one after the other in that
 order comes to the same as choosing anew for every pod; other policies do choose anew. Parts of GPUs and MIG slices
 that are made on demand go one by one, where each takes least from what others could be given.
@@ -23,6 +24,7 @@ from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
 from scheduler.planning.singles_in_parts import in_turn
 from scheduler.quota.tree import Bill, bill_for
+from scheduler.scoring.fleet import Codes
 from scheduler.scoring.free import request_of
 from scheduler.scoring.room_devices import firmly
 from scheduler.scoring.topology import NO_DOMAIN, domains, find_level
@@ -85,7 +87,7 @@ def seats(desk: Desk, candidate: Candidate, pods: int) -> Iterator[tuple[int, in
     if not fills_up(policy):
         yield from one_by_one(desk, shape, policy, rows, column)
         return
-    key = keys(desk, shape, policy, rows, column)
+    rows, key = _by_links(desk, shape, rows, keys(desk, shape, policy, rows, column), pods)
     if pods > FEW:
         key.sort()
     for at in range(len(key)):
@@ -94,6 +96,24 @@ def seats(desk: Desk, candidate: Candidate, pods: int) -> Iterator[tuple[int, in
         yield row, int(fits[row])
         if pods <= FEW:
             key[low] = TAKEN_OUT
+
+
+def _by_links(desk: Desk, shape: PodShape, rows: Codes, key: Codes, pods: int) -> tuple[Codes, Codes]:
+    """Nodes and keys, those in front whose links suit the pod best, and others least, among equals by their key.
+
+    Only nodes that one of so many `pods` may come to are looked at.
+    """
+    own, level = desk.own.scores(shape), key >> PLACE
+    within = np.ones(len(rows), dtype=np.bool_)
+    if pods < len(rows) and pods <= FEW:
+        within = level <= np.partition(level, pods - 1)[pods - 1]
+    tolls = desk.room.devices.tolls(rows[within], shape)
+    if tolls is None:
+        return rows, key
+    speed, loss = np.zeros_like(rows), np.zeros_like(rows)
+    speed[within], loss[within] = tolls
+    order = np.lexsort((rows, loss, -speed, *(() if own is None else (-own[rows],))))
+    return rows[order], (level[order] << PLACE) | np.arange(len(rows))
 
 
 def _column_that_matters(desk: Desk, shape: PodShape) -> int:

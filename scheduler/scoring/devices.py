@@ -54,6 +54,11 @@ class Chooser:
             found = self._best[key] = self._search(free, count, wish, keep)
         return found
 
+    def toll(self, free: int, some: int) -> tuple[int, int]:
+        """How fast a set is (its bottleneck), and what those who come later lose if it is taken from `free`."""
+        table = self.table
+        return int(table.ring[some]), int(table.remains[free]) - int(table.remains[free ^ some])
+
     def fits(self, free: int, count: int) -> int:
         """How many disjoint linked sets of `count` GPUs there are room for in `free`."""
         table = self.table

@@ -66,6 +66,10 @@ class PluginChooser:
             found = self._best[key] = self._expected(free, count, wish, keep)
         return found
 
+    def toll(self, free: int, some: int) -> tuple[int, int]:
+        """As `Chooser.toll`."""
+        return self._free_choice.toll(free, some)
+
     def fits(self, free: int, count: int) -> int:
         """How many pods, one after the other, are sure to get linked sets of `count` GPUs."""
         if count < 1 or count > free.bit_count():

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 import msgspec
 import numpy as np
@@ -22,6 +22,13 @@ AnyChooser = Chooser | WideChooser | PluginChooser
 
 Wants = Sequence[tuple[PodShape, int]]
 """Pods of one node: shapes, and how many of each."""
+
+
+class Tolls(NamedTuple):
+    """Of the GPUs that a pod would get on several nodes: their bottlenecks, and what those who come later lose."""
+
+    speed: Codes
+    loss: Codes
 
 
 def linked_size(shape: PodShape) -> int:
@@ -77,6 +84,27 @@ class FreeDevices:
     def fits_empty(self, rows: Sequence[int], count: int) -> Codes:
         """As `fits`, if nothing stood there."""
         return self._each(rows, [self._usable(r) for r in rows], count, {})
+
+    def tolls(self, rows: Codes, shape: PodShape) -> Tolls | None:
+        """What it would mean that the pod gets its GPUs on each of `rows`.
+
+        None where that is no difference: on machines all of whose pairs of GPUs are alike, and for pods without GPUs.
+        """
+        gpus = shape.requests.count(GPU)
+        if not gpus or not _uneven(self._fleet):
+            return None
+        known: dict[tuple[int, int], tuple[int, int]] = {}
+        speed, loss = np.zeros(len(rows), dtype=np.int64), np.zeros(len(rows), dtype=np.int64)
+        codes: list[int] = self._codes[rows].tolist()
+        for at, (row, code) in enumerate(zip(rows.tolist(), codes, strict=True)):
+            if code >= 0:
+                key = (code, self.at(row))
+                toll = known.get(key)
+                if toll is None:
+                    chooser = self._choosers[code]
+                    toll = known[key] = chooser.toll(key[1], chooser.best(key[1], gpus, shape.linked))
+                speed[at], loss[at] = toll
+        return Tolls(speed, loss)
 
     def unsure(self, rows: Codes, shape: PodShape) -> int:
         """On how many of `rows` linked GPUs are free for the pod, but the device plugin may give others."""
@@ -219,6 +247,16 @@ def _choosers(fleet: Fleet) -> tuple[Codes, tuple[AnyChooser, ...]]:
         return codes, tuple(_chooser(graph, allocator) for graph, allocator in kinds)
 
     return fleet.remember("choosers", make)
+
+
+def _uneven(fleet: Fleet) -> bool:
+    """Whether it makes a difference on some machine which of its GPUs a pod gets."""
+
+    def make() -> tuple[bool]:
+        _, kinds = fleet.links
+        return (any(len({speed for row in graph.mbps for speed in row if speed}) > 1 for graph, _ in kinds),)
+
+    return fleet.remember("uneven", make)[0]
 
 
 @lru_cache(maxsize=256)

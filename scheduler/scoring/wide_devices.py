@@ -41,6 +41,10 @@ class WideChooser:
         """The set with the fastest slowest pair; 0 where there are none."""
         return max(sets, key=lambda some: (self._slowest(some), -some), default=0)
 
+    def toll(self, free: int, some: int) -> tuple[int, int]:  # noqa: ARG002  as Chooser
+        """How fast a set is, by its slowest pair; what others lose by it is not known."""
+        return self._slowest(some), 0
+
     def fits(self, free: int, count: int) -> int:
         """How many disjoint linked sets of `count` GPUs were found in `free`."""
         if count < 1:

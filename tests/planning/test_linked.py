@@ -1,6 +1,6 @@
 """Pods whose GPUs are to be connected by NVLink, alone and in gangs: where they go, on which GPUs, and why not."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -32,7 +32,7 @@ def chain(gpus: int) -> LinkGraph:
 def cluster(
     waiting: Sequence[Workload],
     *,
-    taken: dict[str, Sequence[int]] | None = None,
+    taken: Mapping[str, Sequence[int]] | None = None,
     allocator: Allocator = Allocator.DRA,
     **machines: str | LinkGraph | None,
 ) -> Snapshot:
@@ -149,6 +149,27 @@ def test_linked_sets_of_several_sizes_that_clash_on_a_node_go_apart() -> None:
     assert isinstance(made.decisions[0], Wait)
 
 
+@pytest.mark.parametrize("allocator", Allocator)
+@pytest.mark.parametrize(
+    ("gpus", "want"),
+    [
+        pytest.param(1, "b/1", id="a single GPU is taken where no pair is broken by it"),
+        pytest.param(2, "a/2 3", id="two GPUs are taken where they are faster"),
+    ],
+)
+def test_of_equally_full_nodes_the_one_is_taken_whose_links_suit(gpus: int, want: str, allocator: Allocator) -> None:
+    pairs = "a100_pcie_x4_bridged"
+    taken = {"a": [0, 1], "b": [0, 2], "c": [0, 1]}
+    full = cluster(alone(gpus, ANY), a=pairs, b=pairs, c=pairs, taken=taken, allocator=allocator)
+    assert given(decide(full)) == [want]
+
+
+def test_links_do_not_matter_before_how_full_nodes_are() -> None:
+    pairs = "a100_pcie_x4_bridged"
+    taken = {"a": [0, 1, 2], "b": [0, 2]}
+    assert given(decide(cluster(alone(1, ANY), a=pairs, b=pairs, taken=taken))) == ["a/3"]
+
+
 def offered(made: Plan) -> list[list[str]]:
     """For each pod whose node kube-scheduler chooses, the nodes that it is offered, best first."""
     return [[name for name, _ in d.nodes] for d in made.decisions if isinstance(d, Offer)]
@@ -166,8 +187,9 @@ def test_pods_whose_node_kube_scheduler_chooses_use_up_linked_gpus_too() -> None
     ("wish", "want"), [(ANY, ["a", "b", "c"]), (PREFERRED, ["b", "c", "a"]), (REQUIRED, ["b", "c"])]
 )
 def test_pods_whose_node_kube_scheduler_chooses_are_offered_linked_gpus_first(wish: Linked, want: list[str]) -> None:
-    waiting = [single("p", shape(4, linked=wish, scheduler_rules=True))]
-    made = decide(cluster(waiting, a="a100_pcie_x4_bridged", b="gb200_tray", c="a100_sxm4_x4_direct"))
+    waiting = [single("p", shape(2, linked=wish, scheduler_rules=True))]
+    taken = {"a": [0, 2]}
+    made = decide(cluster(waiting, a="a100_pcie_x4_bridged", b="gb200_tray", c="a100_sxm4_x4_direct", taken=taken))
     assert offered(made) == [want]
 
 

@@ -104,6 +104,20 @@ def test_sets_of_several_sizes_are_sure_only_whichever_gpus_others_hold() -> Non
         assert FreeDevices(seen, Fleet(seen)).clashing(shapes, [(rows, one), (rows, one)]) == clash
 
 
+def test_what_a_pod_gets_on_each_node_and_what_others_lose_by_it() -> None:
+    devices = devices_of("a100_pcie_x4_bridged", "a100_pcie_x4_bridged", "hgx_h100", None)
+    devices.take(0, (0, 2))
+    rows = np.arange(4)
+    two, one = devices.tolls(rows, shape(2)), devices.tolls(rows, shape(1))
+    assert two is not None
+    assert one is not None
+    assert two.speed.tolist() == [6_000, 300_000, 18 * 26_562, 0]
+    assert one.speed.tolist() == [0, 0, 0, 0]
+    assert 0 == one.loss[3] < one.loss[0] < one.loss[1]
+    assert devices.tolls(rows, shape(0)) is None
+    assert devices_of("hgx_h100", "gb200_tray", None).tolls(np.arange(3), shape(1)) is None
+
+
 def test_which_machines_could_ever_link_so_many() -> None:
     seen = snapshot(
         [
