@@ -135,7 +135,8 @@ class Worth:
         self._most = most
         self._gain: Amounts = np.rint(np.sqrt(gpus) * MILLI_GPU) * weight
         self._given: Amounts = gpus * MILLI_GPU * weight
-        self._kind = np.arange(len(kinds))
+        self.kinds = len(kinds)
+        self._kind = np.arange(self.kinds)
         picky = any(request.models for request in requests)
         accepts = np.stack([table.accepts(request) for request in requests], axis=1)
         self._accepts = accepts if picky else None

@@ -90,7 +90,7 @@ class Prices:
         """The worth of each state; equal ones are worked out once."""
         if self._worth is None:
             return np.zeros(len(states.milli_cpu), dtype=np.float64)
-        if len(states.milli_cpu) < FEW:
+        if len(states.milli_cpu) * self._worth.kinds < FEW:
             return self._worth.of(states)
         first, back = _distinct(states)
         return self._worth.of(States(*(column[first] for column in states)))[back]
@@ -124,8 +124,8 @@ class Prices:
         return Priced(price, device)
 
 
-FEW = 16
-"""For fewer nodes than this, looking for equal ones costs more than it saves."""
+FEW = 1 << 12
+"""For fewer pairs of a state and a kind than this, looking for equal states costs more than it saves."""
 
 
 def _distinct(states: States) -> tuple[Codes, Codes]:
