@@ -164,6 +164,15 @@ def test_of_equally_full_nodes_the_one_is_taken_whose_links_suit(gpus: int, want
     assert given(decide(full)) == [want]
 
 
+def test_many_single_pods_break_no_pair_as_long_as_there_are_others() -> None:
+    pairs = "a100_pcie_x4_bridged"
+    taken = {name: [0, 2] if name in "ad" else [0, 1] for name in "abcdef"}
+    made = given(decide(cluster(alone(1, ANY, 9), taken=taken, a=pairs, b=pairs, c=pairs, d=pairs, e=pairs, f=pairs)))
+    assert {"a/1", "a/3", "d/1", "d/3"} < set(made)
+    # Five are left for the four other nodes: two of these are filled, and one pair is broken.
+    assert sorted(text[0] for text in made if text[0] not in "ad") == ["b", "b", "c", "c", "e"]
+
+
 def test_links_do_not_matter_before_how_full_nodes_are() -> None:
     pairs = "a100_pcie_x4_bridged"
     taken = {"a": [0, 1, 2], "b": [0, 2]}

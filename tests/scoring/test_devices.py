@@ -214,6 +214,8 @@ def test_a_wide_machine_whose_gpus_are_all_connected_is_filled() -> None:
     assert wide.best(wide.all, 8, REQUIRED).bit_count() == 8
     assert wide.best(wide.all, 25) == 0
     assert wide.fits(wide.all, 0) == 0
+    speed, loss = wide.toll(wide.all, 0b11)
+    assert (speed > 0, loss) == (True, 0)
 
 
 def test_which_devices_are_planned_on() -> None:
