@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import NamedTuple, assert_never
 
 import msgspec
@@ -118,19 +119,18 @@ class FreeDevices:
     def clashing(self, shapes: Sequence[PodShape], groups: Sequence[tuple[Codes, Codes]]) -> list[int]:
         """Rows of a layout (`groups[g]`: rows, and pods of `shapes[g]` on each) whose linked sets do not fit together.
 
-        Those of one shape by themselves were counted as capacity, so only nodes with sets of several sizes are in
-        question.
+        Those of one shape by themselves were counted as capacity, so only nodes with several shapes are in question.
         """
-        sizes: dict[int, list[int]] = {}
+        sizes: dict[int, list[list[int]]] = {}
         for shape, (rows, counts) in zip(shapes, groups, strict=True):
             if linked_size(shape):
                 for row, count in zip(rows.tolist(), counts.tolist(), strict=True):
-                    sizes.setdefault(row, []).extend([linked_size(shape)] * count)
+                    sizes.setdefault(row, []).append([linked_size(shape)] * count)
         found: list[int] = []
         for row, some in sizes.items():
             chooser = self._chooser(row)
-            wanted = largest_first(some)
-            if len(set(some)) > 1 and (
+            wanted = largest_first(list(chain.from_iterable(some)))
+            if len(some) > 1 and (
                 chooser is None or not all(chooser.packable(free, wanted) for free in self._states(row, chooser))
             ):
                 found.append(row)

@@ -202,6 +202,15 @@ def test_pods_whose_node_kube_scheduler_chooses_are_offered_linked_gpus_first(wi
     assert offered(made) == [want]
 
 
+def test_linked_sets_of_one_size_for_unlike_pods_do_not_share_gpus() -> None:
+    # Seven linked GPUs hold four once, whatever CPU the pods ask for beside them.
+    unlike = [shape(4, linked=REQUIRED), shape(4, linked=REQUIRED, milli_cpu=200)]
+    waiting = [gang("g", pods("g", unlike))]
+    assert isinstance(decide(cluster(waiting, box="b200_one_gpu_off_fabric")).decisions[0], Wait)
+    made = decide(cluster(waiting, box="b200_one_gpu_off_fabric", tray="gb200_tray"))
+    assert sorted(text.partition("/")[0] for text in given(made)) == ["box", "tray"]
+
+
 def test_preferred_links_are_sought_on_other_nodes_first() -> None:
     for waiting in (alone(4, PREFERRED), together(4, linked=PREFERRED)):
         made = decide(cluster(waiting, a="a100_pcie_x4_bridged", b="gb200_tray"))
