@@ -42,7 +42,7 @@ FLAVOR = {"name": "NVIDIA-H100-80GB-HBM3"}
         pytest.param("red", {"namespaces": ["a", "a"]}, "Duplicate value", id="a namespace twice"),
         pytest.param("red", {"weight": 0}, "should be greater than or equal to 1", id="no weight"),
         pytest.param("red", {"order": "Random"}, 'supported values: "Fair", "StrictFIFO"', id="order"),
-        pytest.param("red", {"policy": "Random"}, 'supported values: "MostAllocated", "LeastAllocated"', id="policy"),
+        pytest.param("red", {"policy": "Random"}, 'spec.policy: Unsupported value: "Random"', id="policy"),
         pytest.param("red", {"quota": 8}, "unknown field", id="unknown field"),
     ],
 )
