@@ -5,12 +5,12 @@ import pytest
 
 from scheduler.model.names import NodeName
 from scheduler.model.plan import Admit, Assignment, Plan
-from scheduler.model.snapshot import Snapshot
+from scheduler.model.snapshot import InFlight, Snapshot
 from scheduler.model.workload import Workload
 from scheduler.planning.cycle import plan
 from scheduler.planning.settings import PlanSettings
 from scheduler.scoring.rules import broken_rules
-from tests.planning.build import draw, equal, gang, outcome, pods, shape, single, waiting
+from tests.planning.build import A, draw, equal, gang, outcome, pods, shape, single, waiting
 
 RACKS = """
 b0/r0 n0: ....
@@ -59,6 +59,17 @@ def test_two_exclusive_gangs_never_share() -> None:
     gangs = [equal(name, 1, 1, topology_exclusive="rack", created_s=at) for at, name in enumerate("fgh")]
     decided = planned(draw(RACKS, *gangs))
     assert [outcome(decided, name) for name in "fgh"] == ["n0", "n2", "TopologyUnsatisfied"]
+
+
+def test_a_gang_whose_plan_is_carried_out_counts_as_standing() -> None:
+    coming = equal("s", 1, 1, topology_exclusive="rack")
+    flight = InFlight(
+        workload=coming.key,
+        queue=A,
+        assignments=(Assignment(pod=coming.members[0].uid, node=NodeName("n0")),),
+        milli_gpu=1000,
+    )
+    assert outcome(planned(draw(RACKS, coming, equal("g", 1, 4), in_flight=[flight])), "g") == "n2"
 
 
 @pytest.mark.parametrize(("inside", "want"), [("..", "n1 n1"), (".", "TopologyUnsatisfied")])

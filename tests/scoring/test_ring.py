@@ -62,6 +62,23 @@ def test_ranks_of_equal_pods_are_laid_out_with_the_fewest(free: list[int], count
         assert found.hops == found.fewest
 
 
+@settings(max_examples=60, deadline=None)
+@given(racks=st.lists(st.integers(0, 2), min_size=2, max_size=6), data=st.data())
+def test_pods_on_whole_nodes_make_the_shortest_ring_of_all(racks: list[int], data: st.DataObject) -> None:
+    count = data.draw(st.integers(2, min(4, len(racks))))
+    drawing = "\n".join(f"-/r{rack} n{at}: ." for at, rack in enumerate(racks))
+    snap = draw(drawing, equal("g", count, 1), topology=LEVELS[1:])
+    (decided,) = plan(snap, now_s=0, settings=PlanSettings()).decisions
+    assert isinstance(decided, Admit)
+    assert decided.placement.ring is not None
+
+    def length(order: tuple[int, ...]) -> int:
+        pairs = zip(order, (*order[1:], order[0]), strict=True)
+        return sum(1 + (racks[a] != racks[b]) for a, b in pairs)
+
+    assert decided.placement.ring.hops == min(length(order) for order in permutations(range(len(racks)), count))
+
+
 def test_one_pod_is_no_ring() -> None:
     nodes, _ = drawn(DRAWING)
     fleet = Fleet(snapshot(nodes))
