@@ -5,21 +5,23 @@ from collections.abc import Iterator
 import msgspec
 import numpy as np
 
-from scheduler.model.node import MigInstance
 from scheduler.model.plan import Blocker, Reason, Wait
 from scheduler.model.resources import MILLI_GPU, Resources, is_divided
 from scheduler.model.workload import PodShape
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
 from scheduler.planning.wording import asked, listed
-from scheduler.scoring.divided import need_of
+from scheduler.scoring.divided import need_of, profile_index
 from scheduler.scoring.gang import Ask
-from scheduler.scoring.mig import in_the_way
+from scheduler.scoring.mig import Layout, in_the_way
 from scheduler.scoring.mig_tables import mig_model
 from scheduler.scoring.problem import model_choices, usable
 
 Cost = tuple[int, int, int, int, int]
 """How many things are in the way, how much of the GPU they have, row, device, start."""
+
+Way = tuple[int, int, int, Layout]
+"""How many things are in the way of a place on a GPU, how much of it they have, the start, and which they are."""
 
 
 def no_part(desk: Desk, candidate: Candidate, ask: Ask) -> Wait | None:
@@ -79,51 +81,61 @@ def _nearest_part(desk: Desk, share_milli: int, rows: list[int]) -> tuple[str, s
 
 
 def _nearest_slice(desk: Desk, profile: str, rows: list[int]) -> tuple[str, str] | None:
-    best = min((way for row in rows for way in _ways(desk, profile, row)), key=lambda way: way[0], default=None)
+    known: dict[tuple[str, Layout], list[Way]] = {}
+    best = min((way for row in rows for way in _ways(desk, profile, row, known)), default=None)
     if best is None:
         return None
-    (_, _, row, device, start), there = best
+    (_, _, row, device, start), gone = best
     gpu = f"GPU {device} of {desk.room.name(row)}"
-    if not there:
+    if not gone:
         return (
             f"{gpu} is used whole or in parts",
             f"It starts when {gpu}, or another that can be divided, is free; slices that are there leave no place.",
         )
-    holders = _holders(desk, row)
-    named = [f"{one.profile} at {one.start}{holders.get((one.device, one.start), '')}" for one in there]
+    holders, model = _holders(desk, row), mig_model(desk.room.parts.of(row).product)
+    named = [f"{model.profiles[i].name} at {at}{holders.get((device, at), '')}" for i, at in gone] if model else []
     return (
         f"nearest is {gpu} at {start}, where {listed(named)} {'is' if len(named) == 1 else 'are'} in the way",
         f"It starts when {listed(named)} of {gpu} {'is' if len(named) == 1 else 'are'} given back.",
     )
 
 
-def _ways(desk: Desk, profile: str, row: int) -> Iterator[tuple[Cost, tuple[MigInstance, ...]]]:
-    """What would have to go from each GPU of a node for a slice to have a place there; nothing: the whole GPU."""
+def _ways(
+    desk: Desk, profile: str, row: int, known: dict[tuple[str, Layout], list[Way]]
+) -> Iterator[tuple[Cost, Layout]]:
+    """What would have to go from each GPU of a node for a slice to have a place there; nothing: the whole GPU.
+
+    `known`: the ways for GPUs seen before.
+    """
     have = desk.room.parts.of(row)
-    node = desk.snapshot.nodes[desk.room.name(row)]
-    model = mig_model(have.product)
-    index = None if model is None else model.index(profile)
+    model, index = mig_model(have.product), profile_index(have.product, profile)
     if model is None or index is None:
         return
-    staying = {(one.device, one.start) for one in node.mig_instances}
+    staying = {(one.device, one.start) for one in desk.snapshot.nodes[desk.room.name(row)].mig_instances}
     for slot in have.slots:
         if not slot.layout:
             if slot.milli < MILLI_GPU:
                 yield (1, model.units, row, slot.device, 0), ()
             continue
-        for start, gone in in_the_way(model, slot.layout, index):
-            there = tuple(MigInstance(device=slot.device, profile=model.profiles[i].name, start=at) for i, at in gone)
-            if there and not any((one.device, one.start) in staying for one in there):
-                units = sum(model.profiles[i].size for i, _ in gone)
-                yield (len(gone), units, row, slot.device, start), there
+        ways = known.get((have.product, slot.layout))
+        if ways is None:
+            found = in_the_way(model, slot.layout, index)
+            sizes = [(len(gone), sum(model.profiles[i].size for i, _ in gone), start, gone) for start, gone in found]
+            ways = known[have.product, slot.layout] = sorted(way for way in sizes if way[-1])
+        for things, units, start, gone in ways:
+            if not staying or not any((slot.device, at) in staying for _, at in gone):
+                yield (things, units, row, slot.device, start), gone
+                break
 
 
 def _holders(desk: Desk, row: int) -> dict[tuple[int, int], str]:
     """Whose the instances of a node are, as far as it is known: ` of namespace/name`, by device and start."""
     name = desk.room.name(row)
-    workloads = desk.snapshot.workloads.values()
-    names = {pod.uid: f"{pod.namespace}/{pod.name}" for workload in workloads for pod in workload.members}
-    has = [(pod.uid, pod.slices) for workload in workloads for pod in workload.members if pod.node == name]
+    found: dict[tuple[int, int], str] = {}
     flights = desk.snapshot.in_flight.values()
-    has += [(a.pod, a.slices) for flight in flights for a in flight.assignments if a.node == name]
-    return {(one.device, one.start): f" of {names[uid]}" for uid, slices in has if uid in names for one in slices}
+    planned = {a.pod: a.slices for flight in flights for a in flight.assignments if a.node == name}
+    for workload in desk.snapshot.workloads.values():
+        for pod in workload.members:
+            slices = pod.slices if pod.node == name else planned.get(pod.uid, ()) if planned else ()
+            found.update({(one.device, one.start): f" of {pod.namespace}/{pod.name}" for one in slices})
+    return found

@@ -5,7 +5,7 @@ Parts go to the fullest GPU that still takes them; a slice goes where least of w
 lost (`scheduler.scoring.mig`), to an instance that exists first of all. Of equals the lowest index.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -184,14 +184,53 @@ def hold(have: Divided, device: int, *, milli: int = MILLI_GPU) -> Divided:
 
 def hold_slice(have: Divided, one: MigInstance) -> Divided:
     """What is left when somebody has a MIG instance, known from elsewhere; unknown profiles take the whole GPU."""
-    model = mig_model(have.product)
-    profile = None if model is None else model.index(one.profile)
+    profile = profile_index(have.product, one.profile)
     if profile is None:
         return hold(have, one.device)
     spare = (one.device, profile, one.start)
     if spare in have.spare:
         return have._replace(spare=tuple(s for s in have.spare if s != spare))
     return _with_instance(have, one.device, profile, one.start)
+
+
+def as_used(empty: Divided, slices: Iterable[MigInstance], milli: Mapping[int, int]) -> Divided:
+    """What is left of an untouched node: somebody has these instances, and of each GPU so many milli.
+
+    As `hold` and `hold_slice` come to; GPUs with instances of unknown profiles are left alone.
+    """
+    spare = set(empty.spare)
+    layouts: dict[int, Layout] = {}
+    gone: set[int] = set()
+    for one in slices:
+        profile = profile_index(empty.product, one.profile)
+        if profile is None:
+            gone.add(one.device)
+        elif (one.device, profile, one.start) in spare:
+            spare.remove((one.device, profile, one.start))
+        else:
+            layouts[one.device] = (*layouts.get(one.device, EMPTY), (profile, one.start))
+    slots = tuple(_slot_as_used(slot, layouts, gone, milli) for slot in empty.slots)
+    left = tuple(one for one in empty.spare if one in spare)
+    return empty._replace(slots=slots, opens=sum(slot.untouched for slot in slots), spare=left)
+
+
+def _slot_as_used(slot: Slot, layouts: Mapping[int, Layout], gone: Collection[int], milli: Mapping[int, int]) -> Slot:
+    device = slot.device
+    if device in gone:
+        return Slot(device, 0)
+    if device in layouts:
+        return Slot(device, 0, tuple(sorted((*slot.layout, *layouts[device]))))
+    if slot.layout:
+        return slot
+    used = milli.get(device, 0)
+    return slot._replace(milli=max(slot.milli - used, 0)) if used else slot
+
+
+@lru_cache(maxsize=KEPT)
+def profile_index(product: str, profile: str) -> int | None:
+    """The position of a profile among those of a GPU product; None for none of it."""
+    model = mig_model(product)
+    return None if model is None else model.index(profile)
 
 
 def instance(have: Divided, device: int, profile: int, start: int) -> MigInstance:

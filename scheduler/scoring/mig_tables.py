@@ -56,6 +56,10 @@ class MigModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     source: str
     profiles: tuple[Profile, ...]
 
+    def __hash__(self) -> int:
+        """Quick, since answers on geometry are remembered by model."""
+        return hash((self.products, self.units))
+
     def index(self, profile: str) -> int | None:
         """The position of a profile by its name, or by its name in a resource (`1g.10gb.me`); None for none of it."""
         return next((i for i, p in enumerate(self.profiles) if profile in {p.name, p.resource}), None)

@@ -17,6 +17,7 @@ from scheduler.scoring.divided import (
     Harm,
     Need,
     Taken,
+    as_used,
     count,
     free_milli,
     harm,
@@ -31,6 +32,10 @@ from scheduler.scoring.mig_tables import mig_model
 
 UNLIMITED = 1 << 40
 """What nodes that divide GPUs on demand have of parts and slices in the tables of a plan: `Parts` limits these."""
+
+
+Use = tuple[object, object, object]
+"""What a snapshot says of the use of a node's GPUs; the same records as long as it is the same."""
 
 
 class Given(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +63,7 @@ class Parts:
         self._without_holds: dict[int, Divided] = {}
         self._shut: dict[int, int] = {}
         self._known: dict[int, tuple[Node, Divided]] = fleet.remember("untouched GPUs", dict)
+        self._stood: dict[int, tuple[Divided, Use, Divided]] = fleet.remember("GPUs as they stood", dict)
         self._given: dict[tuple[int, PodShape], list[Given]] = {}
         self.rows: Mask = dividing(fleet, snapshot)
         """The nodes that divide GPUs on demand."""
@@ -83,7 +89,7 @@ class Parts:
         """The GPUs of a node as they are now."""
         have = self._have.get(row)
         if have is None:
-            have = self._have[row] = divided_of(self._snapshot, row, self._when_empty(row))
+            have = self._have[row] = self._as_it_stands(row)
         return have
 
     def fits(self, shape: PodShape, rows: Sequence[int], gpus: Codes | None, *, kept: bool = False) -> Codes:
@@ -111,6 +117,15 @@ class Parts:
         for row in np.flatnonzero(self.rows).tolist() if not need.whole else ():
             fits[row] = count(self._when_empty(row), need)
         return fits
+
+    def _as_it_stands(self, row: int) -> Divided:
+        """The GPUs of a node in the snapshot; known again as long as its record and its use are the same."""
+        name, snapshot = self._names[row], self._snapshot
+        use = (snapshot.devices_used.get(name), snapshot.shares_used.get(name), snapshot.slices.get(name))
+        empty, known = self._when_empty(row), self._stood.get(row)
+        if known is None or known[0] is not empty or any(a is not b for a, b in zip(known[1], use, strict=True)):
+            known = self._stood[row] = (empty, use, divided_of(snapshot, row, empty))
+        return known[2]
 
     def _when_empty(self, row: int) -> Divided:
         """The GPUs of a node if nobody had anything of them; known again as long as its record is the same."""
@@ -220,13 +235,8 @@ def divided_of(snapshot: Snapshot, row: int, empty: Divided | None = None) -> Di
     have = untouched(snapshot.nodes[name]) if empty is None else empty
     shares = dict(snapshot.shares_used.get(name, ()))
     slices = [one for one in snapshot.slices.get(name, ()) if one.in_use]
-    for one in slices:
-        have = hold_slice(have, one)
-    sliced = {one.device for one in slices} | {device for device, _, _ in have.spare}
-    for device in snapshot.devices_used.get(name, frozenset()):
-        if device not in sliced:
-            have = hold(have, device, milli=shares.get(device, MILLI_GPU))
-    return have
+    taken = snapshot.devices_used.get(name, frozenset())
+    return as_used(have, slices, {device: shares.get(device, MILLI_GPU) for device in taken})
 
 
 def _limited(have: Divided, opens: int | None) -> Divided:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from scheduler.model.names import NodeName
 from scheduler.model.node import Device, MigInstance, Node
-from scheduler.scoring.divided import Divided, Need, Slot, Taken, count, hold, hold_slice, take, untouched
+from scheduler.scoring.divided import Divided, Need, Slot, Taken, as_used, count, hold, hold_slice, take, untouched
 from scheduler.scoring.mig import is_legal
 from scheduler.scoring.mig_tables import mig_model
 
@@ -174,6 +174,8 @@ def test_nothing_is_ever_given_twice(gpus: int, needs: list[Need]) -> None:
 @given(st.integers(1, 3), st.lists(NEEDS, max_size=6))
 def test_what_is_held_elsewhere_is_counted_as_what_was_taken_here(gpus: int, needs: list[Need]) -> None:
     have = again = untouched(node(gpus))
+    milli: Counter[int] = Counter()
+    made: list[MigInstance] = []
     for need in needs:
         got = take(have, need)
         if got is not None:
@@ -182,7 +184,11 @@ def test_what_is_held_elsewhere_is_counted_as_what_was_taken_here(gpus: int, nee
                 again = hold(again, device, milli=1000 if need.whole else need.share_milli)
             for one in got.slices:
                 again = hold_slice(again, one)
+            milli.update(dict.fromkeys(got.devices, 1000 if need.whole else need.share_milli))
+            made += got.slices
     assert again == have
+    milli.update(dict.fromkeys((one.device for one in made), 1000))
+    assert as_used(untouched(node(gpus)), made, milli) == have
 
 
 def test_equal_gpus_are_tried_once() -> None:
