@@ -13,9 +13,11 @@ from scheduler.model.plan import Admit, Assignment, Blocker, Plan, Reason, Wait
 from scheduler.model.resources import GPU_SHARED, Resources
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Pod, PodShape
-from scheduler.planning.cycle import plan
+from scheduler.planning.cycle import PlanCache, plan
 from scheduler.planning.settings import PlanSettings
 from scheduler.scoring.rules import broken_rules
+from scheduler.state.audit import inconsistencies, violations
+from scheduler.state.events import DevicesSeen, PodGone, PodSeen
 from tests.state.build import Thing, mig, node, part, pod, queue, report, shape, sliced, state_of
 
 PRODUCT = "NVIDIA-A100-SXM4-80GB"
@@ -305,3 +307,55 @@ def test_unlike_parts_share_nodes_without_the_solver() -> None:
     (decision,) = plan(snap, now_s=0, settings=PlanSettings(solver_budget_ms=0)).decisions
     assert isinstance(decision, Admit)
     assert broken_rules(snap, Plan(generation=snap.generation, decisions=(decision,))) == []
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.integers(0, 9),
+        st.sampled_from([200, 500, 700]).map(part),
+        st.sampled_from(["1g.10gb", "2g.20gb", "3g.40gb", "4g.40gb", "7g.80gb"]).map(sliced),
+        st.integers(1, 2).map(shape),
+    ),
+    max_size=14,
+)
+"""Pods that come, and numbers of pods that leave."""
+
+
+@settings(max_examples=60, deadline=None)
+@given(STEPS, st.booleans())
+def test_whoever_comes_and_goes_no_gpu_is_given_twice_and_a_cache_decides_nothing(
+    steps: list[int | PodShape], fixed: bool
+) -> None:
+    made = replace(report("n0", gpus=2), mig_on_demand=True, shares_on_demand=True)
+    made = replace(made, mig_instances=(mig(0, "1g.10gb", 2),) if fixed else ())
+    state = state_of(queue("default"), node("n0", gpus=2, product=PRODUCT), made)
+    held: dict[str, Assignment] = {}
+    cache = PlanCache()
+    for number, step in enumerate(steps):
+        if isinstance(step, PodShape):
+            state.apply(PodSeen(pod=pod(f"p{number}", shape=step, gated=True, created_s=number)))
+        elif held:
+            leaving = sorted(held)[step % len(held)]
+            del held[leaving]
+            state.apply(PodGone(uid=PodUid(leaving)))
+        state.apply(_told(made, held))
+        snap = state.snapshot()
+        assert (violations(snap), inconsistencies(state)) == ([], [])
+        decided = planned(snap)
+        assert plan(snap, now_s=0, settings=PlanSettings(solver_budget_ms=2000), cache=cache) == decided
+        for decision in decided.decisions:
+            for a in decision.placement.assignments if isinstance(decision, Admit) else ():
+                held[a.pod] = a
+                waiting = state.pod(a.pod)
+                assert waiting is not None
+                state.apply(PodSeen(pod=replace(waiting, node=a.node, gated=False)))
+        state.apply(_told(made, held))
+
+
+def _told(made: DevicesSeen, held: Mapping[str, Assignment]) -> DevicesSeen:
+    """The report when pods hold what they were given."""
+    return replace(
+        made,
+        held=tuple((f"a/{name}", a.devices) for name, a in held.items() if a.devices),
+        slices_held=tuple((f"a/{name}", a.slices) for name, a in held.items() if a.slices),
+    )
