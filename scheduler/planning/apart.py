@@ -46,17 +46,23 @@ class Apart:
         if self._levels and workload.is_gang:
             self._rows[workload.key] = np.union1d(self._rows[workload.key], rows)
 
-    def open_to(self, workload: Workload) -> Mask | None:
-        """Nodes on which `workload` is in no other gang's way, nor others in its; None where that is every node."""
+    def open_to(self, workload: Workload, *, alone: bool = False) -> Mask | None:
+        """Nodes on which `workload` is in no other gang's way, nor others in its; None where that is every node.
+
+        `alone`: as if no other gang stood anywhere.
+        """
         if not self._levels or not workload.is_gang:
             return None
         mask = np.ones(len(self._fleet), dtype=np.bool_)
-        owners = self.owners(workload)
-        for level in dict.fromkeys(self._levels[key] for key in owners):
-            mask &= ~self._around([key for key in owners if self._levels[key] == level], level)
         own = self._levels.get(workload.key)
         if own is not None:
             mask &= domains(self._fleet, own).codes != NO_DOMAIN
+        if alone:
+            return mask
+        owners = self.owners(workload)
+        for level in dict.fromkeys(self._levels[key] for key in owners):
+            mask &= ~self._around([key for key in owners if self._levels[key] == level], level)
+        if own is not None:
             mask &= ~self._around([key for key in self._rows if key != workload.key], own)
         return mask
 

@@ -77,7 +77,7 @@ class Desk:
         if workload.avoid and not ignore_avoid:
             mask = np.ones(len(self.fleet), dtype=np.bool_) if mask is None else mask.copy()
             mask[self.fleet.rows(workload.avoid)] = False
-        apart = None if ignore_apart else self.apart.open_to(workload)
+        apart = self.apart.open_to(workload, alone=ignore_apart)
         if apart is not None:
             mask = apart if mask is None else mask & apart
         level = [

@@ -72,7 +72,7 @@ def test_a_gang_whose_plan_is_carried_out_counts_as_standing() -> None:
     assert outcome(planned(draw(RACKS, coming, equal("g", 1, 4), in_flight=[flight])), "g") == "n2"
 
 
-@pytest.mark.parametrize(("inside", "want"), [("..", "n1 n1"), (".", "TopologyUnsatisfied")])
+@pytest.mark.parametrize(("inside", "want"), [("..", "n1 n1"), (".", "InsufficientResources")])
 def test_nodes_outside_the_level_are_not_taken(inside: str, want: str) -> None:
     snap = draw(f"b0/- n0: ..\nb0/r1 n1: {inside}", equal("g", 2, 1, topology_exclusive="rack"))
     assert outcome(planned(snap), "g") == want
@@ -98,6 +98,15 @@ def test_why_another_gang_waits_for_an_exclusive_one() -> None:
     wait = waiting(planned(snap), "g")
     assert wait.message == "the room that it needs is in domains that other gangs have for themselves"
     assert wait.detail == "needs room for 3 pods; elsewhere there is room for 2; kept by team/s (rack)"
+
+
+def test_no_room_is_kept_for_it_outside_the_level() -> None:
+    # It waits for more room in its rack; the node beside is of no use to it.
+    first = equal("f", 2, 2, topology_exclusive="rack", created_s=0)
+    snap = draw("b0/- n0: ....\nb0/r1 n1: ..##", first, equal("g", 2, 2, created_s=1))
+    decided = planned(snap)
+    assert outcome(decided, "f") == "InsufficientResources"
+    assert outcome(decided, "g") == "n0 n0"
 
 
 def test_no_node_in_the_level_is_said_so() -> None:
