@@ -189,13 +189,15 @@ def _phrase(desk: Desk, candidate: Candidate, wish: Wish, layout: Layout) -> str
         case "linked":
             return "with linked GPUs as a preference (bayplan.dev/linked)"
         case "models":
-            return f"with GPU model {listed(_models(desk, layout), 'or')}"
+            models = _models(desk, layout)
+            return f"with GPU model {listed(models, 'or')}" if models else "without its GPU models"
         case "selector":
             return f"without the node selector {wish.text}"
         case "affinity":
             return "without its required node affinity"
         case "taints":
-            return f"if it tolerated {listed(_taints(desk, candidate, layout))}"
+            taints = _taints(desk, candidate, layout)
+            return f"if it tolerated {listed(taints)}" if taints else "if it tolerated more taints"
         case _:
             assert_never(wish.kind)
 

@@ -58,5 +58,5 @@ def pods(count: int) -> str:
 
 
 def listed(words: list[str], last: str = "and") -> str:
-    """`a, b and c`."""
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}"
+    """`a, b and c`; nothing of nothing."""
+    return "".join(words) if len(words) < 2 else f"{', '.join(words[:-1])} {last} {words[-1]}"

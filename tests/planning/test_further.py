@@ -125,6 +125,13 @@ def test_own_conditions_in_the_way(wanted: PodShape, held: list[str], subjects: 
     assert explain(wait)[-1] == wait.unblock
 
 
+def test_a_way_out_over_nodes_that_tell_no_gpu_model() -> None:
+    nodes = [node("n0", product="H100"), node("n1", product="")]
+    asked = gang("g", pods("g", [shape(8, models=("H100",))]))
+    snap = snapshot(nodes, [asked, running("old", 8, ["n0"])])
+    assert wait_of(snap).unblock.endswith("It could start now without its GPU models.")
+
+
 def test_who_would_have_to_end_is_named() -> None:
     other = running("other", 8, ["n0"]), running("small", 2, ["n1"])
     wait = wait_of(draw("n0: ........\nn1: ........", *other, equal("g", 2, 8)))
