@@ -15,7 +15,7 @@ MOST_CHOICES = 16
 """Where there are no more ways than this to give every role a domain, all are tried, and the answer is exact."""
 
 BEAM = 8
-"""Otherwise so many are tried, those that use the fewest and fullest domains."""
+"""Otherwise so many are tried that use the fewest and fullest domains, and so many that put all roles into one."""
 
 FULL_MILLI = 1000
 OVERFULL = 1 << 61
@@ -64,18 +64,6 @@ def within_roles(fleet: Fleet, ask: Ask, fits: Sequence[Codes]) -> tuple[Codes, 
     return tuple(kept)
 
 
-def role_choices(fleet: Fleet, ask: Ask, fits: Sequence[Codes], charges: Charges) -> tuple[tuple[Domains, ...], bool]:
-    """Ways to give every role a domain, the most promising first; and whether these are all."""
-    listed = [_priced(fleet, ask, role, fits, charges) for role in ask.together]
-    whole = prod(len(some) for some in listed) <= MOST_CHOICES
-    beam = [_Way((), 0, frozenset(), {})]
-    for some in listed:
-        beam = sorted((way.with_next(each) for way in beam for each in some), key=lambda way: (way.price, way.chosen))
-        if not whole:
-            beam = beam[:BEAM]
-    return tuple(Domains(way.chosen) for way in beam), whole
-
-
 class _Priced(msgspec.Struct, frozen=True):
     """A domain for a role: the domains around it with their prices, and how much of it the role fills, in 1/1000."""
 
@@ -102,6 +90,44 @@ class _Way(msgspec.Struct, frozen=True):
             self.used.union(key for key, _ in new),
             {**self.filled, each.place: filled},
         )
+
+
+def role_choices(fleet: Fleet, ask: Ask, fits: Sequence[Codes], charges: Charges) -> tuple[tuple[Domains, ...], bool]:
+    """Ways to give every role a domain, the most promising first; and whether these are all.
+
+    Roles with the fewest domains to choose from are given theirs first. Domains that hold all roles together are looked
+    at besides: the fullest ones for one role alone seldom have room for another.
+    """
+    listed = [_priced(fleet, ask, role, fits, charges) for role in ask.together]
+    whole = prod(len(some) for some in listed) <= MOST_CHOICES
+    order = sorted(range(len(listed)), key=lambda at: len(listed[at]))
+    beam = [_Way((), 0, frozenset(), {})]
+    for at in order:
+        beam = sorted((way.with_next(each) for way in beam for each in listed[at]), key=_rank)
+        if not whole:
+            beam = beam[:BEAM]
+    if not whole:
+        beam = sorted([*_shared([listed[at] for at in order]), *beam], key=_rank)
+    turns = [order.index(at) for at in range(len(order))]
+    ways = dict.fromkeys(Domains(tuple(way.chosen[turn] for turn in turns)) for way in beam)
+    return tuple(ways), whole
+
+
+def _shared(listed: Sequence[Sequence[_Priced]]) -> list[_Way]:
+    """The best ways to put all roles into one domain, if their levels are the same."""
+    at_place = [{each.place: each for each in some} for some in listed]
+    ways: list[_Way] = []
+    for place in at_place[0]:
+        if all(place in each for each in at_place):
+            way = _Way((), 0, frozenset(), {})
+            for each in at_place:
+                way = way.with_next(each[place])
+            ways.append(way)
+    return [way for way in sorted(ways, key=_rank)[:BEAM] if way.price < OVERFULL]
+
+
+def _rank(way: _Way) -> tuple[int, tuple[int, ...]]:
+    return (way.price, way.chosen)
 
 
 def _priced(fleet: Fleet, ask: Ask, role: Together, fits: Sequence[Codes], charges: Charges) -> list[_Priced]:

@@ -117,3 +117,14 @@ def test_roles_that_fill_their_domains_are_not_put_into_one() -> None:
     placed = place(room, ask, PLENTY)
     assert placed.layout is not None
     assert [rows.tolist() for rows, _ in placed.layout.groups] == [[1], [0]]
+
+
+def test_a_domain_that_holds_all_roles_is_found_among_many() -> None:
+    # Each rack holds either role; the fullest ones hold no second one, the last one does.
+    lines = [f"b{i // 8}/r{i:02} n{i:02}: {'....' if i < 31 else '........'}" for i in range(32)]
+    room, ask = problem_of(Case("\n".join(lines), ((2, 2, 0), (1, 4, 0)), None))
+    ask = msgspec.structs.replace(ask, together=tuple(Together(level=LEVELS[1], groups=(g,)) for g in range(2)))
+    placed = place(room, ask, Limits())
+    assert placed.layout is not None
+    assert [rows.tolist() for rows, _ in placed.layout.groups] == [[31], [31]]
+    assert placed.layout.proof.status == "optimal"
