@@ -113,14 +113,16 @@ class Decision(_message.Message):
     def __init__(self, workload: _Optional[str] = ..., is_gang: _Optional[bool] = ..., admit: _Optional[_Union[Admit, _Mapping]] = ..., offer: _Optional[_Union[Offer, _Mapping]] = ..., wait: _Optional[_Union[Wait, _Mapping]] = ..., roll_back: _Optional[_Union[RollBack, _Mapping]] = ...) -> None: ...
 
 class Admit(_message.Message):
-    __slots__ = ("assignments", "proof", "spread")
+    __slots__ = ("assignments", "proof", "spread", "ring")
     ASSIGNMENTS_FIELD_NUMBER: _ClassVar[int]
     PROOF_FIELD_NUMBER: _ClassVar[int]
     SPREAD_FIELD_NUMBER: _ClassVar[int]
+    RING_FIELD_NUMBER: _ClassVar[int]
     assignments: _containers.RepeatedCompositeFieldContainer[Assignment]
     proof: Proof
     spread: _containers.RepeatedCompositeFieldContainer[DomainUse]
-    def __init__(self, assignments: _Optional[_Iterable[_Union[Assignment, _Mapping]]] = ..., proof: _Optional[_Union[Proof, _Mapping]] = ..., spread: _Optional[_Iterable[_Union[DomainUse, _Mapping]]] = ...) -> None: ...
+    ring: Ring
+    def __init__(self, assignments: _Optional[_Iterable[_Union[Assignment, _Mapping]]] = ..., proof: _Optional[_Union[Proof, _Mapping]] = ..., spread: _Optional[_Iterable[_Union[DomainUse, _Mapping]]] = ..., ring: _Optional[_Union[Ring, _Mapping]] = ...) -> None: ...
 
 class Assignment(_message.Message):
     __slots__ = ("pod_uid", "node", "devices", "slices")
@@ -163,6 +165,14 @@ class DomainUse(_message.Message):
     used: int
     fewest: int
     def __init__(self, level: _Optional[str] = ..., used: _Optional[int] = ..., fewest: _Optional[int] = ...) -> None: ...
+
+class Ring(_message.Message):
+    __slots__ = ("hops", "fewest")
+    HOPS_FIELD_NUMBER: _ClassVar[int]
+    FEWEST_FIELD_NUMBER: _ClassVar[int]
+    hops: int
+    fewest: int
+    def __init__(self, hops: _Optional[int] = ..., fewest: _Optional[int] = ...) -> None: ...
 
 class Offer(_message.Message):
     __slots__ = ("pod_uid", "nodes")

@@ -66,6 +66,7 @@ def _admit(placement: Placement) -> pb.Admit:
         assignments=[assignment_message(a) for a in placement.assignments],
         proof=pb.Proof(status=proof.status, cost=proof.cost, bound=proof.bound),
         spread=[pb.DomainUse(level=s.level, used=s.used, fewest=s.fewest) for s in placement.spread],
+        ring=None if placement.ring is None else pb.Ring(hops=placement.ring.hops, fewest=placement.ring.fewest),
     )
 
 

@@ -10,6 +10,7 @@ from scheduler.model.plan import (
     Plan,
     Proof,
     Reason,
+    Ring,
     RollBack,
     Wait,
 )
@@ -33,6 +34,7 @@ def test_admit() -> None:
         assignments=(Assignment(pod=PodUid("u1"), node=NodeName("n1"), devices=(0, 3), slices=(SLICE,)),),
         proof=Proof(status="feasible", cost=12, bound=10),
         spread=(DomainUse(level="rack", used=2, fewest=1),),
+        ring=Ring(hops=4, fewest=2),
     )
     message = decision_message(Admit(workload=GANG, placement=placement))
     assert (message.workload, message.is_gang, message.WhichOneof("outcome")) == ("team/train", True, "admit")
@@ -40,6 +42,7 @@ def test_admit() -> None:
         assignments=[pb.Assignment(pod_uid="u1", node="n1", devices=[0, 3], slices=[MESSAGE])],
         proof=pb.Proof(status="feasible", cost=12, bound=10),
         spread=[pb.DomainUse(level="rack", used=2, fewest=1)],
+        ring=pb.Ring(hops=4, fewest=2),
     )
 
 
