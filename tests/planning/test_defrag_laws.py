@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.model.names import NodeName
+from scheduler.model.resources import GPU
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Pod, Workload
 from scheduler.planning.defrag import advise
@@ -346,6 +347,7 @@ def _changed(advice: Advice, how: str, snap: Snapshot) -> Advice | None:
 
 def _roomy(snap: Snapshot, name: NodeName) -> bool:
     """Whether some GPU is not held by work that never moves."""
-    stays = [p for w in snap.workloads.values() if not w.preemptible for p in w.members if p.node == name]
-    kept = sum(p.shape.requests.gpus for p in stays)
-    return kept + len(snap.devices_used.get(name, ())) < GPUS
+    columns = snap.columns
+    free = int(columns.free[columns.row_of[name], columns.resources.index(GPU)])
+    movable = (p for w in snap.workloads.values() if w.preemptible for p in w.members if p.node == name)
+    return free + sum(p.shape.requests.gpus for p in movable) > 0
