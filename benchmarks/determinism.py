@@ -25,7 +25,7 @@ from scheduler.model.plan import Plan
 from scheduler.model.snapshot import Snapshot
 from scheduler.planning.cycle import plan
 from scheduler.planning.settings import PlanSettings
-from scheduler.scoring.rules import broken_rules
+from scheduler.scoring.rules.check import broken_rules
 from scheduler.simulate.snapshot import digest
 from scheduler.state.cluster import ClusterState
 from scheduler.state.events import Event, NodeRefused, Reserved

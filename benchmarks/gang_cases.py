@@ -20,7 +20,7 @@ from benchmarks import synthetic, table
 from scheduler.model.plan import Admit, Plan, Proof
 from scheduler.planning.cycle import PlanCache, plan
 from scheduler.planning.settings import PlanSettings
-from scheduler.scoring.rules import broken_rules
+from scheduler.scoring.rules.check import broken_rules
 
 NAME = "gang_cases"
 

@@ -29,9 +29,9 @@ from scheduler.planning.by_policy import keys
 from scheduler.planning.cycle import PlanCache, plan
 from scheduler.planning.desk import Desk
 from scheduler.planning.settings import PlanSettings
-from scheduler.scoring.free import request_of
+from scheduler.scoring.policies.free import request_of
 from scheduler.scoring.room import Room
-from scheduler.scoring.rules import broken_rules
+from scheduler.scoring.rules.check import broken_rules
 
 NAME = "gang_plan"
 

@@ -25,11 +25,11 @@ from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Linked
 from scheduler.planning.cycle import PlanCache, plan
 from scheduler.planning.settings import PlanSettings
-from scheduler.scoring.device_table import LARGEST, DeviceTable
-from scheduler.scoring.devices import Chooser, indexes
-from scheduler.scoring.links import all_equal
-from scheduler.scoring.machines import machine_graph, machine_types
-from scheduler.scoring.plugin_devices import PluginChooser
+from scheduler.scoring.devices.choose import Chooser, indexes
+from scheduler.scoring.devices.links import all_equal
+from scheduler.scoring.devices.machines import machine_graph, machine_types
+from scheduler.scoring.devices.plugin import PluginChooser
+from scheduler.scoring.devices.table import LARGEST, DeviceTable
 
 NAME = "in_node"
 

@@ -20,7 +20,7 @@ from scheduler.model.demand import Request
 from scheduler.model.resources import MILLI_GPU
 from scheduler.model.snapshot import IntTable
 from scheduler.scoring.fleet import Codes, Mask
-from scheduler.scoring.free import FreeTable
+from scheduler.scoring.policies.free import FreeTable
 
 MOST_CPU, MOST_GPU = 128_000, 8000
 """Milli-CPU and milli-GPU of the largest node: what best fit and dot product measure by."""

@@ -15,7 +15,7 @@ from scheduler.model.policy import Policy
 from scheduler.model.queue import Queue, Quota
 from scheduler.model.resources import GPU, GPU_SHARED, MIG_PREFIX, MILLI_GPU, Resources, extended
 from scheduler.model.workload import GangClaim, HostPort, Linked, Pod, PodShape, Requirement, Slices, Toleration
-from scheduler.scoring.machines import machine_graph, machine_types
+from scheduler.scoring.devices.machines import machine_graph, machine_types
 from scheduler.state.events import (
     DevicesSeen,
     Event,

@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Callable
 
-from scheduler.planning.defrag import advise
-from scheduler.planning.defrag_advice import Advice, NoAdvice, Target
+from scheduler.planning.defrag.advice import Advice, NoAdvice, Target
+from scheduler.planning.defrag.advise import advise
 from scheduler.planning.settings import PlanSettings
 from scheduler.scoring.own_rules import OwnRules
 from scheduler.state.cluster import ClusterState
@@ -21,7 +21,7 @@ class Adviser:
         self._turn = asyncio.Lock()
 
     async def moves_for(self, target: Target, *, let_wait: bool, budget_ms: int) -> Advice | NoAdvice:
-        """The cheapest moves; see `scheduler.planning.defrag.advise`."""
+        """The cheapest moves; see `scheduler.planning.defrag.advise.advise`."""
         async with self._turn:
             return await asyncio.to_thread(
                 advise,

@@ -18,8 +18,8 @@ from scheduler.model.plan import Admit, Assignment, Offer
 from scheduler.model.resources import GPU, is_divided
 from scheduler.model.snapshot import amount_of
 from scheduler.model.workload import Pod, Workload
-from scheduler.scoring.divided import count, need_of
-from scheduler.scoring.parts import divided_of
+from scheduler.scoring.sharing.divided import count, need_of
+from scheduler.scoring.sharing.parts import divided_of
 from scheduler.state.cluster import ClusterState
 from scheduler.state.divided import undivided
 from scheduler.state.events import Event, NodeRefused, Released, Reserved

@@ -182,7 +182,7 @@ class Service:
         try:
             await rpc.start(*self._addresses.grpc)
             # Loading the solver takes 0.6 s, which no plan should wait for.
-            await asyncio.to_thread(importlib.import_module, "scheduler.scoring.cpsat")
+            await asyncio.to_thread(importlib.import_module, "scheduler.scoring.gangs.cpsat")
             await _first(stop, asyncio.gather(*(w.synced.wait() for w in self._watchers)))
             if not stop.is_set():
                 snapshot = self._state.snapshot()

@@ -7,8 +7,8 @@ from scheduler.extender.guard import Offered, Planned, Untouched, Waiting
 from scheduler.model.names import NodeName, PodUid, WorkloadKey, gang_key, people_name, pod_key
 from scheduler.model.plan import Assignment
 from scheduler.model.workload import Workload
-from scheduler.planning.defrag_advice import Advice, NoAdvice, Target
-from scheduler.planning.explain import explain, rule_lines
+from scheduler.planning.defrag.advice import Advice, NoAdvice, Target
+from scheduler.planning.reasons.explain import explain, rule_lines
 from scheduler.rpc.view import Explanation, PodRuling
 from scheduler.state.cluster import ClusterState
 

@@ -20,9 +20,9 @@ from scheduler.cli.simulate import scenario_text
 from scheduler.cli.snapshot_plan import open_snapshot, rules_of
 from scheduler.model.names import NodeName
 from scheduler.model.node import Node
-from scheduler.planning.defrag import BUDGET_MS, advise
-from scheduler.planning.defrag_advice import Advice, MakeFit, Move, NoAdvice, OpenDomain, Target
-from scheduler.planning.defrag_text import gpu_time, name_of, outcome, places, span, summary
+from scheduler.planning.defrag.advice import Advice, MakeFit, Move, NoAdvice, OpenDomain, Target
+from scheduler.planning.defrag.advise import BUDGET_MS, advise
+from scheduler.planning.defrag.text import gpu_time, name_of, outcome, places, span, summary
 from scheduler.simulate.reader import read_scenario
 from scheduler.simulate.refusal import Refused
 from scheduler.simulate.start import at_start

@@ -18,7 +18,7 @@ from scheduler.kube.effects import Done, Effects, Fenced, Gone, Outcome, PodRef,
 from scheduler.kube.login import LoginError
 from scheduler.model.names import NodeName, people_name
 from scheduler.model.node import Node
-from scheduler.planning.defrag_advice import Advice, MakeFit, OpenDomain
+from scheduler.planning.defrag.advice import Advice, MakeFit, OpenDomain
 
 LONGEST_WAIT_S = 900.0
 """For pods that were asked to leave; most have 30 s for it (terminationGracePeriodSeconds)."""

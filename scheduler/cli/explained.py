@@ -11,7 +11,7 @@ from scheduler.model.names import WorkloadKey, gang_key, people_name, pod_key
 from scheduler.model.plan import Admit, Decision, Offer, Plan, RollBack, Wait
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Pod, Workload
-from scheduler.planning.explain import explain, in_the_way, rule_lines
+from scheduler.planning.reasons.explain import explain, in_the_way, rule_lines
 
 State = Literal["running", "starting", "waiting", "leaving", "not planned"]
 

@@ -9,7 +9,7 @@ import msgspec
 from scheduler.cli.explained import Explanation, NotFound, State
 from scheduler.cli.output import BadInputError, CommandError
 from scheduler.model.plan import Blocker
-from scheduler.planning.explain import in_the_way
+from scheduler.planning.reasons.explain import in_the_way
 from scheduler.rpc import bayplan_pb2
 
 Call = Callable[..., bayplan_pb2.ExplainResponse]

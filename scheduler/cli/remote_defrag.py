@@ -6,7 +6,7 @@ from typing import cast
 import grpc
 
 from scheduler.cli.output import BadInputError, CommandError
-from scheduler.planning.defrag_advice import Advice, NoAdvice, Target
+from scheduler.planning.defrag.advice import Advice, NoAdvice, Target
 from scheduler.rpc import bayplan_pb2
 from scheduler.rpc.convert_defrag import defrag_answer, defrag_request
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from scheduler.app.own_rules import installed, load_rules
 from scheduler.cli.output import BadInputError, complain, print_json
 from scheduler.planning.cycle import plan
-from scheduler.planning.explain import explain, rule_lines
+from scheduler.planning.reasons.explain import explain, rule_lines
 from scheduler.scoring.own_rules import OwnRules, RuleKind
 from scheduler.simulate.refusal import Refused
 from scheduler.simulate.snapshot import SnapshotFile, digest, document, read_snapshot

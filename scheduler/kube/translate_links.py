@@ -5,8 +5,8 @@ from typing import TypeVar, get_args
 
 from scheduler.kube.wire_own import GPUNodeStatus, WireLink
 from scheduler.model.links import LinkGraph, PcieLevel
-from scheduler.scoring.links import ASSUMED_LEVEL, link_graph, part
-from scheduler.scoring.machines import machine_graph, machine_types
+from scheduler.scoring.devices.links import ASSUMED_LEVEL, link_graph, part
+from scheduler.scoring.devices.machines import machine_graph, machine_types
 
 MBPS_PER_GBPS = 1000
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from scheduler.kube.wire_own import GPUNodeStatus, Holding, WireDevice, WireInstance
 from scheduler.model.node import MigInstance
-from scheduler.scoring.mig import Layout, free_starts
-from scheduler.scoring.mig_tables import MigModel, mig_model
+from scheduler.scoring.sharing.mig import Layout, free_starts
+from scheduler.scoring.sharing.mig_tables import MigModel, mig_model
 
 Instances = Mapping[str, MigInstance]
 """By the driver's name of the instance (MIG-…); those without one by their place."""

@@ -10,7 +10,7 @@ from scheduler.localcluster.machines import Machine, profiles
 from scheduler.localcluster.nodes import names
 from scheduler.localcluster.slices import Slice, free_starts
 from scheduler.model.links import LinkGraph
-from scheduler.scoring.machines import machine_graph
+from scheduler.scoring.devices.machines import machine_graph
 
 API_VERSION = "bayplan.dev/v1alpha1"
 _SPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "bayplan.dev")

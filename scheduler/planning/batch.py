@@ -21,12 +21,12 @@ from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk, Seat
 from scheduler.planning.gangs import commit
 from scheduler.quota.tree import bill_for
-from scheduler.scoring.batch import Part, place_together
 from scheduler.scoring.fleet import Codes, Mask
-from scheduler.scoring.gang import Limits
-from scheduler.scoring.greedy import Packing, layout, pack
-from scheduler.scoring.problem import Problem, prepare
-from scheduler.scoring.rules import broken_rules
+from scheduler.scoring.gangs.batch import Part, place_together
+from scheduler.scoring.gangs.gang import Limits
+from scheduler.scoring.gangs.greedy import Packing, layout, pack
+from scheduler.scoring.gangs.problem import Problem, prepare
+from scheduler.scoring.rules.check import broken_rules
 
 MOST_GANGS = 6
 """Gangs placed anew in one batch besides the one that found no room."""

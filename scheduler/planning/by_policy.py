@@ -11,10 +11,10 @@ from scheduler.model.workload import PodShape
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
 from scheduler.scoring.fleet import Codes
-from scheduler.scoring.free import request_of
-from scheduler.scoring.policies import packing_keys, price_keys
+from scheduler.scoring.policies.free import request_of
+from scheduler.scoring.policies.policies import packing_keys, price_keys
+from scheduler.scoring.policies.room_prices import RoomPrices
 from scheduler.scoring.room import Room
-from scheduler.scoring.room_prices import RoomPrices
 
 HELD, PLACE = 60, 24
 """Bits of the sort key from which on things are written: room held back, the policy's key; then the place."""

@@ -2,7 +2,7 @@
 
 from scheduler.model.snapshot import Snapshot
 from scheduler.planning.candidate import Candidate, KnownCandidates, candidate_of
-from scheduler.planning.stands import KnownStands
+from scheduler.planning.reasons.stands import KnownStands
 from scheduler.quota.tree import Ledger
 from scheduler.quota.usage import KnownBills, opening_ledger
 from scheduler.scoring.fleet import Fleet

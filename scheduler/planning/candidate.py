@@ -6,8 +6,8 @@ import msgspec
 
 from scheduler.model.names import WorkloadKey
 from scheduler.model.workload import Pod, PodShape, Problem, Workload
-from scheduler.scoring.gang import size_of
-from scheduler.scoring.slices import kind_of
+from scheduler.scoring.gangs.gang import size_of
+from scheduler.scoring.gangs.slices import kind_of
 
 
 class Candidate(msgspec.Struct, frozen=True):

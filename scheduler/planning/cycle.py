@@ -12,7 +12,7 @@ from scheduler.planning.gangs import admit_gang
 from scheduler.planning.holds import hold_for
 from scheduler.planning.order import Turns, by_turn
 from scheduler.planning.partial import is_broken, roll_back
-from scheduler.planning.refuse import behind, refuse
+from scheduler.planning.reasons.refuse import behind, refuse
 from scheduler.planning.screen import screen
 from scheduler.planning.settings import PlanSettings
 from scheduler.planning.singles import admit_singles

@@ -8,13 +8,13 @@ from scheduler.model.plan import Admit, Decision, Proof, Wait
 from scheduler.model.snapshot import IntTable, Snapshot
 from scheduler.planning.apart import Apart
 from scheduler.planning.candidate import Candidate
+from scheduler.planning.reasons.stands import KnownStands, Stands
 from scheduler.planning.settings import PlanSettings
-from scheduler.planning.stands import KnownStands, Stands
 from scheduler.quota.tree import Ledger, flavor_charges
 from scheduler.scoring.fleet import Fleet, Mask
-from scheduler.scoring.gang import Ask, Layout, Limits, Together
+from scheduler.scoring.gangs.gang import Ask, Layout, Limits, Together
+from scheduler.scoring.gangs.place import place
 from scheduler.scoring.own_rules import NO_RULES, OwnRules, Panel
-from scheduler.scoring.place import place
 from scheduler.scoring.room import Room
 from scheduler.scoring.topology import find_level
 

@@ -13,9 +13,9 @@ from scheduler.planning.desk import Desk, Seat
 from scheduler.planning.mend import Part, mended
 from scheduler.planning.ranks import ring_of
 from scheduler.quota.tree import bill_for
+from scheduler.scoring.devices.free import firmly
 from scheduler.scoring.fleet import Mask
-from scheduler.scoring.gang import Layout
-from scheduler.scoring.room_devices import firmly
+from scheduler.scoring.gangs.gang import Layout
 
 
 def admit_gang(desk: Desk, candidate: Candidate) -> Admit | None:

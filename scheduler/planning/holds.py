@@ -19,8 +19,8 @@ from scheduler.model.workload import PodShape
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
 from scheduler.scoring.fleet import Codes, Mask
-from scheduler.scoring.gang import Ask
-from scheduler.scoring.problem import emptied, held_by, model_choices, usable
+from scheduler.scoring.gangs.gang import Ask
+from scheduler.scoring.gangs.problem import emptied, held_by, model_choices, usable
 from scheduler.scoring.topology import domains
 
 HOLDING = frozenset({Reason.INSUFFICIENT_RESOURCES, Reason.FRAGMENTED, Reason.TOPOLOGY_UNSATISFIED})

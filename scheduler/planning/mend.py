@@ -10,8 +10,8 @@ from scheduler.model.workload import Pod
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
 from scheduler.scoring.fleet import Mask
-from scheduler.scoring.gang import Ask, Layout
-from scheduler.scoring.slices import Slice, kind_of
+from scheduler.scoring.gangs.gang import Ask, Layout
+from scheduler.scoring.gangs.slices import Slice, kind_of
 from scheduler.scoring.topology import NO_DOMAIN, domains, find_level
 
 Part = tuple[Candidate, Layout]

@@ -7,7 +7,7 @@ import numpy as np
 from scheduler.model.plan import Assignment, Ring
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
-from scheduler.scoring.ring import ring
+from scheduler.scoring.gangs.ring import ring
 
 
 def ring_of(desk: Desk, candidate: Candidate, assignments: Iterable[Assignment]) -> Ring | None:

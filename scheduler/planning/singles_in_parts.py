@@ -10,8 +10,8 @@ from heapq import heapify, heappop, heappush
 
 from scheduler.model.workload import PodShape
 from scheduler.planning.desk import Desk
-from scheduler.scoring.divided import Harm
 from scheduler.scoring.fleet import Codes
+from scheduler.scoring.sharing.divided import Harm
 
 Turn = tuple[bool, Harm, int, int, int]
 """Held back, what is taken from others, what of the node is free, place in the order of nodes, row."""

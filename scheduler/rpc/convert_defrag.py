@@ -2,7 +2,7 @@
 
 from scheduler.model.names import NodeName, PodUid, QueueName, gang_key, people_name, pod_key
 from scheduler.model.plan import Proof, ProofStatus
-from scheduler.planning.defrag_advice import Advice, MakeFit, Move, NoAdvice, OpenDomain, PodMove, Seat, Target
+from scheduler.planning.defrag.advice import Advice, MakeFit, Move, NoAdvice, OpenDomain, PodMove, Seat, Target
 from scheduler.rpc import bayplan_pb2 as pb
 
 _STATUSES: dict[str, ProofStatus] = {"optimal": "optimal", "feasible": "feasible", "budget hit": "budget hit"}

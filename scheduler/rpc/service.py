@@ -7,7 +7,7 @@ import grpc
 import grpc.aio
 
 from scheduler.model.names import NodeName, PodUid
-from scheduler.planning.defrag import BUDGET_MS
+from scheduler.planning.defrag.advise import BUDGET_MS
 from scheduler.rpc import bayplan_pb2 as pb
 from scheduler.rpc import bayplan_pb2_grpc
 from scheduler.rpc.convert import assignment_message, decision_message, delivery_messages

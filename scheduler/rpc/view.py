@@ -7,7 +7,7 @@ import msgspec
 
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
 from scheduler.model.plan import Assignment, Decision
-from scheduler.planning.defrag_advice import Advice, NoAdvice, Target
+from scheduler.planning.defrag.advice import Advice, NoAdvice, Target
 
 
 class PodRuling(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,8 +16,8 @@ from scheduler.model.names import NodeName
 from scheduler.model.node import Taint
 from scheduler.model.resources import MILLI_GPU
 from scheduler.model.workload import HostPort, PodShape, Requirement, Toleration
+from scheduler.scoring.devices.free import can_link, linked_size
 from scheduler.scoring.fleet import Fleet, Mask
-from scheduler.scoring.room_devices import can_link, linked_size
 
 UNSCHEDULABLE = Taint(key="node.kubernetes.io/unschedulable", effect="NoSchedule")
 """The taint whose toleration lets a pod onto a cordoned node."""

@@ -9,11 +9,11 @@ from scheduler.model.plan import Assignment
 from scheduler.model.resources import GPU, Resources, is_divided
 from scheduler.model.snapshot import BASE_RESOURCES, IntTable, Snapshot
 from scheduler.model.workload import HostPort, PodShape
+from scheduler.scoring.devices.free import FreeDevices, Wants, linked_size
 from scheduler.scoring.filters import ports_clash, static_mask, tolerates_cordon
 from scheduler.scoring.fleet import Codes, Fleet, Mask
 from scheduler.scoring.own_rules import NO_RULES, Panel
-from scheduler.scoring.parts import Parts, in_parts
-from scheduler.scoring.room_devices import FreeDevices, Wants, linked_size
+from scheduler.scoring.sharing.parts import Parts, in_parts
 
 UNBOUNDED = 1 << 30
 """More pods than any node takes."""

@@ -9,10 +9,10 @@ from scheduler.model.names import NodeName
 from scheduler.model.node import Allocator, Device, MigInstance, Node
 from scheduler.model.resources import MILLI_GPU
 from scheduler.model.workload import PodShape
-from scheduler.scoring.divided import Divided, hold, hold_slice, need_of, take, untouched
-from scheduler.scoring.links import all_equal, part
-from scheduler.scoring.machines import machine_graph
-from scheduler.scoring.parts import NONE, Given, in_parts
+from scheduler.scoring.devices.links import all_equal, part
+from scheduler.scoring.devices.machines import machine_graph
+from scheduler.scoring.sharing.divided import Divided, hold, hold_slice, need_of, take, untouched
+from scheduler.scoring.sharing.parts import NONE, Given, in_parts
 from scheduler.simulate.document import NodeDoc
 from scheduler.state.events import DevicesSeen
 

@@ -7,10 +7,10 @@ import numpy as np
 
 from scheduler.model.policy import Policy
 from scheduler.model.resources import MILLI_GPU
-from scheduler.scoring.fragmentation import Mix, fragmented_milli
-from scheduler.scoring.fragmentation_prices import Prices
-from scheduler.scoring.free import FreeTable
-from scheduler.scoring.policies import Chooser
+from scheduler.scoring.policies.fragmentation import Mix, fragmented_milli
+from scheduler.scoring.policies.free import FreeTable
+from scheduler.scoring.policies.policies import Chooser
+from scheduler.scoring.policies.prices import Prices
 from scheduler.simulate.replay_read import TraceNode, TracePod
 
 POINTS = 200

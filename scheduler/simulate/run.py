@@ -9,8 +9,8 @@ from scheduler.planning.settings import PlanSettings
 from scheduler.quota.standing import standings
 from scheduler.quota.usage import opening_ledger
 from scheduler.scoring.own_rules import NO_RULES, OwnRules
-from scheduler.scoring.parts import NONE, Given
-from scheduler.scoring.rules import broken_rules
+from scheduler.scoring.rules.check import broken_rules
+from scheduler.scoring.sharing.parts import NONE, Given
 from scheduler.simulate.document import ScenarioDoc
 from scheduler.simulate.outcome import Outcome, PlanOutcome
 from scheduler.simulate.report import outcome_of

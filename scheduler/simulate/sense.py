@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from scheduler.model.node import NODE_LEVEL
 from scheduler.model.policy import POLICY_NAMES, policy_named
 from scheduler.model.resources import MILLI_GPU
-from scheduler.scoring.machines import machine_graph, machine_types
+from scheduler.scoring.devices.machines import machine_graph, machine_types
 from scheduler.simulate.document import MOST, NodeDoc, ScenarioDoc, node_names
 from scheduler.simulate.refusal import Refused
 from scheduler.simulate.sense_parts import contradictions_in_parts

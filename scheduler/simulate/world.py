@@ -17,7 +17,7 @@ from scheduler.model.policy import policy_named
 from scheduler.model.queue import Queue, Quota
 from scheduler.model.resources import GPU, MILLI_GPU, Resources, extended
 from scheduler.model.workload import GangClaim, Linked, Pod, PodShape, Requirement
-from scheduler.scoring.parts import NONE, Given
+from scheduler.scoring.sharing.parts import NONE, Given
 from scheduler.simulate.document import FlavorDoc, NodeDoc, PodsDoc, QueueDoc, ScenarioDoc, WorkloadDoc, node_names
 from scheduler.simulate.kubelet import NAMESPACE, Kubelet
 from scheduler.state.events import Event, NodeSeen, PodGone, PodSeen, QueueSeen, TopologySeen

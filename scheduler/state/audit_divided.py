@@ -7,7 +7,7 @@ from scheduler.model.names import NodeName
 from scheduler.model.node import MigInstance, Node
 from scheduler.model.resources import MILLI_GPU
 from scheduler.model.snapshot import Snapshot
-from scheduler.scoring.rules_mig import broken_layout
+from scheduler.scoring.rules.mig import broken_layout
 
 
 def given_twice(snapshot: Snapshot) -> Iterator[str]:

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 
 from scheduler.model.demand import Kind, Request
 from scheduler.model.workload import Pod
-from scheduler.scoring.fragmentation import Mix
-from scheduler.scoring.free import request_of
+from scheduler.scoring.policies.fragmentation import Mix
+from scheduler.scoring.policies.free import request_of
 from scheduler.state.events import RequestsSeen
 
 PERIOD_S = 1800

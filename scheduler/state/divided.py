@@ -9,7 +9,7 @@ from scheduler.model.node import MigInstance, Node
 from scheduler.model.plan import Assignment
 from scheduler.model.resources import GPU, MILLI_GPU, Resources, extended, is_divided
 from scheduler.model.workload import Pod, PodShape
-from scheduler.scoring.divided import Divided, hold, hold_slice, need_of, take, untouched
+from scheduler.scoring.sharing.divided import Divided, hold, hold_slice, need_of, take, untouched
 from scheduler.state.devices import devices_taken
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 from scheduler.app.adviser import Adviser
 from scheduler.model.node import TopologyLevel
-from scheduler.planning.defrag_advice import Advice, MakeFit, NoAdvice, OpenDomain
+from scheduler.planning.defrag.advice import Advice, MakeFit, NoAdvice, OpenDomain
 from scheduler.planning.settings import PlanSettings
 from scheduler.scoring.own_rules import NO_RULES
 from scheduler.state.events import TopologySeen

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import in_node
-from scheduler.scoring.device_table import DeviceTable
-from scheduler.scoring.machines import machine_graph, machine_types
+from scheduler.scoring.devices.machines import machine_graph, machine_types
+from scheduler.scoring.devices.table import DeviceTable
 
 CAPTURES = Path(__file__).parents[3] / "shared" / "fixtures" / "topologies.json"
 

@@ -13,7 +13,7 @@ import pytest
 from benchmarks import openb
 from benchmarks.openb_rivals import BestFit, DotProduct, Fgd, GpuClustering, GpuPacking
 from scheduler.model.demand import Request
-from scheduler.scoring.free import FreeTable
+from scheduler.scoring.policies.free import FreeTable
 from scheduler.simulate.replay import Placed
 from scheduler.simulate.replay_read import TraceNode, TracePod
 

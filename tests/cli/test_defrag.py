@@ -8,7 +8,7 @@ import pytest
 from scheduler.cli.defrag import BY_HAND, WITH_APPLY
 from scheduler.cli.main import main
 from scheduler.model.workload import Pod
-from scheduler.planning.defrag_text import gpu_time, some, span
+from scheduler.planning.defrag.text import gpu_time, some, span
 from scheduler.planning.settings import PlanSettings
 from scheduler.simulate.document import ScenarioDoc
 from scheduler.simulate.reader import read_scenario

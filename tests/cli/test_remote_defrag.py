@@ -12,7 +12,7 @@ import pytest
 from scheduler.cli.main import main
 from scheduler.cli.output import BadInputError, CommandError
 from scheduler.cli.remote_defrag import METHOD, ask
-from scheduler.planning.defrag_advice import MakeFit, NoAdvice
+from scheduler.planning.defrag.advice import MakeFit, NoAdvice
 from scheduler.rpc import bayplan_pb2 as pb
 
 Answer = pb.DefragResponse | tuple[grpc.StatusCode, str]

@@ -7,7 +7,7 @@ import pytest
 from scheduler.kube.translate_node import read_report
 from scheduler.model.links import LinkGraph
 from scheduler.model.node import Allocator
-from scheduler.scoring.machines import machine_graph
+from scheduler.scoring.devices.machines import machine_graph
 
 Link = dict[str, object]
 

@@ -9,7 +9,7 @@ from scheduler.localcluster.fleet import Fleet, Group, NodeTaint
 from scheduler.localcluster.gpunodes import gpu_nodes
 from scheduler.localcluster.machines import machines
 from scheduler.localcluster.nodes import nodes
-from scheduler.scoring.machines import machine_graph
+from scheduler.scoring.devices.machines import machine_graph
 
 NOW = "2026-01-01T00:00:00Z"
 

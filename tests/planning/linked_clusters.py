@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from scheduler.model.node import Allocator, Node
 from scheduler.model.workload import Linked, Pod, Workload
-from scheduler.scoring.links import part
-from scheduler.scoring.machines import machine_graph, machine_types
+from scheduler.scoring.devices.links import part
+from scheduler.scoring.devices.machines import machine_graph, machine_types
 from tests.planning.random_clusters import Cluster, clusters
 
 GRAPHS = tuple(graph for name in machine_types() if (graph := machine_graph(name)) is not None)

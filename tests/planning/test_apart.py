@@ -9,7 +9,7 @@ from scheduler.model.snapshot import InFlight, Snapshot
 from scheduler.model.workload import Workload
 from scheduler.planning.cycle import plan
 from scheduler.planning.settings import PlanSettings
-from scheduler.scoring.rules import broken_rules
+from scheduler.scoring.rules.check import broken_rules
 from tests.planning.build import A, draw, equal, gang, outcome, pods, shape, single, waiting
 
 RACKS = """

@@ -12,8 +12,8 @@ from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Workload
 from scheduler.planning import cycle
 from scheduler.planning.settings import PlanSettings
-from scheduler.scoring import batch
-from scheduler.scoring.rules import broken_rules
+from scheduler.scoring.gangs import batch
+from scheduler.scoring.rules.check import broken_rules
 from tests.planning.build import draw, equal, gang, node, outcome, pods, queue, shape, single, snapshot
 
 LAWS = settings(max_examples=60, deadline=None)

@@ -16,7 +16,7 @@ from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Pod, PodShape, Workload
 from scheduler.planning.cycle import PlanCache, plan
 from scheduler.planning.settings import PlanSettings
-from scheduler.scoring.rules import broken_rules
+from scheduler.scoring.rules.check import broken_rules
 from tests.planning import build
 
 CLUSTER = """

@@ -11,7 +11,7 @@ from scheduler.model.workload import Slices
 from scheduler.planning.cycle import plan
 from scheduler.planning.settings import PlanSettings
 from scheduler.scoring.found_levels import found_levels
-from scheduler.scoring.rules import broken_rules
+from scheduler.scoring.rules.check import broken_rules
 from tests.planning.build import draw, drawn, equal, gang, node, outcome, pods, shape, snapshot
 
 TRAYS = 18

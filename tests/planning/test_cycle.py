@@ -10,7 +10,7 @@ from scheduler.model.snapshot import InFlight, Snapshot
 from scheduler.model.workload import HostPort
 from scheduler.planning.cycle import PlanCache, plan
 from scheduler.planning.settings import PlanSettings
-from scheduler.scoring.rules import broken_rules
+from scheduler.scoring.rules.check import broken_rules
 from tests.planning.build import draw, equal, gang, node, outcome, pods, queue, shape, single, snapshot, waiting
 
 

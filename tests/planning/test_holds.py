@@ -6,7 +6,7 @@ from scheduler.model.plan import Blocker, Plan
 from scheduler.model.snapshot import Snapshot
 from scheduler.planning.cycle import plan
 from scheduler.planning.settings import PlanSettings
-from scheduler.scoring.rules import broken_rules
+from scheduler.scoring.rules.check import broken_rules
 from tests.planning.build import draw, equal, gang, node, outcome, pods, queue, shape, single, snapshot, waiting
 
 

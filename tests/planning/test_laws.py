@@ -9,9 +9,9 @@ from scheduler.model.names import NodeName
 from scheduler.model.plan import Admit, Decision, Offer, Plan, Wait
 from scheduler.model.snapshot import Snapshot
 from scheduler.planning.cycle import PlanCache, plan
-from scheduler.planning.explain import explain
+from scheduler.planning.reasons.explain import explain
 from scheduler.planning.settings import PlanSettings
-from scheduler.scoring.rules import broken_rules
+from scheduler.scoring.rules.check import broken_rules
 from tests.planning.build import drawn, node, queue, snapshot
 from tests.planning.linked_clusters import all_clusters, linked_clusters, wired, wishing
 from tests.planning.random_clusters import Cluster, clusters, renamed, workloads

@@ -11,9 +11,9 @@ from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Linked, Workload
 from scheduler.planning.cycle import plan
 from scheduler.planning.settings import PlanSettings
-from scheduler.scoring.links import link_graph
-from scheduler.scoring.machines import machine_graph
-from scheduler.scoring.rules import broken_rules
+from scheduler.scoring.devices.links import link_graph
+from scheduler.scoring.devices.machines import machine_graph
+from scheduler.scoring.rules.check import broken_rules
 from tests.planning.build import gang, node, pods, queue, shape, single, snapshot
 
 REQUIRED, PREFERRED, ANY = Linked.REQUIRED, Linked.PREFERRED, Linked.ANY

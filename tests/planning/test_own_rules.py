@@ -15,7 +15,7 @@ from scheduler.model.workload import PodShape, Workload
 from scheduler.planning.cycle import plan
 from scheduler.planning.settings import PlanSettings
 from scheduler.scoring.own_rules import Judge, OwnRule, OwnRules, Question
-from scheduler.scoring.rules import broken_rules
+from scheduler.scoring.rules.check import broken_rules
 from tests.planning.build import draw, equal, node, outcome, shape, single, snapshot, waiting
 from tests.planning.linked_clusters import all_clusters
 from tests.planning.random_clusters import Cluster

@@ -8,7 +8,7 @@ from scheduler.model.plan import RollBack
 from scheduler.model.workload import Workload
 from scheduler.planning.cycle import plan
 from scheduler.planning.settings import PlanSettings
-from scheduler.scoring.rules import broken_rules
+from scheduler.scoring.rules.check import broken_rules
 from tests.planning.build import draw, gang, node, outcome, pods, shape, single, snapshot
 
 

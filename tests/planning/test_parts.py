@@ -15,7 +15,7 @@ from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Pod, PodShape
 from scheduler.planning.cycle import PlanCache, plan
 from scheduler.planning.settings import PlanSettings
-from scheduler.scoring.rules import broken_rules
+from scheduler.scoring.rules.check import broken_rules
 from scheduler.state.audit import inconsistencies, violations
 from scheduler.state.events import DevicesSeen, PodGone, PodSeen
 from tests.state.build import Thing, mig, node, part, pod, queue, report, shape, sliced, state_of

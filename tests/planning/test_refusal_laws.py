@@ -11,7 +11,7 @@ from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Workload
 from scheduler.planning.cycle import plan
 from scheduler.planning.settings import PlanSettings
-from scheduler.scoring.rules import broken_rules
+from scheduler.scoring.rules.check import broken_rules
 from tests.planning.build import gang, pods, queue, shape
 from tests.planning.random_clusters import Cluster, clusters, workloads
 

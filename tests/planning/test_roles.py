@@ -12,7 +12,7 @@ from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Pod
 from scheduler.planning.cycle import plan
 from scheduler.planning.settings import PlanSettings
-from scheduler.scoring.rules import broken_rules
+from scheduler.scoring.rules.check import broken_rules
 from tests.planning.build import draw, gang, outcome, pods, shape, waiting
 
 RACKS = """

@@ -4,7 +4,7 @@ import pytest
 
 from scheduler.model.names import NodeName, PodUid, QueueName, gang_key, pod_key
 from scheduler.model.plan import Proof
-from scheduler.planning.defrag_advice import Advice, MakeFit, Move, NoAdvice, OpenDomain, PodMove, Seat, Target
+from scheduler.planning.defrag.advice import Advice, MakeFit, Move, NoAdvice, OpenDomain, PodMove, Seat, Target
 from scheduler.rpc import bayplan_pb2 as pb
 from scheduler.rpc.convert_defrag import defrag_answer, defrag_request, defrag_response, defrag_target
 

@@ -12,7 +12,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from scheduler.model.names import NodeName, PodUid, QueueName, gang_key
 from scheduler.model.plan import Assignment, Plan, Reason, Wait
-from scheduler.planning.defrag_advice import Advice, NoAdvice, Target
+from scheduler.planning.defrag.advice import Advice, NoAdvice, Target
 from scheduler.rpc import bayplan_pb2 as pb
 from scheduler.rpc import bayplan_pb2_grpc
 from scheduler.rpc.feed import KEPT_PLANS, PlanFeed

@@ -12,7 +12,7 @@ from scheduler.model.workload import HostPort, PodShape, Requirement, Toleration
 from scheduler.scoring.filters import ports_clash, static_mask, tolerates, tolerates_cordon
 from scheduler.scoring.fleet import Fleet
 from scheduler.scoring.room import Room
-from scheduler.scoring.rules_node import is_model, why_not_on
+from scheduler.scoring.rules.node import is_model, why_not_on
 from tests.planning.build import node, shape, snapshot
 
 

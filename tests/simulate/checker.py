@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from scheduler.scoring.machines import machine_types
-from scheduler.scoring.mig_tables import mig_model
+from scheduler.scoring.devices.machines import machine_types
+from scheduler.scoring.sharing.mig_tables import mig_model
 
 Doc = dict[str, Any]
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.planning.settings import PlanSettings
-from scheduler.scoring.machines import machine_types
+from scheduler.scoring.devices.machines import machine_types
 from scheduler.simulate.document import ScenarioDoc
 from scheduler.simulate.outcome import Outcome
 from scheduler.simulate.reader import read_scenario

@@ -6,7 +6,7 @@ from scheduler.model.node import Allocator, Node, Taint, TopologyLevel
 from scheduler.model.resources import Resources
 from scheduler.model.snapshot import Unsure
 from scheduler.model.workload import GangClaim, HostPort, PodShape, Problem
-from scheduler.scoring.links import all_equal
+from scheduler.scoring.devices.links import all_equal
 from scheduler.state.audit import inconsistencies
 from scheduler.state.cluster import ClusterState
 from scheduler.state.events import (

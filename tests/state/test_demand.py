@@ -6,7 +6,7 @@ from scheduler.model.demand import Request
 from scheduler.model.names import PodUid
 from scheduler.model.resources import GPU, GPU_SHARED, MILLI_GPU, Resources, extended
 from scheduler.model.workload import Pod, PodShape
-from scheduler.scoring.fragmentation import FORGOTTEN, HALF_LIFE, WEIGHT
+from scheduler.scoring.policies.fragmentation import FORGOTTEN, HALF_LIFE, WEIGHT
 from scheduler.state.cluster import ClusterState
 from scheduler.state.demand import PERIOD_S
 from scheduler.state.events import PodGone, PodSeen, RequestsSeen

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
 from scheduler.model.node import Allocator, Taint
 from scheduler.model.workload import GangClaim, HostPort
-from scheduler.scoring.links import all_equal
+from scheduler.scoring.devices.links import all_equal
 from scheduler.state.audit import compare, inconsistencies, violations
 from scheduler.state.cluster import ClusterState
 from scheduler.state.events import (

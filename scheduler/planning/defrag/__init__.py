@@ -1,0 +1,1 @@
+"""Advice on moves that open a topology domain, or make a waiting gang fit."""

@@ -1,0 +1,1 @@
+"""Why a workload waits, in the terms of whoever asked, and what would unblock it."""

@@ -1,0 +1,106 @@
+"""Decisions in people's words: what a workload waits for, the smallest set of things in its way, what would help."""
+
+from typing import assert_never
+
+from scheduler.model.names import people_name
+from scheduler.model.plan import Admit, Blocker, Decision, Offer, Plan, Proof, Ring, RollBack, Wait
+from scheduler.planning.reasons.wording import amount, gpus, listed, pods
+
+
+def explain(decision: Decision) -> list[str]:
+    """Lines for people, the most important first."""
+    name = people_name(decision.workload)
+    match decision:
+        case Admit():
+            return _admitted(name, decision)
+        case Offer():
+            if not decision.nodes:
+                return [f"{name} is offered no node."]
+            best = decision.nodes[0][0]
+            return [f"{name} may start on any of {len(decision.nodes)} nodes, best on {best}; kube-scheduler chooses."]
+        case RollBack():
+            return [f"{name} is taken back to wait whole: {decision.why}."]
+        case Wait():
+            return _waiting(name, decision)
+        case _:
+            assert_never(decision)
+
+
+def rule_lines(plan: Plan) -> list[str]:
+    """A line for each rule of the administrator's own that took no part, or not in all, of a plan."""
+    return [f"Note: {trouble}." for trouble in plan.troubles]
+
+
+def in_the_way(blocker: Blocker) -> str:
+    """One thing in the way, as a phrase: `quota of queue a: needs 4 GPUs, has 2 GPUs`."""
+    match blocker.kind:
+        case "quota":
+            if not blocker.unit:
+                return f"queue {blocker.subject}"
+            return f"quota of queue {blocker.subject}: needs {gpus(blocker.needed)}, has {gpus(blocker.available)}"
+        case "gang":
+            if not blocker.unit:
+                return f"{blocker.subject} is ahead of it"
+            return f"{blocker.subject}: {blocker.available} of {blocker.needed} are there"
+        case "topology":
+            if not blocker.unit:
+                return f"topology level {blocker.subject}: no node is in it"
+            return (
+                f"topology level {blocker.subject}: needs room for {blocker.needed}, the best has {blocker.available}"
+            )
+        case "fragmentation":
+            return f"room in pieces of {blocker.subject}: needs {blocker.needed}, there are {blocker.available}"
+        case "resources":
+            needed, available = amount(blocker.subject, blocker.needed), amount(blocker.subject, blocker.available)
+            return f"needs {needed}, there are {available}"
+        case "selector" | "health" | "request":
+            return blocker.subject
+        case _:
+            assert_never(blocker.kind)
+
+
+def proof_line(proof: Proof) -> str:
+    """How good a placement is known to be."""
+    match proof.status:
+        case "optimal":
+            return "No better placement exists (proven)."
+        case "feasible":
+            return f"A better placement may exist: proven within {proof.gap:.1%} of the best."
+        case "budget hit":
+            return f"The solver's budget ran out; proven within {proof.gap:.1%} of the best."
+        case _:
+            assert_never(proof.status)
+
+
+def _admitted(name: str, decision: Admit) -> list[str]:
+    placement = decision.placement
+    nodes = {assignment.node for assignment in placement.assignments}
+    count = len(placement.assignments)
+    lines = [f"{name} starts: {pods(count)} on {len(nodes)} node{'' if len(nodes) == 1 else 's'}."]
+    if placement.spread:
+        uses = [
+            f"{use.used} {use.level}{'' if use.used == 1 else 's'} (fewest {use.fewest})" for use in placement.spread
+        ]
+        lines.append(f"It spans {listed(uses)}.")
+        lines.append(proof_line(placement.proof))
+    if placement.ring is not None:
+        lines.append(ring_line(placement.ring))
+    return lines
+
+
+def ring_line(ring: Ring) -> str:
+    """How close consecutive ranks are."""
+    if not ring.hops:
+        return "All its ranks are on one node."
+    return f"Around the ring of its ranks {ring.hops} borders of nodes and domains are crossed (fewest {ring.fewest})."
+
+
+def _waiting(name: str, decision: Wait) -> list[str]:
+    lines = [f"{name} waits: {decision.message}."]
+    if decision.detail:
+        lines.append(f"Now: {decision.detail}.")
+    if decision.blocking:
+        lines.append("In its way: " + "; ".join(in_the_way(blocker) for blocker in decision.blocking) + ".")
+    if decision.unblock:
+        lines.append(decision.unblock)
+    return lines

@@ -1,0 +1,166 @@
+"""Which of a pod's conditions no node meets: the smallest set of them that no node meets together."""
+
+from itertools import combinations
+
+import msgspec
+import numpy as np
+
+from scheduler.model.plan import Blocker, Reason, Wait
+from scheduler.model.resources import MILLI_GPU, Resources, is_divided
+from scheduler.model.workload import PodShape
+from scheduler.planning.candidate import Candidate
+from scheduler.planning.desk import Desk
+from scheduler.planning.reasons.wording import amount, listed, resource_name
+from scheduler.scoring.devices.free import can_link, linked_size
+from scheduler.scoring.filters import label_mask, model_mask, parts_mask, selector_mask, smallest_part, taint_mask
+from scheduler.scoring.fleet import Codes, Mask
+from scheduler.scoring.topology import NO_DOMAIN, domains, find_level
+
+
+class Condition(msgspec.Struct, frozen=True):
+    """One thing asked of a node: what it is called, the nodes that meet it, and how to lift it."""
+
+    blocker: Blocker
+    called: str
+    met: Mask
+    lift: str
+
+
+def no_node(desk: Desk, candidate: Candidate) -> Wait | None:
+    """Say which conditions of a pod no node meets, whatever the load; None where some node meets all."""
+    for group, (shape, _) in enumerate(candidate.groups):
+        conditions = _conditions(desk, candidate, group, shape)
+        if np.logical_and.reduce([c.met for c in conditions]).any():
+            continue
+        return _wait(candidate, _smallest(conditions))
+    return None
+
+
+def _smallest(conditions: list[Condition]) -> tuple[Condition, ...]:
+    for size in range(1, len(conditions)):
+        for some in combinations(conditions, size):
+            if not np.logical_and.reduce([c.met for c in some]).any():
+                return some
+    return tuple(conditions)
+
+
+def _wait(candidate: Candidate, some: tuple[Condition, ...]) -> Wait:
+    only_size = all(c.blocker.kind == "resources" for c in some)
+    called = listed([c.called for c in some])
+    return Wait(
+        workload=candidate.workload.key,
+        reason=Reason.INSUFFICIENT_RESOURCES if only_size else Reason.NO_NODE_MATCHES,
+        message=f"no node is large enough: a pod needs {called}" if only_size else f"no node has {called}",
+        detail="; ".join(f"{c.called}: {int(c.met.sum())} of {len(c.met)} nodes" for c in some),
+        blocking=tuple(c.blocker for c in some),
+        unblock=f"{listed([c.lift for c in some], 'or')}.".capitalize(),
+    )
+
+
+def _conditions(desk: Desk, candidate: Candidate, group: int, shape: PodShape) -> list[Condition]:
+    fleet, room = desk.fleet, desk.room
+    found = [
+        Condition(
+            Blocker(kind="health", subject="node condition Ready"),
+            "the state ready and not cordoned",
+            room.open_to(shape),
+            "bring nodes back",
+        )
+    ]
+    for key, value in shape.node_selector:
+        text = f"the label {key}={value}"
+        met = label_mask(fleet, key, value)
+        found.append(Condition(Blocker(kind="selector", subject=f"{key}={value}"), text, met, f"drop {text}"))
+    if shape.affinity:
+        met = selector_mask(fleet, (), shape.affinity)
+        found.append(
+            Condition(
+                Blocker(kind="selector", subject="node affinity"),
+                "what the required node affinity asks for",
+                met,
+                "widen the node affinity",
+            )
+        )
+    tolerated = taint_mask(fleet, shape.tolerations)
+    if not tolerated.all():
+        codes, taints_of = fleet.hard_taints
+        off: list[int] = np.unique(codes[~tolerated]).tolist()
+        kept_off = sorted({f"{t.key}:{t.effect}" for code in off for t in taints_of[code]})
+        found.append(
+            Condition(
+                Blocker(kind="selector", subject="taints " + ", ".join(kept_off)),
+                "only taints that the pod tolerates",
+                tolerated,
+                "tolerate " + listed(kept_off, "or"),
+            )
+        )
+    if shape.models and shape.requests.wants_devices:
+        text = f"GPU model {listed(list(shape.models), 'or')}"
+        found.append(
+            Condition(
+                Blocker(kind="selector", subject=text), text, model_mask(fleet, shape.models), "accept other GPU models"
+            )
+        )
+    if linked := linked_size(shape):
+        text = f"{linked} GPUs connected by NVLink"
+        met = can_link(fleet, linked)
+        found.append(Condition(Blocker(kind="selector", subject=text), text, met, "ask for linked GPUs as preferred"))
+    if share := smallest_part(shape):
+        text = f"GPUs in parts of at least {share / MILLI_GPU:.4g}"
+        met = parts_mask(fleet, share)
+        found.append(
+            Condition(Blocker(kind="selector", subject=text), text, met, "ask for a smaller bayplan.dev/gpu-share")
+        )
+    found += [_own_condition(name, met) for name, met in desk.own.masks(shape)]
+    found += _level_conditions(desk, candidate, group)
+    return [*found, *_sizes(desk, shape)]
+
+
+def _own_condition(name: str, met: Mask) -> Condition:
+    """A filter of the administrator's own; what lets it pass, only its author knows."""
+    blocker = Blocker(kind="selector", subject=f"the filter {name}")
+    return Condition(blocker, f"the approval of the filter {name}", met, f"ask who set up the filter {name}")
+
+
+def _level_conditions(desk: Desk, candidate: Candidate, group: int) -> list[Condition]:
+    """A place in each level of which the pods of a group have to share a domain, or want one for themselves."""
+    workload = candidate.workload
+    role = candidate.members[group][0].role_required
+    found: list[Condition] = []
+    sliced = (name for name, _ in workload.topology_slices)
+    for name in dict.fromkeys((workload.topology_required, role, workload.topology_exclusive, *sliced)):
+        level = None if name is None else find_level(desk.fleet, desk.snapshot.topology, name)
+        if level is not None:
+            inside = domains(desk.fleet, level).codes != NO_DOMAIN
+            text = f"a place in the topology level {level.name} (label {level.label})"
+            lift = f"label nodes with {level.label}"
+            found.append(Condition(Blocker(kind="topology", subject=level.name), text, inside, lift))
+    return found
+
+
+def _sizes(desk: Desk, shape: PodShape) -> list[Condition]:
+    """One condition a resource: nodes that have as much of it in all."""
+    room = desk.room
+    demand = room.demand(shape.requests)
+    if demand is None:
+        missing = [(n, c) for n, c in shape.requests.extended if c > 0 and desk.room.column(n) is None]
+        never = np.zeros(len(desk.fleet), dtype=np.bool_)
+        return [_size(name, count, 0, never) for name, count in missing]
+    return [_size_of(desk, shape, room.resources[column], n, room.allocatable[:, column]) for column, n in demand]
+
+
+def _size_of(desk: Desk, shape: PodShape, resource: str, needed: int, have: Codes) -> Condition:
+    """Nodes that have as much of a resource in all; of those that divide GPUs on demand, what these could give."""
+    parts = desk.room.parts
+    if parts.any and is_divided(resource):
+        requests = Resources(extended=((resource, needed),))
+        could = parts.when_empty(msgspec.structs.replace(shape, requests=requests))
+        have = np.where(parts.rows, needed * could, have)
+    return _size(resource, needed, int(have.max(initial=0)), have >= needed)
+
+
+def _size(resource: str, needed: int, available: int, met: Mask) -> Condition:
+    blocker = Blocker(
+        kind="resources", subject=resource, needed=needed, available=available, unit=resource_name(resource)
+    )
+    return Condition(blocker, amount(resource, needed), met, f"add nodes with {amount(resource, needed)}")

@@ -1,0 +1,215 @@
+"""Which GPUs a pod gets where the kubelet and NVIDIA's device plugin choose, and what can be promised there.
+
+The plugin looks at all ways to cut the free GPUs into sets of the wanted size, with one smaller set for what is left
+over, takes those with the largest sum of scores, and of such a cut the set with the highest score (go-gpuallocator,
+besteffort_policy.go; its use: k8s-device-plugin, internal/rm/allocate.go). A pair scores 10 to 50 by its PCIe level,
+and 100 for each NVLink that leads straight to the other GPU; NVLinks to a switch score nothing, as their far end is the
+switch. The kubelet lists free GPUs in no order, so chance decides among equals; a single GPU may be any.
+
+A promise has to hold whatever chance does, and in whatever order the pods come.
+"""
+
+from collections.abc import Iterator
+from itertools import combinations
+
+from scheduler.model.links import LinkGraph, PcieLevel
+from scheduler.model.workload import Linked
+from scheduler.scoring.devices.choose import REMEMBERED, Sizes, exact_chooser
+
+PREDICTED = 8
+"""Free GPUs up to which the plugin's choice is worked out. With 16 the plugin itself takes seconds."""
+
+PAIR_SCORES: dict[PcieLevel, int] = {"PIX": 50, "PXB": 40, "PHB": 30, "NODE": 20, "SYS": 10}
+"""As in go-gpuallocator's calculateGPUPairScore."""
+
+NVLINK_SCORE = 100
+
+_NO_CUT = -1
+
+
+class PluginChooser:
+    """As `devices.Chooser`: `best` is what is expected of the plugin, and only what is sure counts as linked."""
+
+    def __init__(self, graph: LinkGraph) -> None:
+        self._free_choice = exact_chooser(graph)
+        self.all = self._free_choice.all
+        self._adjacent = [1 << a | sum(1 << b for b, n in enumerate(row) if n) for a, row in enumerate(graph.nvlinks)]
+        self.always_sure = self._all_linked(self.all)
+        """Whether every two of the machine's GPUs are connected by NVLink."""
+        straight = 0 if graph.switched else NVLINK_SCORE
+        self._pairs = {
+            1 << a | 1 << b: PAIR_SCORES[graph.pcie[a][b]] + straight * graph.nvlinks[a][b]
+            for a, b in combinations(range(graph.size), 2)
+        }
+        self._best: dict[tuple[int, int, Linked, Sizes], int] = {}
+        self._scores: dict[int, int] = {}
+        self._cuts: dict[tuple[int, int, int], int] = {}
+        self._picks: dict[tuple[int, int], tuple[int, ...]] = {}
+        self._fits: dict[tuple[int, int], int] = {}
+        self._packable: dict[tuple[int, Sizes], bool] = {}
+        self._states: dict[tuple[int, Sizes], frozenset[int]] = {}
+
+    def could_link(self, count: int) -> bool:
+        """Whether some state of the machine has a linked set of `count` GPUs to give."""
+        return self._free_choice.could_link(count)
+
+    def best(self, free: int, count: int, wish: Linked = Linked.ANY, keep: Sizes = ()) -> int:
+        """The best set that the plugin may give; 0 where there are too few, or `wish` requires what is not sure.
+
+        `keep`: linked sets of these sizes are sure to fit into what is left.
+        """
+        key = (free, count, wish, keep)
+        found = self._best.get(key)
+        if found is None:
+            if len(self._best) >= REMEMBERED:
+                self._best.clear()
+            found = self._best[key] = self._expected(free, count, wish, keep)
+        return found
+
+    def toll(self, free: int, some: int) -> tuple[int, int]:
+        """As `Chooser.toll`."""
+        return self._free_choice.toll(free, some)
+
+    def fits(self, free: int, count: int) -> int:
+        """How many pods, one after the other, are sure to get linked sets of `count` GPUs."""
+        if count < 1 or count > free.bit_count():
+            return 0
+        if count == 1 or self._all_linked(free):
+            return free.bit_count() // count
+        if free.bit_count() > PREDICTED:
+            return 0
+        found = self._fits.get((free, count))
+        if found is None:
+            picks = self.picks(free, count)
+            sure = all(self._is_linked(some) for some in picks)
+            found = 1 + min(self.fits(free ^ some, count) for some in picks) if sure else 0
+            self._fits[free, count] = found
+        return found
+
+    def could_fit(self, free: int, count: int) -> bool:
+        """Whether a linked set of `count` GPUs is free, sure to be given or not."""
+        return self._free_choice.fits(free, count) > 0
+
+    def states(self, free: int, given: int, sizes: Sizes) -> frozenset[int]:
+        """What may be free where pods of `sizes` are only expected to hold `given`: they may hold others."""
+        pool = free | given
+        if self._all_linked(pool):
+            return frozenset({free})
+        if pool.bit_count() > PREDICTED:
+            return frozenset({0})
+        return self._left(pool, sizes) | {free}
+
+    def packable(self, free: int, sizes: Sizes) -> bool:
+        """Whether pods of all `sizes` are sure to get linked sets, in whatever order they come."""
+        if sum(sizes) > free.bit_count():
+            return False
+        if not sizes or self._all_linked(free):
+            return True
+        if free.bit_count() > PREDICTED:
+            return False
+        found = self._packable.get((free, sizes))
+        if found is None:
+            found = all(
+                self._is_linked(some) and self.packable(free ^ some, _without(sizes, count))
+                for count in set(sizes)
+                for some in self.picks(free, count)
+            )
+            if len(self._packable) >= REMEMBERED:
+                self._packable.clear()
+            self._packable[free, sizes] = found
+        return found
+
+    def picks(self, free: int, count: int) -> tuple[int, ...]:
+        """All sets that the plugin may give of at most `PREDICTED` free GPUs, lowest number first."""
+        found = self._picks.get((free, count))
+        if found is None:
+            found = self._picks[free, count] = tuple(sorted(self._may_give(free, count)))
+        return found
+
+    def _expected(self, free: int, count: int, wish: Linked, keep: Sizes) -> int:
+        if not 0 < count <= free.bit_count():
+            return 0
+        if free.bit_count() > PREDICTED:
+            sure = wish is not Linked.REQUIRED or self._all_linked(free)
+            return self._free_choice.best(free, count, wish, keep) if sure and self.packable(free, keep) else 0
+        picks = self.picks(free, count)
+        if wish is Linked.REQUIRED and not all(self._is_linked(some) for some in picks):
+            return 0
+        kept = [some for some in picks if self.packable(free ^ some, keep)]
+        return self._free_choice.best_of(kept, free, wish) if kept else 0
+
+    def _left(self, pool: int, sizes: Sizes) -> frozenset[int]:
+        """What may be left of `pool` after pods of `sizes`, in whatever order they came."""
+        if not sizes:
+            return frozenset({pool})
+        found = self._states.get((pool, sizes))
+        if found is None:
+            found = frozenset[int]().union(
+                *(
+                    self._left(pool ^ some, _without(sizes, count))
+                    for count in set(sizes)
+                    for some in (self.picks(pool, count) if count <= pool.bit_count() else (pool,))
+                )
+            )
+            if len(self._states) >= REMEMBERED:
+                self._states.clear()
+            self._states[pool, sizes] = found
+        return found
+
+    def _may_give(self, free: int, count: int) -> Iterator[int]:
+        if count in (1, free.bit_count()):
+            yield from _subsets(free, count)
+            return
+        most = self._cut(free, count, self._score(free))
+        spare = free.bit_count() % count
+        for small in _subsets(free, spare) if spare else ():
+            # The plugin would take the smaller set for the best one, and fail: nothing is sure then.
+            if self._score(small) + self._cut(free ^ small, count, self._score(small)) == most:
+                yield from _subsets(free, count)
+                return
+        for some in _subsets(free, count):
+            score = self._score(some)
+            rest = self._cut(free ^ some, count, score)
+            if rest != _NO_CUT and score + rest == most:
+                yield some
+
+    def _cut(self, free: int, count: int, highest: int) -> int:
+        """The largest sum of scores of a cut, none of whose sets scores above `highest`; `_NO_CUT` where none does."""
+        if not free:
+            return 0
+        found = self._cuts.get((free, count, highest))
+        if found is not None:
+            return found
+        found = _NO_CUT
+        lowest, others = free & -free, free & (free - 1)
+        for size in {count, free.bit_count() % count} - {0}:
+            for more in _subsets(others, size - 1):
+                score = self._score(lowest | more)
+                rest = self._cut(others ^ more, count, highest) if score <= highest else _NO_CUT
+                if rest != _NO_CUT:
+                    found = max(found, score + rest)
+        self._cuts[free, count, highest] = found
+        return found
+
+    def _score(self, some: int) -> int:
+        found = self._scores.get(some)
+        if found is None:
+            found = self._scores[some] = sum(self._pairs[pair] for pair in _subsets(some, 2))
+        return found
+
+    def _all_linked(self, free: int) -> bool:
+        """Whether every two of these GPUs are connected by NVLink, so that it does not matter which a pod gets."""
+        return all(near & free == free for at, near in enumerate(self._adjacent) if free >> at & 1)
+
+    def _is_linked(self, some: int) -> bool:
+        return self._free_choice.fits(some, some.bit_count()) == 1
+
+
+def _subsets(some: int, size: int) -> Iterator[int]:
+    bits = [1 << i for i in range(some.bit_length()) if some >> i & 1]
+    return (sum(each) for each in combinations(bits, size))
+
+
+def _without(sizes: Sizes, one: int) -> Sizes:
+    at = sizes.index(one)
+    return sizes[:at] + sizes[at + 1 :]

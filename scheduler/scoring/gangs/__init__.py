@@ -1,0 +1,1 @@
+"""Where the pods of a gang go: greedy, bounds, and the solver."""

@@ -1,0 +1,1 @@
+"""Which running work would have to move to make room."""

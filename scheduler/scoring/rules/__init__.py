@@ -1,0 +1,1 @@
+"""The check of plans, which knows no solver."""
