@@ -8,7 +8,7 @@ from typing import Protocol, assert_never
 from scheduler.app import log
 from scheduler.app.commit import Committer
 from scheduler.model.names import PodUid, WorkloadKey
-from scheduler.model.plan import Admit, Offer, Plan, RollBack, Wait
+from scheduler.model.plan import Admit, Offer, Plan, Reclaim, RollBack, Wait
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Workload
 from scheduler.planning.cycle import PlanCache, plan
@@ -90,7 +90,8 @@ class PlannerLoop:
         for decision in decided.decisions:
             workload = snapshot.workloads[decision.workload]
             match decision:
-                case Wait():
+                # The service plans without evictions (`PlanSettings.reclaim`).
+                case Wait() | Reclaim():
                     pass
                 case RollBack():
                     self._listener.roll_back(decision, workload)

@@ -12,7 +12,7 @@ from scheduler.app.queue_status import QueueStatusWriter
 from scheduler.app.teller import Teller
 from scheduler.kube.effects import Done, Effects, LeaseRef, ref
 from scheduler.model.names import PodUid, WorkloadKey, people_name
-from scheduler.model.plan import Admit, Offer, Plan, RollBack, Wait
+from scheduler.model.plan import Admit, Offer, Plan, Reclaim, RollBack, Wait
 from scheduler.model.resources import MILLI_GPU
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Workload
@@ -94,6 +94,9 @@ class Reporter:
                 case RollBack(workload=key, why=why):
                     self._telemetry.count(PLANS, "roll back")
                     log.warning("rolling back", workload=key, why=why)
+                case Reclaim(workload=key, victims=victims):
+                    self._telemetry.count(PLANS, "reclaim")
+                    log.info("work has to make way", workload=key, victims=len(victims))
                 case _:
                     assert_never(decision)
         self._tell_rules(decided)

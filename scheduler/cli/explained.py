@@ -8,7 +8,7 @@ import msgspec
 
 from scheduler.cli.output import facts
 from scheduler.model.names import WorkloadKey, gang_key, people_name, pod_key
-from scheduler.model.plan import Admit, Decision, Offer, Plan, RollBack, Wait
+from scheduler.model.plan import Admit, Decision, Offer, Plan, Reclaim, RollBack, Wait
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Pod, Workload
 from scheduler.planning.reasons.explain import explain, in_the_way, rule_lines
@@ -147,7 +147,7 @@ def _workload(workload: Workload, decision: Decision | None) -> Explanation:
 def _decided(found: Explanation, decision: Decision) -> Explanation:
     lines = tuple(explain(decision))
     match decision:
-        case Admit() | Offer():
+        case Admit() | Offer() | Reclaim():
             return msgspec.structs.replace(found, state="starting", lines=lines)
         case RollBack():
             return msgspec.structs.replace(found, state="leaving", lines=lines)

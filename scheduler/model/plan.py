@@ -1,11 +1,11 @@
-"""What the planner decides: placements, offers, refusals with their reason, and roll-backs."""
+"""What the planner decides: placements, offers, refusals with their reason, roll-backs, and who makes way for whom."""
 
 from enum import Enum
 from typing import Literal
 
 import msgspec
 
-from scheduler.model.names import NodeName, PodUid, WorkloadKey
+from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
 from scheduler.model.node import MigInstance
 from scheduler.model.workload import Problem
 
@@ -140,7 +140,41 @@ class RollBack(msgspec.Struct, frozen=True, kw_only=True):
     why: str
 
 
-Decision = Admit | Offer | Wait | RollBack
+VictimWhy = Literal["reclaim", "preempt", "surplus"]
+
+
+class Victim(msgspec.Struct, frozen=True, kw_only=True):
+    """Running work that makes way: these pods of a workload are evicted, and wait again.
+
+    `why`: its queue borrows what is the other's (`reclaim`); it is of the same queue and of lower priority
+    (`preempt`); or, whichever of the two holds, the gang stands without these pods too (`surplus`).
+    `cost_gpu_seconds`: GPU-seconds since the pods got their nodes, or since their last checkpoint.
+    """
+
+    workload: WorkloadKey
+    queue: QueueName
+    pods: tuple[PodUid, ...]
+    cost_gpu_seconds: int
+    why: VictimWhy
+
+
+class Reclaim(msgspec.Struct, frozen=True, kw_only=True):
+    """The workload's pending members start on these nodes as soon as the victims are gone.
+
+    `victims` is empty where all that has to leave these nodes leaves for another workload of the same plan.
+    `proof`: how good the choice of victims is known to be; its cost is that of all victims, in GPU-seconds.
+    `lent_milli_gpu`: what the queue had to itself and others used when it was decided.
+    """
+
+    workload: WorkloadKey
+    queue: QueueName
+    placement: Placement
+    victims: tuple[Victim, ...] = ()
+    proof: Proof = Proof()
+    lent_milli_gpu: int = 0
+
+
+Decision = Admit | Offer | Wait | RollBack | Reclaim
 
 
 class RuleTrouble(msgspec.Struct, frozen=True, kw_only=True, gc=False):

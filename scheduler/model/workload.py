@@ -91,10 +91,14 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class GangClaim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What a pod, or the Job above it, says of its gang; `size` is None where only the other may know it."""
+    """What a pod, or the Job above it, says of its gang; `size` is None where only the other may know it.
+
+    `least`: how many pods are enough for it to work; None where that is all of them.
+    """
 
     name: str
     size: int | None = None
+    least: int | None = None
 
 
 class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -108,6 +112,7 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `told`: reason and message of the condition that was last written on it, to write only changes.
     `index`: its rank, where its controller gives one. `devices`: indexes of the GPUs it is known to hold, in whole or
     in part. `slices`: the MIG instances it is known to hold on a node that makes them on demand.
+    `checkpointed_s`: when it last saved its work; None where nobody said.
     `policy`: how it is placed if it stands alone; None leaves it to its queue.
     `role`: its part in the gang, and `role_required` the level of which one domain has to hold all pods of that role.
     """
@@ -141,6 +146,7 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     role_required: str | None = None
     policy: Policy | None = None
     duration_s: int | None = None
+    checkpointed_s: int | None = None
     preemptible: bool = True
     devices: tuple[int, ...] = ()
     slices: tuple[MigInstance, ...] = ()

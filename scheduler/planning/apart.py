@@ -46,6 +46,16 @@ class Apart:
         if self._levels and workload.is_gang:
             self._rows[workload.key] = np.union1d(self._rows[workload.key], rows)
 
+    def knows(self, key: WorkloadKey) -> bool:
+        """Whether it matters where this gang stands."""
+        return key in self._rows
+
+    def moved(self, key: WorkloadKey, rows: Sequence[int] | Codes) -> Codes:
+        """From now on the gang stands on `rows`; returns where it stood."""
+        before = self._rows[key]
+        self._rows[key] = np.array(rows, dtype=np.int64)
+        return before
+
     def open_to(self, workload: Workload, *, alone: bool = False) -> Mask | None:
         """Nodes on which `workload` is in no other gang's way, nor others in its; None where that is every node.
 

@@ -1,8 +1,9 @@
 """One plan: every waiting workload is decided once, in order, each on what the ones before it left."""
 
 from collections.abc import Sequence
+from itertools import takewhile
 
-from scheduler.model.plan import Admit, Decision, Offer, Plan
+from scheduler.model.plan import Admit, Decision, Offer, Plan, Wait
 from scheduler.model.snapshot import Snapshot
 from scheduler.planning.batch import admit_beside
 from scheduler.planning.cache import PlanCache
@@ -13,6 +14,8 @@ from scheduler.planning.holds import hold_for
 from scheduler.planning.order import Turns, by_turn
 from scheduler.planning.partial import is_broken, roll_back
 from scheduler.planning.reasons.refuse import behind, refuse
+from scheduler.planning.reclaim.decide import reclaim_for, when_gone
+from scheduler.planning.reclaim.firm import filled, gives_way, overfilled, own_quota
 from scheduler.planning.screen import screen
 from scheduler.planning.settings import PlanSettings
 from scheduler.planning.singles import admit_singles
@@ -73,19 +76,47 @@ def _complete(desk: Desk, candidate: Candidate) -> Decision:
 
 def _decide(desk: Desk, batch: Sequence[Candidate]) -> int:
     """Decide equal pods that stand alone, or one workload; how many of them start."""
-    first, started = batch[0], 0
-    if desk.refused(first) is None:
-        admitted: list[Admit | Offer] = []
-        if first.alone:
-            admitted = list(admit_singles(desk, batch))
-        elif (gang := admit_gang(desk, first) or admit_beside(desk, first)) is not None:
-            admitted = [gang]
+    started = 0
+    while started < len(batch) and desk.refused(batch[started]) is None:
+        first = batch[started]
+        with own_quota(desk, first):
+            admitted = _admitted(desk, batch[started:])
+        if not admitted and overfilled(desk, first) is None and (claim := reclaim_for(desk, first)) is not None:
+            admitted = [claim]
+        filled(desk, first, admitted)
         desk.decisions += admitted
-        started = len(admitted)
+        started += len(admitted)
+        if not admitted or not desk.settings.reclaim:
+            break
     for candidate in batch[started:]:
         known = desk.refused(candidate)
         if known is None:
-            known = desk.refusal(candidate, refuse(desk, candidate))
+            known = desk.refusal(candidate, _refused(desk, candidate))
             hold_for(desk, candidate, known)
         desk.decisions.append(known)
     return started
+
+
+def _admitted(desk: Desk, batch: Sequence[Candidate]) -> list[Decision]:
+    """Those that find room and quota, from the first on."""
+    first = batch[0]
+    if first.workload.key in desk.moving:
+        return []
+    if first.alone:
+        made: list[Admit | Offer] = list(admit_singles(desk, batch))
+    else:
+        beside = None if desk.leaving else admit_beside
+        gang = admit_gang(desk, first) or (None if beside is None else beside(desk, first))
+        made = [] if gang is None else [gang]
+    desk.moving.update((decision.workload, decision.workload) for decision in made)
+    if not desk.leaving:
+        return list(made)
+    later = (when_gone(desk, decision) for decision in made)
+    return [decision for decision in takewhile(lambda decision: decision is not None, later) if decision is not None]
+
+
+def _refused(desk: Desk, candidate: Candidate) -> Wait:
+    """Why a workload waits."""
+    if (winner := desk.moving.get(candidate.workload.key)) is not None:
+        return gives_way(candidate, winner)
+    return overfilled(desk, candidate) or refuse(desk, candidate)

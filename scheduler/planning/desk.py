@@ -57,6 +57,14 @@ class Desk:
         """Gangs for which others were looked at anew."""
         self.looks = 0
         """Refusals about which more was found out than the reason."""
+        self.moving: dict[WorkloadKey, WorkloadKey] = {}
+        """Workloads of which this plan starts or evicts pods, and for which workload."""
+        self.leaving: set[int] = set()
+        """Rows of nodes that work leaves by this plan."""
+        self.firm: Ledger | None = None
+        """What queues use for work that is not preemptible, once that was asked for."""
+        self.freed: dict[int, set[int]] = {}
+        """GPUs of each row that become free by that."""
         self._known_stands = KnownStands() if stands is None else stands
         self._stands: Stands | None = None
         self._uncertain: set[WorkloadKey] = set()
@@ -168,6 +176,10 @@ class Desk:
         self._refusals[refusal_key(candidate)] = wait
         return wait
 
+    def forget_refusals(self) -> None:
+        """What was refused may have a place now."""
+        self._refusals.clear()
+
     def refused(self, candidate: Candidate) -> Wait | None:
         """What an equal candidate was told earlier in this cycle."""
         known = self._refusals.get(refusal_key(candidate))
@@ -213,6 +225,7 @@ def refusal_key(candidate: Candidate) -> tuple[object, ...]:
         candidate.groups,
         tuple((members[0].role, members[0].role_required) for members in candidate.members),
         candidate.needed,
+        workload.preemptible,
         workload.topology_required,
         workload.topology_preferred,
         workload.topology_slices,

@@ -138,6 +138,7 @@ def batch_key(candidate: Candidate) -> tuple[object, ...]:
         candidate.groups[0][0],
         workload.topology_required,
         workload.avoid,
+        workload.preemptible,
     )
 
 

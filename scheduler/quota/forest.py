@@ -30,6 +30,12 @@ class Forest:
         self.kept: frozenset[str | None] = frozenset(name for name, quota in quotas if quota.kept_milli_gpu)
         """The flavors of which some queue keeps a part to itself; None is the total."""
 
+    def changed(self, queues: Queues) -> "Forest":
+        """The same forest with other limits of these queues; what stands where, and what is kept, stays."""
+        made = Forest({})
+        made.queues, made.below, made.kept = {**self.queues, **queues}, self.below, self.kept
+        return made
+
     def chain(self, queue: QueueName) -> list[Queue]:
         """The queue, the one above it, and so on to the top; nothing for a queue that is not there."""
         found: list[Queue] = []

@@ -97,20 +97,46 @@ class WatchPlansResponse(_message.Message):
     def __init__(self, generation: _Optional[int] = ..., decisions: _Optional[_Iterable[_Union[Decision, _Mapping]]] = ..., missed: _Optional[int] = ...) -> None: ...
 
 class Decision(_message.Message):
-    __slots__ = ("workload", "is_gang", "admit", "offer", "wait", "roll_back")
+    __slots__ = ("workload", "is_gang", "admit", "offer", "wait", "roll_back", "reclaim")
     WORKLOAD_FIELD_NUMBER: _ClassVar[int]
     IS_GANG_FIELD_NUMBER: _ClassVar[int]
     ADMIT_FIELD_NUMBER: _ClassVar[int]
     OFFER_FIELD_NUMBER: _ClassVar[int]
     WAIT_FIELD_NUMBER: _ClassVar[int]
     ROLL_BACK_FIELD_NUMBER: _ClassVar[int]
+    RECLAIM_FIELD_NUMBER: _ClassVar[int]
     workload: str
     is_gang: bool
     admit: Admit
     offer: Offer
     wait: Wait
     roll_back: RollBack
-    def __init__(self, workload: _Optional[str] = ..., is_gang: _Optional[bool] = ..., admit: _Optional[_Union[Admit, _Mapping]] = ..., offer: _Optional[_Union[Offer, _Mapping]] = ..., wait: _Optional[_Union[Wait, _Mapping]] = ..., roll_back: _Optional[_Union[RollBack, _Mapping]] = ...) -> None: ...
+    reclaim: Reclaim
+    def __init__(self, workload: _Optional[str] = ..., is_gang: _Optional[bool] = ..., admit: _Optional[_Union[Admit, _Mapping]] = ..., offer: _Optional[_Union[Offer, _Mapping]] = ..., wait: _Optional[_Union[Wait, _Mapping]] = ..., roll_back: _Optional[_Union[RollBack, _Mapping]] = ..., reclaim: _Optional[_Union[Reclaim, _Mapping]] = ...) -> None: ...
+
+class Reclaim(_message.Message):
+    __slots__ = ("placement", "victims", "proof")
+    PLACEMENT_FIELD_NUMBER: _ClassVar[int]
+    VICTIMS_FIELD_NUMBER: _ClassVar[int]
+    PROOF_FIELD_NUMBER: _ClassVar[int]
+    placement: Admit
+    victims: _containers.RepeatedCompositeFieldContainer[Victim]
+    proof: Proof
+    def __init__(self, placement: _Optional[_Union[Admit, _Mapping]] = ..., victims: _Optional[_Iterable[_Union[Victim, _Mapping]]] = ..., proof: _Optional[_Union[Proof, _Mapping]] = ...) -> None: ...
+
+class Victim(_message.Message):
+    __slots__ = ("workload", "queue", "pod_uids", "cost_gpu_seconds", "why")
+    WORKLOAD_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_FIELD_NUMBER: _ClassVar[int]
+    POD_UIDS_FIELD_NUMBER: _ClassVar[int]
+    COST_GPU_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    workload: str
+    queue: str
+    pod_uids: _containers.RepeatedScalarFieldContainer[str]
+    cost_gpu_seconds: int
+    why: str
+    def __init__(self, workload: _Optional[str] = ..., queue: _Optional[str] = ..., pod_uids: _Optional[_Iterable[str]] = ..., cost_gpu_seconds: _Optional[int] = ..., why: _Optional[str] = ...) -> None: ...
 
 class Admit(_message.Message):
     __slots__ = ("assignments", "proof", "spread", "ring")

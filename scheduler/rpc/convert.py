@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 from typing import assert_never
 
 from scheduler.model.names import WorkloadKey, people_name
-from scheduler.model.plan import Admit, Assignment, Decision, Offer, Placement, RollBack, Wait
+from scheduler.model.plan import Admit, Assignment, Decision, Offer, Placement, Reclaim, RollBack, Wait
 from scheduler.rpc import bayplan_pb2 as pb
 from scheduler.rpc.feed import Delivery
 
@@ -25,6 +25,8 @@ def decision_message(decision: Decision) -> pb.Decision:
             message.wait.CopyFrom(_wait(decision))
         case RollBack():
             message.roll_back.CopyFrom(pb.RollBack(evict_pod_uids=decision.evict, why=decision.why))
+        case Reclaim():
+            message.reclaim.CopyFrom(_reclaim(decision))
         case _:
             assert_never(decision)
     return message
@@ -68,6 +70,21 @@ def _admit(placement: Placement) -> pb.Admit:
         spread=[pb.DomainUse(level=s.level, used=s.used, fewest=s.fewest) for s in placement.spread],
         ring=None if placement.ring is None else pb.Ring(hops=placement.ring.hops, fewest=placement.ring.fewest),
     )
+
+
+def _reclaim(claim: Reclaim) -> pb.Reclaim:
+    victims = [
+        pb.Victim(
+            workload=people_name(victim.workload),
+            queue=victim.queue,
+            pod_uids=victim.pods,
+            cost_gpu_seconds=victim.cost_gpu_seconds,
+            why=victim.why,
+        )
+        for victim in claim.victims
+    ]
+    proof = pb.Proof(status=claim.proof.status, cost=claim.proof.cost, bound=claim.proof.bound)
+    return pb.Reclaim(placement=_admit(claim.placement), victims=victims, proof=proof)
 
 
 def _wait(wait: Wait) -> pb.Wait:

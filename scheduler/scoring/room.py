@@ -133,6 +133,21 @@ class Room:
             self.free[rows, column] += n * counts
         self.log.extend(rows.tolist())
 
+    def leave(self, row: int, shape: PodShape) -> None:
+        """A pod of `shape` that stood on a node before the plan is gone, which `take` undoes; its GPUs are not told.
+
+        Not on nodes that divide their GPUs on demand.
+        """
+        for column, n in self.demand(shape.requests) or ():
+            self.free[row, column] += n
+        left = list(self.ports(row))
+        for port in shape.host_ports:
+            if port in left:
+                left.remove(port)
+        if shape.host_ports:
+            self._ports[row] = tuple(left)
+        self.log.append(row)
+
     def narrow(self, rows: Sequence[int], gpus: int) -> None:
         """Take `gpus` off what is free on each of `rows`, once for each time that it is listed."""
         column = self.column(GPU)

@@ -161,8 +161,11 @@ class WorkloadDoc(Section, frozen=True, kw_only=True):
 
     @property
     def is_gang(self) -> bool:
-        """Whether its pods are planned as one; pods that may start one by one are planned one by one."""
-        return self.gang or self.least > 1
+        """Whether its pods are planned as one: a gang, or as many as have to stand with what it can use besides.
+
+        Pods of which nothing is said start one by one, and are planned so.
+        """
+        return self.gang or self.least > 1 or (self.min_member is not None and self.total > 1)
 
 
 class ExpectDoc(Section, frozen=True, kw_only=True):

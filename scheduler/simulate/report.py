@@ -39,13 +39,15 @@ def outcome_of(
     for sim in world.pods:
         members[sim.workload].append(sim)
     said = {sim.name: waits.get(world.key_of(sim)) for sim in world.pods if sim.pod.node is None}
+    lost = {sim.name: world.evicted[world.key_of(sim)] for sim in world.pods if world.key_of(sim) in world.evicted}
     return Outcome(
         scenario=world.doc.name,
         rounds=rounds,
         stable=stable,
         pods={sim.name: _pod(sim) for sim in world.pods},
         workloads={
-            w.name: _workload(w, members[w.name], said, _ring(world, members[w.name])) for w in world.doc.workloads
+            w.name: _workload(w, members[w.name], said, lost, _ring(world, members[w.name]))
+            for w in world.doc.workloads
         },
         queues={queue.name: _queue(stand[QueueName(queue.name)]) for queue in world.doc.queues},
         plans=tuple(plans),
@@ -65,12 +67,18 @@ def _ring(world: World, members: Sequence[SimPod]) -> RingOutcome | None:
 
 
 def _workload(
-    workload: WorkloadDoc, members: Sequence[SimPod], said: Mapping[str, Wait | None], ring: RingOutcome | None
+    workload: WorkloadDoc,
+    members: Sequence[SimPod],
+    said: Mapping[str, Wait | None],
+    lost: Mapping[str, str],
+    ring: RingOutcome | None,
 ) -> WorkloadOutcome:
     placed = sum(sim.pod.node is not None for sim in members)
     state: WorkloadState = "pending" if not placed else "running" if placed >= workload.least else "partial"
-    waits = [wait for sim in members if (wait := said.get(sim.name)) is not None]
+    waiting = [sim for sim in members if sim.pod.node is None]
+    waits = [wait for sim in waiting if (wait := said.get(sim.name)) is not None]
     reasons = dict.fromkeys(_reason(wait) for wait in waits)
+    reasons.update(dict.fromkeys(lost[sim.name] for sim in waiting if sim.evictions and sim.name in lost))
     blockers = dict.fromkeys(blocker for wait in waits for blocker in wait.blocking)
     return WorkloadOutcome(
         state=state,

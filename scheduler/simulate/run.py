@@ -3,8 +3,23 @@
 from collections.abc import Callable, Iterable
 from typing import assert_never
 
-from scheduler.model.plan import Admit, Decision, Offer, Plan, ProofStatus, RollBack, RuleTrouble, Wait
+import msgspec
+
+from scheduler.model.names import WorkloadKey
+from scheduler.model.plan import (
+    Admit,
+    Decision,
+    Offer,
+    Placement,
+    Plan,
+    ProofStatus,
+    Reclaim,
+    RollBack,
+    RuleTrouble,
+    Wait,
+)
 from scheduler.planning.cycle import plan
+from scheduler.planning.reasons.explain import evicted_line
 from scheduler.planning.settings import PlanSettings
 from scheduler.quota.standing import standings
 from scheduler.quota.usage import opening_ledger
@@ -37,7 +52,7 @@ class Simulation:
     ) -> None:
         """Tell a fresh `ClusterState` everything that stands in the scenario."""
         self._doc = doc
-        self._settings = settings
+        self._settings = msgspec.structs.replace(settings, reclaim=True)
         self._clock_ns = clock_ns
         self._rules = rules
         self._world = World(doc)
@@ -87,8 +102,14 @@ class Simulation:
     def _carry_out(self, decision: Decision) -> bool:
         """Let the decision happen in the world and tell the state of it; whether it changed anything."""
         match decision:
-            case Admit():
-                self._admit(decision)
+            case Admit(workload=key, placement=placement):
+                self._admit(key, placement)
+            case Reclaim():
+                for victim in decision.victims:
+                    self._world.evicted[victim.workload] = evicted_line(decision, victim)
+                    for uid in victim.pods:
+                        self._apply(self._world.evict(uid))
+                self._admit(decision.workload, decision.placement)
             case Offer():
                 if not decision.nodes:
                     return False
@@ -103,18 +124,18 @@ class Simulation:
                 assert_never(decision)
         return True
 
-    def _admit(self, decision: Admit) -> None:
+    def _admit(self, key: WorkloadKey, placement: Placement) -> None:
         snapshot = self._state.snapshot()
-        workload = snapshot.workloads[decision.workload]
-        assignments = decision.placement.assignments
-        self._world.rings[decision.workload] = decision.placement.ring
+        workload = snapshot.workloads[key]
+        assignments = placement.assignments
+        self._world.rings[key] = placement.ring
         going = {a.pod for a in assignments}
         if workload.queue is not None:
             milli_gpu = sum(p.shape.milli_gpu for p in workload.members if p.uid in going)
             self._apply(
                 [
                     Reserved(
-                        workload=decision.workload,
+                        workload=key,
                         queue=workload.queue,
                         assignments=assignments,
                         milli_gpu=milli_gpu,
@@ -144,7 +165,8 @@ def simulate(
 
 
 def _summary(number: int, planned: Plan, elapsed_ms: float) -> PlanOutcome:
-    proofs = [d.placement.proof for d in planned.decisions if isinstance(d, Admit)]
+    proofs = [d.placement.proof for d in planned.decisions if isinstance(d, Admit | Reclaim)]
+    proofs += [d.proof for d in planned.decisions if isinstance(d, Reclaim) and d.victims]
     status = _WORST[max((_WORST.index(p.status) for p in proofs), default=0)]
     gap = max((p.gap for p in proofs), default=0.0)
     return PlanOutcome(round=number, status=status, gap=gap, elapsed_ms=round(elapsed_ms, 3))

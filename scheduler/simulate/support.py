@@ -6,8 +6,6 @@ from scheduler.model.flavors import model_matches
 from scheduler.simulate.document import QueueDoc, ScenarioDoc, WorkloadDoc
 from scheduler.simulate.refusal import Refused
 
-LENDING = "lending between queues is not supported"
-
 
 def unsupported(doc: ScenarioDoc) -> Refused | None:
     """The first key of `doc` that belongs to the format and is not honoured, or None."""
@@ -23,24 +21,15 @@ def _unsupported(doc: ScenarioDoc) -> Iterator[Refused]:
 
 
 def _of_queue(here: str, queue: QueueDoc, models: Collection[str]) -> Iterator[Refused]:
-    if queue.parent is not None:
-        yield Refused(where=f"{here}.parent", why="trees of queues, which lend and take back, are not supported")
-    for name, flavor in queue.flavors.items():
-        if flavor.lending_limit is not None:
-            yield Refused(where=f"{here}.flavors.{name}.lendingLimit", why=LENDING)
+    for name in queue.flavors:
         # The planner counts every A100 towards the flavor A100; the format means the model of just that name.
         for model in sorted(models):
             if model != name and model_matches(name, model):
                 why = f"a quota that counts {model} too, as it does in a cluster, is not supported here"
                 yield Refused(where=f"{here}.flavors.{name}", why=why)
-    if queue.lending_limit is not None:
-        yield Refused(where=f"{here}.lendingLimit", why=LENDING)
 
 
 def _of_workload(here: str, workload: WorkloadDoc) -> Iterator[Refused]:
-    if workload.is_gang and workload.least < workload.total:
-        why = f"a gang that starts with {workload.least} of its {workload.total} pods is not supported"
-        yield Refused(where=f"{here}.minMember", why=why)
     if not workload.is_gang and workload.total > 1:
         for wish in ("required", "preferred"):
             if getattr(workload.topology, wish) is not None:

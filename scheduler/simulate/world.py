@@ -50,7 +50,7 @@ class SimPod(msgspec.Struct, kw_only=True):
 class World:
     """The scenario's cluster. `pods` are in the order of the file; `uids` finds the one that lives under a uid.
 
-    `rings`: how close the ranks of gangs are as they were placed last.
+    `rings`: how close the ranks of gangs are as they were placed last. `evicted`: why pods of workloads had to leave.
     """
 
     def __init__(self, doc: ScenarioDoc) -> None:
@@ -61,6 +61,7 @@ class World:
         self.pods: list[SimPod] = []
         self.uids: dict[PodUid, SimPod] = {}
         self.rings: dict[WorkloadKey, Ring | None] = {}
+        self.evicted: dict[WorkloadKey, str] = {}
         self._kubelets = {name: Kubelet(name, node, shares=doc.shares) for name, node in self.nodes.items()}
         for workload in doc.workloads:
             self._add_pods(workload)
@@ -202,7 +203,7 @@ def _pod(name: str, index: int, workload: WorkloadDoc, shape: PodShape, *, now_s
         gated=True,
         priority=workload.priority,
         created_s=now_s + (workload.submitted or 0),
-        gang=GangClaim(name=workload.name, size=size) if workload.is_gang else None,
+        gang=GangClaim(name=workload.name, size=size, least=workload.least) if workload.is_gang else None,
         index=index,
         queue=None if workload.queue is None else QueueName(workload.queue),
         topology_required=workload.topology.required,

@@ -50,7 +50,7 @@ def workload_of(
         is_gang=True,
         queue=gang.queue(owners, finder),
         size=size,
-        min_member=size,
+        min_member=gang.least(size),
         priority=max(p.priority for p in members),
         created_s=min(p.created_s for p in members),
         members=members,
@@ -142,6 +142,12 @@ class _Gang:
         if present > size:
             self._add(f"number of pods of gang {self._name}", str(present), f"at most its size, {size}")
         return size
+
+    def least(self, size: int) -> int:
+        """How many of `size` pods have to stand: the most that any member claims, all where none does."""
+        claims = [p.gang for p in self._members] + [j.gang for j in self._owners]
+        stated = [c.least for c in claims if c is not None and c.least is not None]
+        return min(max(stated, default=size), size)
 
     def queue(self, owners: Mapping[str | None, JobSeen], finder: QueueFinder) -> QueueName | None:
         """The one queue that all members belong to."""

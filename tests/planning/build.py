@@ -15,7 +15,7 @@ import numpy as np
 from scheduler.model.demand import Kind
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey, gang_key, pod_key
 from scheduler.model.node import Device, Node, TopologyLevel
-from scheduler.model.plan import Admit, Offer, Plan, RollBack, Wait
+from scheduler.model.plan import Admit, Offer, Plan, Reclaim, RollBack, Wait
 from scheduler.model.queue import Queue, Quota
 from scheduler.model.resources import GPU, MIG_PREFIX, Resources, extended, plus
 from scheduler.model.snapshot import BASE_RESOURCES, Columns, InFlight, Snapshot
@@ -240,7 +240,7 @@ def outcome(plan: Plan, name: str) -> str:
         if decision.workload not in {WorkloadKey(f"gang:team/{name}"), WorkloadKey(f"pod:team/{name}")}:
             continue
         match decision:
-            case Admit():
+            case Admit() | Reclaim():
                 return " ".join(a.node for a in decision.placement.assignments)
             case Offer():
                 return "offered " + " ".join(n for n, _ in decision.nodes)

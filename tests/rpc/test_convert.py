@@ -10,8 +10,10 @@ from scheduler.model.plan import (
     Plan,
     Proof,
     Reason,
+    Reclaim,
     Ring,
     RollBack,
+    Victim,
     Wait,
 )
 from scheduler.model.workload import Problem
@@ -77,6 +79,18 @@ def test_wait() -> None:
 def test_roll_back() -> None:
     message = decision_message(RollBack(workload=GANG, evict=(PodUid("u1"), PodUid("u2")), why="no room"))
     assert message.roll_back == pb.RollBack(evict_pod_uids=["u1", "u2"], why="no room")
+
+
+def test_reclaim() -> None:
+    victim = Victim(workload=POD, queue=QueueName("a"), pods=(PodUid("u9"),), cost_gpu_seconds=400, why="reclaim")
+    placement = Placement(assignments=(Assignment(pod=PodUid("u1"), node=NodeName("n1")),))
+    claim = Reclaim(workload=GANG, queue=QueueName("b"), placement=placement, victims=(victim,), proof=Proof(cost=400))
+    message = decision_message(claim)
+    assert [a.node for a in message.reclaim.placement.assignments] == ["n1"]
+    assert list(message.reclaim.victims) == [
+        pb.Victim(workload="team/nb", queue="a", pod_uids=["u9"], cost_gpu_seconds=400, why="reclaim")
+    ]
+    assert (message.reclaim.proof.status, message.reclaim.proof.cost) == ("optimal", 400)
 
 
 def test_only_decisions_of_the_named_namespaces_are_sent() -> None:

@@ -176,17 +176,35 @@ def _domains(doc: Doc, where: list[str], label: str | None) -> list[str]:
 
 def _queues_keep_their_limits(doc: Doc, answer: Doc) -> Iterator[str]:
     groups = groups_by_pod(doc)
-    for queue in doc.get("queues", []):
-        name, said = queue["name"], answer["queues"][queue["name"]]
-        running = (groups[p] for p, pod in answer["pods"].items() if pod["node"] is not None)
-        used = round(sum(_charge(group) for workload, group, _ in running if workload.get("queue") == name), 3)
+    queues = {queue["name"]: queue for queue in doc.get("queues", [])}
+    for name, queue in queues.items():
+        said, below, nominal = answer["queues"][name], _below(queues, name), _nominal(queues, name)
+        running = [groups[p] for p, pod in answer["pods"].items() if pod["node"] is not None]
+        used = round(sum(_charge(group) for workload, group, _ in running if workload.get("queue") in below), 3)
         if said["used"] != used:
             yield f"queue {name} uses {used}, said to use {said['used']}"
-        if said["borrowed"] != round(max(0, used - queue.get("nominal", 0)), 3):
+        if said["borrowed"] != round(max(0, used - nominal), 3):
             yield f"queue {name} is said to borrow {said['borrowed']}"
         limit = queue.get("borrowingLimit")
-        if limit is not None and used > queue.get("nominal", 0) + limit:
-            yield f"queue {name} uses {used} of {queue.get('nominal', 0)} + {limit}"
+        if limit is not None and used > nominal + limit:
+            yield f"queue {name} uses {used} of {nominal} + {limit}"
+        firm = (g for w, g, _ in running if w.get("queue") in below and not w.get("preemptible", True))
+        if (firmly := sum(map(_charge, firm))) > nominal:
+            yield f"queue {name} has {firmly} GPUs of work that is not preemptible, and owns {nominal}"
+
+
+def _below(queues: Doc, name: str) -> list[str]:
+    """The queue and all below it."""
+    return [name, *(q for other in queues if queues[other].get("parent") == name for q in _below(queues, other))]
+
+
+def _nominal(queues: Doc, name: str) -> float:
+    """What a queue owns; where that is left out, what those below it own, or its flavors."""
+    if "nominal" in queues[name]:
+        return queues[name]["nominal"]
+    below = [other for other in queues if queues[other].get("parent") == name]
+    own = [] if below else [flavor.get("nominal", 0) for flavor in queues[name].get("flavors", {}).values()]
+    return sum([*own, *(_nominal(queues, other) for other in below)])
 
 
 def _expected(doc: Doc, answer: Doc) -> Iterator[str]:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from scheduler.model.names import NodeName, QueueName, gang_key, pod_key
 from scheduler.model.node import Taint, TopologyLevel
-from scheduler.model.plan import Admit, Decision, Offer, RollBack, Wait
+from scheduler.model.plan import Admit, Decision, Offer, Reclaim, RollBack, Wait
 from scheduler.model.queue import Queue
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import HostPort, PodShape, Problem, Requirement, Toleration
@@ -40,7 +40,7 @@ def outlines(snap: Snapshot) -> list[tuple[Any, ...]]:
     found: list[tuple[Any, ...]] = []
     for decision in decided(snap):
         match decision:
-            case Admit(placement=placement):
+            case Admit(placement=placement) | Reclaim(placement=placement):
                 where: Any = [(pod_at[a.pod], row_of[a.node], a.devices) for a in placement.assignments]
                 what: Any = (placement.proof, [(use.used, use.fewest) for use in placement.spread])
             case Offer(nodes=nodes):

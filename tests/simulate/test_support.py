@@ -24,11 +24,7 @@ def fill(where: str, text: str) -> str:
 @pytest.mark.parametrize(
     ("where", "text", "key"),
     [
-        ("QUEUE", "parent: org", "queues[1].parent"),
-        ("QUEUE", "flavors: {H100: {lendingLimit: 8}}", "queues[1].flavors.H100.lendingLimit"),
         ("QUEUE", "flavors: {80GB: {nominal: 8}}", "queues[1].flavors.80GB"),
-        ("QUEUE", "lendingLimit: 0", "queues[1].lendingLimit"),
-        ("WORKLOAD", "gang: true, minMember: 1", "workloads[0].minMember"),
         ("WORKLOAD", "topology: {required: node}", "workloads[0].topology.required"),
         ("WORKLOAD", "topology: {preferred: node}", "workloads[0].topology.preferred"),
     ],
@@ -55,6 +51,8 @@ def test_what_is_not_supported_is_refused_by_name(where: str, text: str, key: st
             "QUEUE",
             "weight: 2, priority: 1, minRuntime: 60, borrowingLimit: 0, flavors: {H200: {nominal: 8}, H100-80GB: {}}",
         ),
+        ("QUEUE", "parent: org, lendingLimit: 0, flavors: {H200: {lendingLimit: 8}}"),
+        ("WORKLOAD", "gang: true, minMember: 1"),
         ("WORKLOAD", "minMember: 1"),
         ("WORKLOAD", "minMember: 2"),
         ("WORKLOAD", "minMember: 3"),

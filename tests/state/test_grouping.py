@@ -1,5 +1,6 @@
 """Who belongs to which workload, and what is said where a gang's members contradict each other."""
 
+import msgspec
 import pytest
 
 from scheduler.model.names import QueueName, WorkloadKey
@@ -50,6 +51,15 @@ def test_a_gang_s_record_covers_all_members_in_order_of_index_and_name() -> None
     assert (workload.priority, workload.created_s, workload.duration_s) == (7, 0, 90)
     assert (workload.topology_required, workload.preemptible, workload.queue) == ("rack", False, "default")
     assert said(workload) == []
+
+
+def test_a_gang_stands_with_as_many_as_its_members_claim_to_need() -> None:
+    def claims(name: str, least: int | None) -> Pod:
+        return msgspec.structs.replace(pod(name, gang="g"), gang=GangClaim(name="g", size=3, least=least))
+
+    workload = gang_of(claims("p", 1), claims("q", 2), claims("r", None))
+    assert (workload.size, workload.min_member) == (3, 2)
+    assert gang_of(claims("p", 9)).min_member == 3
 
 
 @pytest.mark.parametrize(

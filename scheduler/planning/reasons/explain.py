@@ -3,7 +3,7 @@
 from typing import assert_never
 
 from scheduler.model.names import people_name
-from scheduler.model.plan import Admit, Blocker, Decision, Offer, Plan, Proof, Ring, RollBack, Wait
+from scheduler.model.plan import Admit, Blocker, Decision, Offer, Plan, Proof, Reclaim, Ring, RollBack, Victim, Wait
 from scheduler.planning.reasons.wording import amount, gpus, listed, pods
 
 
@@ -20,10 +20,50 @@ def explain(decision: Decision) -> list[str]:
             return [f"{name} may start on any of {len(decision.nodes)} nodes, best on {best}; kube-scheduler chooses."]
         case RollBack():
             return [f"{name} is taken back to wait whole: {decision.why}."]
+        case Reclaim():
+            return _claiming(name, decision)
         case Wait():
             return _waiting(name, decision)
         case _:
             assert_never(decision)
+
+
+def _claiming(name: str, decision: Reclaim) -> list[str]:
+    nodes = listed(sorted({assignment.node for assignment in decision.placement.assignments}))
+    if not decision.victims:
+        return [f"{name} starts on {nodes} as soon as work that makes way for another workload has left."]
+    lines = [f"{name} of queue {decision.queue} starts on {nodes} as soon as others have made way:"]
+    lines += [_victim_line(victim) for victim in decision.victims]
+    if decision.proof.status == "optimal":
+        lines.append("No cheaper choice exists (proven).")
+    return lines
+
+
+def _victim_line(victim: Victim) -> str:
+    cost = f"{victim.cost_gpu_seconds} GPU-seconds are lost"
+    who = f"{people_name(victim.workload)} of queue {victim.queue}"
+    match victim.why:
+        case "surplus":
+            return f"{who} gives up {pods(len(victim.pods))} that it can do without; {cost}."
+        case "reclaim":
+            return f"{who}, which borrows, leaves with {pods(len(victim.pods))}; {cost}."
+        case "preempt":
+            return f"{who}, of lower priority, leaves with {pods(len(victim.pods))}; {cost}."
+        case _:
+            assert_never(victim.why)
+
+
+def evicted_line(decision: Reclaim, victim: Victim) -> str:
+    """Why pods of a workload were evicted: for whom, by what right, and what it cost."""
+    who = f"{people_name(decision.workload)} of queue {decision.queue}"
+    bill = f"{victim.cost_gpu_seconds} GPU-seconds of work were lost"
+    if victim.queue == decision.queue:
+        right = "which has a higher priority"
+    elif decision.lent_milli_gpu:
+        right = f"which had lent {gpus(decision.lent_milli_gpu)}"
+    else:
+        right = f"from which queue {victim.queue} borrowed"
+    return f"{pods(len(victim.pods))} evicted for {who}, {right}; {bill}"
 
 
 def rule_lines(plan: Plan) -> list[str]:

@@ -22,6 +22,7 @@ from scheduler.scoring.moves.moves import (
     Kind,
     MoveProblem,
     NodeClass,
+    Sum,
 )
 from scheduler.scoring.moves.seats import Counts, seats_of
 from scheduler.scoring.topology import NO_DOMAIN
@@ -118,6 +119,15 @@ class _Model:
         self._give_places()
         self._open()
         self._keep_capacity()
+        for some in problem.sums:
+            self._keep_sum(some)
+
+    def _keep_sum(self, some: Sum) -> None:
+        total = sum((n * self._moves[at] for at, n in some.terms if at in self._moves), self._model.new_constant(0))
+        if some.least is not None:
+            self._model.add(total >= some.least)
+        if some.most is not None:
+            self._model.add(total <= some.most)
 
     # Places
 

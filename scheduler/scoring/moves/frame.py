@@ -26,8 +26,9 @@ class Frame:
         few = len(problem.free) * len(self.kinds) <= FEW_PLACES
         self.classes = classes_of(problem, self.kinds, levels, kept, merge=not few)
         on_them = {at for each in self.classes for at, _ in each.content}
+        on_them |= {at for some in problem.sums if some.least is not None for at, _ in some.terms}
         self.in_question = [at for at in kept if at in on_them]
-        """Movers that leave room where it is of use; no others need to move."""
+        """Movers that leave room where it is of use, or that a condition may need; no others need to move."""
         self.bundles = {at: bundle for at, bundle in self.bundles.items() if at == SEAT or at in on_them}
 
     @property

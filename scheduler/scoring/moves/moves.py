@@ -69,16 +69,28 @@ class Opening(msgspec.Struct, frozen=True, eq=False):
     count: int | None = None
 
 
+class Sum(msgspec.Struct, frozen=True):
+    """A condition on who moves: `terms` are movers by position and what each counts; what moves counts together.
+
+    At least `least`, at most `most`; None is no limit.
+    """
+
+    terms: tuple[tuple[int, int], ...]
+    least: int | None = None
+    most: int | None = None
+
+
 class MoveProblem(msgspec.Struct, frozen=True, eq=False):
     """The cheapest movers that open `opening`, or make room for `seat`; exactly one of the two is given.
 
-    `free`: amounts that are free while nobody has moved.
+    `free`: amounts that are free while nobody has moved. `sums`: further conditions on who moves.
     """
 
     free: IntTable
     movers: tuple[Mover, ...]
     opening: Opening | None = None
     seat: Bundle | None = None
+    sums: tuple[Sum, ...] = ()
 
 
 class Choice(msgspec.Struct, frozen=True):

@@ -3,25 +3,50 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+import msgspec
+
 from scheduler.model.names import NodeName, PodUid
 from scheduler.model.node import Node
-from scheduler.model.plan import Admit, Assignment, Offer, Plan, RollBack
+from scheduler.model.plan import Admit, Assignment, Offer, Plan, Reclaim, RollBack
 from scheduler.model.resources import GPU, NOTHING, Resources, extended, minus, plus
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import HostPort, Pod, Workload
 from scheduler.scoring.rules.gang import broken_gang
+from scheduler.scoring.rules.gone import without_pods
 from scheduler.scoring.rules.layout import broken_exclusive
 from scheduler.scoring.rules.links import broken_links, too_few_linked
 from scheduler.scoring.rules.node import why_not_on
 from scheduler.scoring.rules.parts import broken_parts, counted, divides, no_place
 from scheduler.scoring.rules.queue import broken_quotas
+from scheduler.scoring.rules.reclaim import broken_reclaims, evicted
 
 ANYWHERE = "0.0.0.0"  # noqa: S104  the API's own word for every address
 
 
 def broken_rules(snapshot: Snapshot, plan: Plan) -> list[str]:
-    """Every rule that `plan` breaks on `snapshot`, one sentence each; empty where it breaks none."""
+    """Every rule that `plan` breaks on `snapshot`, one sentence each; empty where it breaks none.
+
+    What starts at once has to fit beside all that stands; all together, once what is evicted is gone. Quota is judged
+    with the latter gone.
+    """
     broken = _one_decision_each(snapshot, plan)
+    claims = [decision for decision in plan.decisions if isinstance(decision, Reclaim)]
+    if not claims:
+        return [*broken, *_broken_places(snapshot, plan), *broken_quotas(snapshot, plan)]
+    at_once = tuple(decision for decision in plan.decisions if not isinstance(decision, Reclaim))
+    broken += _broken_places(snapshot, msgspec.structs.replace(plan, decisions=at_once))
+    after = without_pods(snapshot, evicted(plan))
+    together = tuple(
+        Admit(workload=d.workload, placement=d.placement) if isinstance(d, Reclaim) else d for d in plan.decisions
+    )
+    later = msgspec.structs.replace(plan, decisions=together)
+    broken += _broken_places(after, later)
+    return [*broken, *broken_quotas(after, later), *broken_reclaims(snapshot, plan)]
+
+
+def _broken_places(snapshot: Snapshot, plan: Plan) -> list[str]:
+    """What is wrong with where pods go, quotas left aside."""
+    broken: list[str] = []
     placed: list[tuple[Workload, Pod, Assignment]] = []
     for decision in plan.decisions:
         workload = snapshot.workloads.get(decision.workload)
@@ -47,9 +72,7 @@ def broken_rules(snapshot: Snapshot, plan: Plan) -> list[str]:
     broken += _broken_capacity(snapshot, [(pod, a.node) for _, pod, a in placed], opened)
     broken += _broken_ports(snapshot, [(pod, a.node) for _, pod, a in placed])
     broken += _broken_devices(snapshot, [(pod, a) for _, pod, a in placed])
-    broken += broken_exclusive(snapshot, [(workload, pod, a.node) for workload, pod, a in placed])
-    broken += broken_quotas(snapshot, plan)
-    return broken
+    return broken + broken_exclusive(snapshot, [(workload, pod, a.node) for workload, pod, a in placed])
 
 
 def _one_decision_each(snapshot: Snapshot, plan: Plan) -> list[str]:

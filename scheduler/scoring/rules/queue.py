@@ -5,11 +5,14 @@ from collections.abc import Iterator, Mapping
 from typing import assert_never
 
 from scheduler.model.names import NodeName, PodUid, QueueName
-from scheduler.model.plan import Admit, Decision, Offer, Plan, RollBack, Wait
+from scheduler.model.plan import Admit, Decision, Offer, Plan, Reclaim, RollBack, Wait
 from scheduler.model.queue import Quota
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Pod
 from scheduler.scoring.rules.node import is_model
+
+Use = defaultdict[tuple[QueueName, str | None], int]
+"""What queues use, in milli-GPU: of a flavor, or in total."""
 
 
 def broken_quotas(snapshot: Snapshot, plan: Plan) -> list[str]:
@@ -17,15 +20,15 @@ def broken_quotas(snapshot: Snapshot, plan: Plan) -> list[str]:
 
     An offer is counted as if its best node were taken.
     """
-    before = _standing(snapshot)
+    before = standing(snapshot)
     after = before.copy()
     for decision in plan.decisions:
         workload = snapshot.workloads.get(decision.workload)
         if workload is not None and workload.queue is not None:
-            nodes = _nodes_of(decision)
+            nodes = nodes_of(decision)
             for pod in workload.members:
                 if pod.uid in nodes:
-                    _add(after, snapshot, workload.queue, pod, nodes[pod.uid])
+                    add(after, snapshot, workload.queue, pod, nodes[pod.uid])
     quotas: dict[tuple[QueueName, str | None], Quota] = {(q.name, None): q.total for q in snapshot.queues.values()}
     quotas |= {(q.name, flavor): quota for q in snapshot.queues.values() for flavor, quota in q.flavors}
     broken: list[str] = []
@@ -41,7 +44,29 @@ def broken_quotas(snapshot: Snapshot, plan: Plan) -> list[str]:
         loads = [_load(quotas, snapshot, use, name, flavor) for use in (before, after)]
         if loads[1] > max(most, loads[0]):
             broken.append(f"queue {name}: {loads[1]} milli-GPU{of}, with what queues below it keep, of at most {most}")
-    return broken
+    return broken + _broken_nominal(snapshot, plan)
+
+
+def _broken_nominal(snapshot: Snapshot, plan: Plan) -> list[str]:
+    """Queues whose work that is not preemptible is taken above nominal quota; no more is lent to what never leaves."""
+    before, after = Use(int), Use(int)
+    firm = {key: workload for key, workload in snapshot.workloads.items() if not workload.preemptible}
+    for workload in firm.values():
+        for pod in workload.placed:
+            if workload.queue is not None and pod.node is not None:
+                for use in (before, after):
+                    add(use, snapshot, workload.queue, pod, pod.node)
+    for decision in plan.decisions:
+        workload, nodes = firm.get(decision.workload), nodes_of(decision)
+        for pod in workload.members if workload is not None else ():
+            if workload is not None and workload.queue is not None and pod.uid in nodes:
+                add(after, snapshot, workload.queue, pod, nodes[pod.uid])
+    return [
+        f"queue {name}: {after[name, None]} milli-GPU for work that is not preemptible, of {nominal} that are its own"
+        for name, queue in sorted(snapshot.queues.items())
+        for nominal in [queue.total.nominal_milli_gpu]
+        if after[name, None] > max(nominal, before[name, None])
+    ]
 
 
 def _load(
@@ -63,9 +88,10 @@ def _load(
     return load
 
 
-def _nodes_of(decision: Decision) -> dict[PodUid, NodeName]:
+def nodes_of(decision: Decision) -> dict[PodUid, NodeName]:
+    """Where a decision puts pods."""
     match decision:
-        case Admit():
+        case Admit() | Reclaim():
             return {a.pod: a.node for a in decision.placement.assignments}
         case Offer():
             return {decision.pod: decision.nodes[0][0]} if decision.nodes else {}
@@ -75,43 +101,40 @@ def _nodes_of(decision: Decision) -> dict[PodUid, NodeName]:
             assert_never(decision)
 
 
-def _standing(snapshot: Snapshot) -> defaultdict[tuple[QueueName, str | None], int]:
-    use: defaultdict[tuple[QueueName, str | None], int] = defaultdict(int)
+def standing(snapshot: Snapshot) -> Use:
+    """What queues use of each flavor, and in total, before a plan."""
+    use: Use = defaultdict(int)
     for key, workload in snapshot.workloads.items():
         flight = snapshot.in_flight.get(key)
         going = {a.pod: a.node for a in flight.assignments} if flight else {}
         for pod in workload.members:
             node = pod.node if pod.node is not None else going.get(pod.uid)
             if node is not None and not pod.deleting and workload.queue is not None:
-                _add(use, snapshot, workload.queue, pod, node)
+                add(use, snapshot, workload.queue, pod, node)
     for key, flight in snapshot.in_flight.items():
         if key not in snapshot.workloads and flight.queue in snapshot.queues:
-            for name in _upwards(snapshot, flight.queue):
+            for name in upwards(snapshot, flight.queue):
                 use[name, None] += flight.milli_gpu
     return use
 
 
-def _add(
-    use: defaultdict[tuple[QueueName, str | None], int],
-    snapshot: Snapshot,
-    name: QueueName,
-    pod: Pod,
-    node: NodeName,
-) -> None:
+def add(use: Use, snapshot: Snapshot, name: QueueName, pod: Pod, node: NodeName, *, times: int = 1) -> None:
+    """Charge a pod on a node to a queue and all above it, so many times."""
     requests = pod.shape.requests
     of_model = 1000 * requests.gpus + pod.shape.share_milli * requests.count("nvidia.com/gpu.shared")
     product = snapshot.nodes[node].product if node in snapshot.nodes else ""
     slices = dict(requests.mig_slices)
-    for each in _upwards(snapshot, name):
-        use[each, None] += of_model + sum(count * _slice(profile) for profile, count in requests.mig_slices)
+    for each in upwards(snapshot, name):
+        use[each, None] += times * (of_model + sum(count * _slice(p) for p, count in requests.mig_slices))
         for flavor, _ in snapshot.queues[each].flavors:
             if flavor in slices:
-                use[each, flavor] += _slice(flavor) * slices[flavor]
+                use[each, flavor] += times * _slice(flavor) * slices[flavor]
             elif of_model and is_model(flavor, product):
-                use[each, flavor] += of_model
+                use[each, flavor] += times * of_model
 
 
-def _upwards(snapshot: Snapshot, name: QueueName) -> Iterator[QueueName]:
+def upwards(snapshot: Snapshot, name: QueueName) -> Iterator[QueueName]:
+    """The queue, and all above it."""
     at: QueueName | None = name
     while at is not None and at in snapshot.queues:
         yield at

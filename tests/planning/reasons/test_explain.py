@@ -1,9 +1,12 @@
 """Decisions in people's words."""
 
-from scheduler.model.names import NodeName, PodUid
-from scheduler.model.plan import Blocker, Offer, Proof, RollBack
+import msgspec
+import pytest
+
+from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
+from scheduler.model.plan import Assignment, Blocker, Offer, Placement, Proof, Reclaim, RollBack, Victim, VictimWhy
 from scheduler.planning.cycle import plan
-from scheduler.planning.reasons.explain import explain, in_the_way, proof_line
+from scheduler.planning.reasons.explain import evicted_line, explain, in_the_way, proof_line
 from scheduler.planning.settings import PlanSettings
 from tests.planning.build import draw, equal, gang, pods, queue, shape
 
@@ -72,3 +75,39 @@ def test_each_kind_of_blocker_has_words() -> None:
         "needs 8 cores, there are 0.5 cores"
     )
     assert in_the_way(Blocker(kind="selector", subject="zone=z1")) == "zone=z1"
+
+
+def claim(*victims: Victim, **more: object) -> Reclaim:
+    placement = Placement(assignments=(Assignment(pod=PodUid("x-0"), node=NodeName("n1")),))
+    made = Reclaim(workload=WorkloadKey("gang:team/x"), queue=QueueName("b"), placement=placement, victims=victims)
+    return msgspec.structs.replace(made, **more)
+
+
+def victim(why: VictimWhy, queue_name: str = "a") -> Victim:
+    key = WorkloadKey(f"pod:team/{why}")
+    return Victim(workload=key, queue=QueueName(queue_name), pods=(PodUid("p"),), cost_gpu_seconds=400, why=why)
+
+
+def test_who_makes_way() -> None:
+    assert explain(claim(victim("reclaim"), victim("preempt", "b"), victim("surplus"))) == [
+        "team/x of queue b starts on n1 as soon as others have made way:",
+        "team/reclaim of queue a, which borrows, leaves with 1 pod; 400 GPU-seconds are lost.",
+        "team/preempt of queue b, of lower priority, leaves with 1 pod; 400 GPU-seconds are lost.",
+        "team/surplus of queue a gives up 1 pod that it can do without; 400 GPU-seconds are lost.",
+        "No cheaper choice exists (proven).",
+    ]
+    assert explain(claim()) == ["team/x starts on n1 as soon as work that makes way for another workload has left."]
+
+
+@pytest.mark.parametrize(
+    ("made", "gone", "line"),
+    [
+        (claim(lent_milli_gpu=8000), victim("reclaim"), "which had lent 8 GPUs"),
+        (claim(lent_milli_gpu=8000), victim("preempt", "b"), "which has a higher priority"),
+        (claim(), victim("surplus"), "from which queue a borrowed"),
+    ],
+)
+def test_why_it_was_evicted(made: Reclaim, gone: Victim, line: str) -> None:
+    assert evicted_line(made, gone) == (
+        f"1 pod evicted for team/x of queue b, {line}; 400 GPU-seconds of work were lost"
+    )

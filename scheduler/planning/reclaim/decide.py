@@ -1,0 +1,156 @@
+"""Whether running work makes way for a workload that has no room or no quota left, and which."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import msgspec
+import numpy as np
+
+from scheduler.model.names import PodUid, QueueName, WorkloadKey
+from scheduler.model.plan import Admit, Assignment, Offer, Placement, Plan, Proof, Reclaim, Victim
+from scheduler.planning.candidate import Candidate
+from scheduler.planning.desk import Desk
+from scheduler.planning.gangs import commit
+from scheduler.planning.reclaim.lift import Lifter
+from scheduler.planning.reclaim.reach import useful
+from scheduler.planning.reclaim.search import Found, Search
+from scheduler.planning.reclaim.units import Side, Unit, sides, units_of
+from scheduler.quota.tree import Bill, bill_for
+from scheduler.scoring.fleet import Mask
+from scheduler.scoring.gangs.gang import Layout
+from scheduler.scoring.rules.check import broken_rules
+
+
+def reclaim_for(desk: Desk, candidate: Candidate) -> Reclaim | None:
+    """The cheapest work makes way for as many members as have to stand, and they take the room; None where none may.
+
+    For members that a gang can do without nobody has to leave, nor for pods of which only kube-scheduler can judge
+    where they fit, or that ask for no GPUs.
+    """
+    least = candidate if candidate.needed == len(candidate.pending) else candidate.first(candidate.needed)
+    workload = candidate.workload
+    if not desk.settings.reclaim or not least.milli_gpu or workload.key in desk.moving:
+        return None
+    if len(candidate.standing) >= workload.min_member or (candidate.standing and workload.topology_slices):
+        return None
+    if any(shape.scheduler_rules for shape, _ in least.groups):
+        return None
+    options = _options(desk, least)
+    bills, nodes = [bill for _, bill in options], [nodes for nodes, _ in options]
+    lifter = Lifter(desk)
+    tried: list[Mapping[QueueName, Side]] = []
+    for outright, own in ((True, False), (False, False), (False, True)):
+        allowed = sides(desk.ledger, least, bills, outright=outright)
+        allowed = {name: side for name, side in allowed.items() if own or side.why == "reclaim"}
+        # The same queues may lose more where it is enough that one on their way borrows.
+        found = (
+            _cheapest(desk, lifter, least, allowed, nodes, outright=outright)
+            if allowed and allowed not in tried
+            else None
+        )
+        if found is not None:
+            return _carried(desk, lifter, least, found)
+        if not outright or all(desk.snapshot.queues[name].parent is None for name in allowed):
+            tried.append(allowed)
+    return None
+
+
+def _options(desk: Desk, candidate: Candidate) -> list[tuple[Mask, Bill]]:
+    """The nodes that the workload may use and its charge there: of each product where that matters, else all."""
+    queue = desk.snapshot.queues[QueueName(str(candidate.workload.queue))]
+    products = desk.fleet.products
+    everywhere = np.ones(len(desk.fleet), dtype=np.bool_)
+    if not queue.flavors:
+        return [(everywhere, Bill(candidate.milli_gpu))]
+    suits = np.logical_or.reduce([desk.room.view(shape).mask for shape, _ in candidate.groups])
+    found: list[tuple[Mask, Bill]] = []
+    for code in sorted(set[int](products.codes[suits].tolist()) - {-1}):
+        bill = Bill()
+        for shape, count in candidate.groups:
+            bill = bill.plus(bill_for(queue, shape, products.values[code]), count)
+        found.append(((products.codes == code) | (products.codes == -1), bill))
+    return found
+
+
+def _cheapest(
+    desk: Desk,
+    lifter: Lifter,
+    candidate: Candidate,
+    allowed: Mapping[QueueName, Side],
+    options: Sequence[Mask],
+    *,
+    outright: bool,
+) -> Found | None:
+    keys = useful(desk, candidate, allowed)
+    if not keys:
+        return None
+    units = units_of(desk, candidate, allowed, keys)
+    found: list[Found] = []
+    for nodes in options:
+        one = Search(desk, lifter, candidate, units, nodes, outright=outright).run() if units else None
+        found += [] if one is None else [one]
+    return min(found, key=lambda one: one.price, default=None)
+
+
+def _carried(desk: Desk, lifter: Lifter, candidate: Candidate, found: Found) -> Reclaim | None:
+    """Take the victims off, and put the workload where they were."""
+    key, queue = candidate.workload.key, QueueName(str(candidate.workload.queue))
+    victims = tuple(_victims(found.units))
+    cost = sum(victim.cost_gpu_seconds for victim in victims)
+    used, nominal = desk.ledger.used_by(queue), desk.snapshot.queues[queue].total.nominal_milli_gpu
+    made = Reclaim(
+        workload=key,
+        queue=queue,
+        placement=Placement(assignments=tuple(_assignments(desk, candidate, found.layout))),
+        victims=victims,
+        proof=Proof(status="optimal" if found.proven else "feasible", cost=cost, bound=cost if found.proven else 0),
+        lent_milli_gpu=max(nominal - used.total_milli_gpu, 0),
+    )
+    if broken_rules(desk.snapshot, Plan(generation=desk.snapshot.generation, decisions=(*desk.decisions, made))):
+        return None
+    lifted = lifter.lift(found.units)
+    admit = commit(desk, candidate, found.layout)
+    lifter.keep(lifted)
+    desk.leaving.update(row for row, _ in lifted.pods)
+    desk.moving.update({victim.workload: key for victim in victims})
+    desk.moving[key] = key
+    desk.forget_refusals()
+    return msgspec.structs.replace(made, placement=admit.placement)
+
+
+def _assignments(desk: Desk, candidate: Candidate, layout: Layout) -> Iterator[Assignment]:
+    """The node of each member, GPUs left open."""
+    for members, (rows, counts) in zip(candidate.members, layout.groups, strict=True):
+        for pod, row in zip(members, np.repeat(rows, counts).tolist(), strict=True):
+            yield Assignment(pod=pod.uid, node=desk.room.name(row))
+
+
+def _victims(units: Iterable[Unit]) -> Iterator[Victim]:
+    """What each workload gives up, by key."""
+    parts: dict[WorkloadKey, list[Unit]] = {}
+    for unit in units:
+        parts.setdefault(unit.key, []).append(unit)
+    for key, some in sorted(parts.items()):
+        whole = next((unit for unit in some if unit.whole), some[0])
+        pods: list[PodUid] = [pod.uid for unit in some for pod in unit.pods]
+        yield Victim(
+            workload=key,
+            queue=whole.queue,
+            pods=tuple(sorted(pods)),
+            cost_gpu_seconds=sum(unit.lost for unit in some) // 1000,
+            why=whole.why,
+        )
+
+
+def when_gone(desk: Desk, decision: Admit | Offer) -> Admit | Offer | Reclaim | None:
+    """The decision, which waits for work to leave where nodes are used that work leaves by the same plan.
+
+    An offer names other nodes only; None where there are none.
+    """
+    names = {desk.room.name(row) for row in desk.leaving}
+    if isinstance(decision, Offer):
+        nodes = tuple((name, score) for name, score in decision.nodes if name not in names)
+        return msgspec.structs.replace(decision, nodes=nodes) if nodes else None
+    if not any(assignment.node in names for assignment in decision.placement.assignments):
+        return decision
+    queue = QueueName(str(desk.snapshot.workloads[decision.workload].queue))
+    return Reclaim(workload=decision.workload, queue=queue, placement=decision.placement)

@@ -1,0 +1,186 @@
+"""Who may lose running work to whom.
+
+Between queues (reclaim): whoever asks stays within the nominal quota of its queue, and of each queue above it up to the
+one that both sides have in common; whoever loses borrows, its queue or one above it below the common one, and were it
+to come back alone, it would borrow again. So nobody is taken below nominal, and nobody who lost has a right to take it
+back. Where that is enough only who borrows at every level loses: of others either their own queue could take it back
+from these, or a queue above them is entitled to it. Within a queue (preempt): strictly lower priority loses.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+
+from scheduler.model.names import QueueName, WorkloadKey
+from scheduler.model.queue import Queue, Quota
+from scheduler.quota.forest import Forest
+from scheduler.quota.tree import Bill, Ledger, quota_of
+
+
+class Ways(msgspec.Struct, frozen=True):
+    """The queues from each side up to, and without, the one that both have in common; nearest first."""
+
+    asking: tuple[Queue, ...]
+    losing: tuple[Queue, ...]
+
+
+def ways(forest: Forest, asking: QueueName, losing: QueueName) -> Ways:
+    """The ways of two queues. A queue above the other has only itself on its way."""
+    up, down = forest.chain(asking), forest.chain(losing)
+    common = {queue.name for queue in up} & {queue.name for queue in down}
+    mine = tuple(queue for queue in up if queue.name not in common)
+    theirs = tuple(queue for queue in down if queue.name not in common)
+    return Ways(mine or tuple(up[:1]), theirs or tuple(down[:1]))
+
+
+def counted(forest: Forest, queue: Queue, bill: Bill) -> Iterator[tuple[str | None, int, int]]:
+    """What of a charge counts against nominal quota of a queue: flavor, amount, nominal; None is the total.
+
+    Flavors count where the queue states an amount for them, or queues below it do; the total where it is stated, or no
+    flavor of the charge is.
+    """
+    inner = bool(forest.below.get(queue.name))
+    named = False
+    for flavor, amount in bill.flavors:
+        quota = quota_of(queue, flavor)
+        if amount and quota is not None and (quota.given or (inner and quota.nominal_milli_gpu)):
+            named = True
+            yield flavor, amount, quota.nominal_milli_gpu
+    if bill.total_milli_gpu and (queue.total.given or not named):
+        yield None, bill.total_milli_gpu, queue.total.nominal_milli_gpu
+
+
+def amount_of(bill: Bill, flavor: str | None) -> int:
+    """The part of a bill that is charged to a flavor, or all of it."""
+    return bill.total_milli_gpu if flavor is None else bill.of(flavor)
+
+
+def is_covered(after: Ledger, way: Iterable[Queue], bill: Bill) -> bool:
+    """Whether `bill`, which `after` contains, is within the nominal quota of every queue on the way."""
+    return all(
+        amount_of(after.used_by(queue.name), flavor) <= nominal
+        for queue in way
+        for flavor, _, nominal in counted(after.forest, queue, bill)
+    )
+
+
+def would_borrow(after: Ledger, way: Iterable[Queue], bill: Bill, *, everywhere: bool = False) -> bool:
+    """Whether a queue on the way would be above nominal quota with `bill`, which `after` does not contain.
+
+    `everywhere`: whether each of them would.
+    """
+    above = (
+        any(
+            amount_of(after.used_by(queue.name), flavor) + amount > nominal
+            for flavor, amount, nominal in counted(after.forest, queue, bill)
+        )
+        for queue in way
+    )
+    return all(above) if everywhere else any(above)
+
+
+class Loser(msgspec.Struct, frozen=True):
+    """What one workload gives up: its queue, its priority, the charge."""
+
+    workload: WorkloadKey
+    queue: QueueName
+    priority: int
+    bill: Bill
+
+
+class Asking(msgspec.Struct, frozen=True):
+    """Who asks: the queue, the priority, the charge.
+
+    `outright`: only who borrows at every level may lose, and only what is borrowed at every level.
+    """
+
+    queue: QueueName
+    priority: int
+    bill: Bill
+    outright: bool = False
+
+
+def wronged(before: Ledger, asking: Asking, losers: Sequence[Loser]) -> dict[WorkloadKey, str]:
+    """Who would lose work without the asking workload having a right to it, and why; `before` contains all losers."""
+    queue, priority, bill = asking.queue, asking.priority, asking.bill
+    after = without(before, losers).charge(queue, bill)
+    found: dict[WorkloadKey, str] = {}
+    for loser in losers:
+        if loser.queue == queue:
+            if loser.priority >= priority:
+                found[loser.workload] = "it is of the same queue and of no lower priority"
+            continue
+        both = ways(before.forest, queue, loser.queue)
+        if not is_covered(after, both.asking, bill):
+            found[loser.workload] = "the asking workload is not covered by nominal quota"
+        elif not would_borrow(after, both.losing, loser.bill, everywhere=asking.outright):
+            found[loser.workload] = "its queue does not borrow that much"
+    return found
+
+
+def without(ledger: Ledger, losers: Iterable[Loser]) -> Ledger:
+    """The ledger with what these give up taken off."""
+    sums: dict[QueueName, Bill] = {}
+    for loser in losers:
+        sums[loser.queue] = sums.get(loser.queue, Bill()).plus(loser.bill)
+    for name, bill in sums.items():
+        ledger = ledger.charge(name, bill, -1)
+    return ledger
+
+
+def borrowing(ledger: Ledger, way: Iterable[Queue], *, everywhere: bool = False) -> bool:
+    """Whether any queue on the way uses more than its nominal quota, of a flavor or in total; or each of them does."""
+    above = (
+        any(
+            amount_of(ledger.used_by(queue.name), flavor) > nominal
+            for flavor, _, nominal in counted(ledger.forest, queue, ledger.used_by(queue.name))
+        )
+        for queue in way
+    )
+    return all(above) if everywhere else any(above)
+
+
+def borrowed_milli(ledger: Ledger, way: Iterable[Queue]) -> int:
+    """What the queues on the way use above nominal quota, in sum over all flavors and totals that count."""
+    return sum(
+        max(amount_of(ledger.used_by(queue.name), flavor) - nominal, 0)
+        for queue in way
+        for flavor, _, nominal in counted(ledger.forest, queue, ledger.used_by(queue.name))
+    )
+
+
+def could_cover(forest: Forest, way: Iterable[Queue], bills: Sequence[Bill]) -> bool:
+    """Whether nominal quota on the way covers one of these bills if nothing else were used there."""
+    return any(
+        all(amount <= nominal for queue in way for _, amount, nominal in counted(forest, queue, bill)) for bill in bills
+    )
+
+
+def protection_s(way: Iterable[Queue]) -> int:
+    """For how long work of the losing side is safe from reclaim after it got its nodes: the longest `minRuntime`."""
+    return max((queue.min_runtime_s for queue in way), default=0)
+
+
+def on_nominal(forest: Forest, way: Iterable[Queue], soft: Ledger) -> Forest:
+    """The queues, those on the way with no more to borrow than what `soft` says they use for others.
+
+    With a ledger of all use, that leaves each what of its nominal quota is not used otherwise.
+    """
+    return forest.changed({queue.name: _own_only(forest, queue, soft.used_by(queue.name)) for queue in way})
+
+
+def _own_only(forest: Forest, queue: Queue, soft: Bill) -> Queue:
+    inner = bool(forest.below.get(queue.name))
+    flavors = tuple(
+        (name, _at_most(quota, soft.of(name))) if quota.given or (inner and quota.nominal_milli_gpu) else (name, quota)
+        for name, quota in queue.flavors
+    )
+    total = _at_most(queue.total, soft.total_milli_gpu)
+    return msgspec.structs.replace(queue, total=total, flavors=flavors)
+
+
+def _at_most(quota: Quota, milli_gpu: int) -> Quota:
+    limit = quota.borrowing_limit_milli_gpu
+    return msgspec.structs.replace(
+        quota, borrowing_limit_milli_gpu=milli_gpu if limit is None else min(limit, milli_gpu)
+    )

@@ -1,0 +1,115 @@
+"""What evictions have to keep, for the checker: who may lose work to whom, and gangs that stand whole or not at all."""
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator
+
+from scheduler.model.names import NodeName, PodUid, QueueName
+from scheduler.model.plan import Plan, Reclaim
+from scheduler.model.snapshot import Snapshot
+from scheduler.model.workload import Pod, Workload
+from scheduler.scoring.rules.queue import Use, add, nodes_of, standing, upwards
+
+Losing = tuple[Workload, list[tuple[Pod, NodeName]]]
+"""A workload and those of its pods that are in question, each with its node."""
+
+
+def evicted(plan: Plan) -> frozenset[PodUid]:
+    """The pods that make way in a plan."""
+    claims = (decision for decision in plan.decisions if isinstance(decision, Reclaim))
+    return frozenset(uid for claim in claims for victim in claim.victims for uid in victim.pods)
+
+
+def broken_reclaims(snapshot: Snapshot, plan: Plan) -> list[str]:
+    """Every rule that the evictions of a plan break, one sentence each; rights as they are when each is decided."""
+    gone = evicted(plan)
+    times = Counter(
+        uid for d in plan.decisions if isinstance(d, Reclaim) for victim in d.victims for uid in victim.pods
+    )
+    broken = [f"{uid} is evicted {n} times" for uid, n in sorted(times.items()) if n > 1]
+    use = standing(snapshot)
+    for decision in plan.decisions:
+        asking = snapshot.workloads.get(decision.workload)
+        if asking is None:
+            continue
+        nodes = nodes_of(decision)
+        placed = [(pod, nodes[pod.uid]) for pod in asking.members if pod.uid in nodes]
+        _charge(use, snapshot, asking, placed)
+        if isinstance(decision, Reclaim):
+            broken += _broken_claim(snapshot, use, decision, (asking, placed), gone)
+    return broken
+
+
+def _broken_claim(
+    snapshot: Snapshot, use: Use, claim: Reclaim, asking: Losing, gone: Collection[PodUid]
+) -> Iterator[str]:
+    """What is wrong with one claim; `use`, which contains what it places, is charged with what leaves for it."""
+    lost: list[Losing] = []
+    for victim in claim.victims:
+        losing = snapshot.workloads.get(victim.workload)
+        there = [] if losing is None else [pod for pod in losing.placed if pod.uid in victim.pods]
+        if losing is None or len(there) < len(victim.pods):
+            yield f"{victim.workload}: pods are evicted that do not stand"
+            continue
+        lost.append((losing, [(pod, pod.node) for pod in there if pod.node is not None]))
+    for losing, pods in lost:
+        _charge(use, snapshot, losing, pods, times=-1)
+    for losing, pods in lost:
+        for why in (*_odd(snapshot, losing, gone), *_no_right(snapshot, use, asking, (losing, pods))):
+            yield f"{losing.key}: evicted for {claim.workload}, but {why}"
+
+
+def _charge(
+    use: Use, snapshot: Snapshot, workload: Workload, pods: list[tuple[Pod, NodeName]], *, times: int = 1
+) -> None:
+    for pod, node in pods:
+        if workload.queue is not None:
+            add(use, snapshot, workload.queue, pod, node, times=times)
+
+
+def _odd(snapshot: Snapshot, losing: Workload, gone: Collection[PodUid]) -> Iterator[str]:
+    if not losing.preemptible:
+        yield "it is not preemptible"
+    if losing.key in snapshot.in_flight:
+        yield "it is being started"
+    left = sum(pod.uid not in gone for pod in losing.placed)
+    if 0 < left < losing.min_member:
+        yield f"{left} of at least {losing.min_member} pods would be left"
+
+
+def _no_right(
+    snapshot: Snapshot,
+    use: Use,
+    asking: Losing,
+    losing: Losing,
+) -> Iterator[str]:
+    """Why the one workload may not have pods of the other evicted; `use` is what queues use afterwards."""
+    one, other = asking[0], losing[0]
+    if one.queue is None or other.queue is None:
+        yield "one of the two has no queue"
+    elif one.queue == other.queue:
+        if other.priority >= one.priority:
+            yield "it is of the same queue and of no lower priority"
+    else:
+        mine, theirs = list(upwards(snapshot, one.queue)), list(upwards(snapshot, other.queue))
+        up = [name for name in mine if name not in theirs] or mine[:1]
+        down = [name for name in theirs if name not in mine] or theirs[:1]
+        if any(use[name, flavor] > nominal for name, flavor, _, nominal in _counted(snapshot, up, *asking)):
+            yield "the asking queue is above nominal quota"
+        elif all(use[name, flavor] + n <= nominal for name, flavor, n, nominal in _counted(snapshot, down, *losing)):
+            yield "its queue does not borrow that much"
+
+
+def _counted(
+    snapshot: Snapshot, names: Collection[QueueName], workload: Workload, pods: list[tuple[Pod, NodeName]]
+) -> Iterator[tuple[QueueName, str | None, int, int]]:
+    """What these pods count against nominal quota of each queue: flavors that it states, else the total."""
+    amounts: Use = defaultdict(int)
+    _charge(amounts, snapshot, workload, pods)
+    for name in names:
+        queue = snapshot.queues[name]
+        inner = any(below.parent == name for below in snapshot.queues.values())
+        stated = [(f, q) for f, q in queue.flavors if q.given or (inner and q.nominal_milli_gpu)]
+        named = [(name, f, amounts[name, f], q.nominal_milli_gpu) for f, q in stated if amounts[name, f]]
+        yield from named
+        if amounts[name, None] and (queue.total.given or not named):
+            yield name, None, amounts[name, None], queue.total.nominal_milli_gpu

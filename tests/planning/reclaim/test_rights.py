@@ -1,0 +1,135 @@
+"""Who may lose work to whom, case by case."""
+
+import pytest
+
+from scheduler.model.names import QueueName, WorkloadKey
+from scheduler.model.queue import Queue, Quota
+from scheduler.planning.reclaim.rights import Asking, Loser, counted, on_nominal, protection_s, ways, wronged
+from scheduler.quota.forest import Forest, in_force
+from scheduler.quota.tree import Bill, Ledger
+from tests.planning.reclaim.cases import team
+
+GPU = 1000
+NOT_COVERED = "the asking workload is not covered by nominal quota"
+NO_BORROWER = "its queue does not borrow that much"
+NOT_LOWER = "it is of the same queue and of no lower priority"
+
+FLAT = (team("a", 8), team("b", 8), team("c", 8))
+TREE = (
+    team("org"),
+    team("east", parent="org"),
+    team("west", 8, parent="org"),
+    team("a", 8, parent="east"),
+    team("b", 8, parent="east"),
+    team("c", 4, parent="west"),
+    team("d", 4, parent="west"),
+)
+
+
+def ledger(queues: tuple[Queue, ...], uses: dict[str, int]) -> Ledger:
+    made = Ledger(Forest(in_force({q.name: q for q in queues}, {})), {})
+    for name, gpus in uses.items():
+        made = made.charge(QueueName(name), Bill(GPU * gpus))
+    return made
+
+
+def lost(name: str, gpus: int, priority: int = 0, of: str = "") -> Loser:
+    return Loser(WorkloadKey(f"pod:team/{of or name}"), QueueName(name), priority, Bill(GPU * gpus))
+
+
+@pytest.mark.parametrize(
+    ("queues", "uses", "asks", "losers", "why"),
+    [
+        pytest.param(FLAT, {"a": 16}, ("b", 8, 0), [lost("a", 8)], [], id="a borrower gives back"),
+        pytest.param(FLAT, {"a": 8}, ("b", 8, 0), [lost("a", 8)], [NO_BORROWER], id="nobody below nominal"),
+        pytest.param(FLAT, {"a": 12}, ("b", 8, 0), [lost("a", 8)], [], id="the last one may reach below nominal"),
+        pytest.param(
+            FLAT,
+            {"a": 12},
+            ("b", 8, 0),
+            [lost("a", 8), lost("a", 4, of="more")],
+            [NO_BORROWER, NO_BORROWER],
+            id="but not with another one beside it",
+        ),
+        pytest.param(
+            FLAT, {"a": 16, "b": 4}, ("b", 8, 0), [lost("a", 8)], [NOT_COVERED], id="who borrows takes nothing"
+        ),
+        pytest.param(FLAT, {"a": 16}, ("a", 8, 0), [lost("a", 8)], [NOT_LOWER], id="equals of one queue"),
+        pytest.param(FLAT, {"a": 16}, ("a", 8, 5), [lost("a", 8)], [], id="lower priority of one queue"),
+        pytest.param(FLAT, {"a": 8}, ("a", 8, 5), [lost("a", 8, 4)], [], id="within nominal, of one queue"),
+        pytest.param(FLAT, {"a": 16}, ("b", 8, 0), [lost("a", 8, 9)], [], id="priority is nothing between queues"),
+        pytest.param(TREE, {"a": 12, "b": 4}, ("b", 4, 0), [lost("a", 4)], [], id="beside each other"),
+        pytest.param(
+            TREE, {"a": 16}, ("c", 4, 0), [lost("a", 4)], [], id="of a queue that borrows, though its branch does not"
+        ),
+        pytest.param(TREE, {"a": 20}, ("c", 4, 0), [lost("a", 4)], [], id="of a branch that borrows"),
+        pytest.param(TREE, {"a": 8, "b": 12}, ("c", 4, 0), [lost("a", 4)], [], id="for what a queue above borrows"),
+        pytest.param(
+            TREE, {"a": 20, "d": 8}, ("c", 4, 0), [lost("a", 4)], [NOT_COVERED], id="the branch asks too much"
+        ),
+        pytest.param(
+            TREE, {"a": 20, "d": 8}, ("c", 4, 0), [lost("a", 4), lost("d", 4)], [], id="unless it gives up as well"
+        ),
+    ],
+)
+def test_rights(
+    queues: tuple[Queue, ...],
+    uses: dict[str, int],
+    asks: tuple[str, int, int],
+    losers: list[Loser],
+    why: list[str],
+) -> None:
+    name, gpus, priority = asks
+    asking = Asking(QueueName(name), priority, Bill(GPU * gpus))
+    assert list(wronged(ledger(queues, uses), asking, losers).values()) == why
+
+
+@pytest.mark.parametrize(
+    ("uses", "name", "why"),
+    [
+        ({"a": 8, "b": 12}, "a", [NO_BORROWER]),
+        ({"a": 8, "b": 12}, "b", []),
+        ({"a": 16}, "a", [NO_BORROWER]),
+    ],
+)
+def test_outright_who_borrows_at_every_level_loses(uses: dict[str, int], name: str, why: list[str]) -> None:
+    asking = Asking(QueueName("c"), 0, Bill(4 * GPU), outright=True)
+    assert list(wronged(ledger(TREE, uses), asking, [lost(name, 4)]).values()) == why
+
+
+@pytest.mark.parametrize(
+    ("asking", "losing", "want"),
+    [
+        ("a", "b", (["a"], ["b"])),
+        ("a", "c", (["a", "east"], ["c", "west"])),
+        ("a", "east", (["a"], ["east"])),
+        ("east", "a", (["east"], ["a"])),
+    ],
+)
+def test_ways(asking: str, losing: str, want: tuple[list[str], list[str]]) -> None:
+    both = ways(ledger(TREE, {}).forest, QueueName(asking), QueueName(losing))
+    assert ([q.name for q in both.asking], [q.name for q in both.losing]) == want
+
+
+def test_the_longest_min_runtime_on_the_way_protects() -> None:
+    queues = (team("org"), team("a", 8, parent="org", min_runtime_s=60))
+    chain = Forest(in_force({q.name: q for q in queues}, {})).chain(QueueName("a"))
+    assert protection_s(chain) == 60
+
+
+def test_flavors_count_where_they_are_stated_and_the_total_otherwise() -> None:
+    flavors = (("A100", Quota(given=False)), ("H100", Quota(nominal_milli_gpu=8 * GPU)))
+    queue = Queue(name=QueueName("a"), total=Quota(nominal_milli_gpu=9 * GPU, given=False), flavors=flavors)
+    forest = Forest({queue.name: queue})
+    assert list(counted(forest, queue, Bill(GPU, (("H100", GPU),)))) == [("H100", GPU, 8 * GPU)]
+    assert list(counted(forest, queue, Bill(GPU, (("A100", GPU),)))) == [(None, GPU, 9 * GPU)]
+
+
+def test_on_nominal_nobody_borrows_but_what_others_use_does_not_count() -> None:
+    before = ledger(TREE, {"a": 12, "c": 2})
+    chain = before.forest.chain(QueueName("a"))
+    forest = on_nominal(before.forest, chain, ledger(TREE, {"a": 5}))
+    made = Ledger(forest, before.used)
+    # Of the 12, 5 can make way: 7 of a's 8 are filled for good.
+    assert made.headroom(QueueName("a")) == 1 * GPU
+    assert made.headroom(QueueName("c")) == (24 + 5 - 14) * GPU
