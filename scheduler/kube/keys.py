@@ -40,6 +40,9 @@ GPU_SHARE_ANNOTATION = "bayplan.dev/gpu-share"
 DURATION_ANNOTATION = "bayplan.dev/duration"
 """How long the pod is expected to run."""
 
+CHECKPOINTED_ANNOTATION = "bayplan.dev/checkpointed-at"
+"""When the pod last saved its work."""
+
 PLAN_GATE = "bayplan.dev/plan"
 """Scheduling gate that keeps a pod from kube-scheduler until it has a plan."""
 

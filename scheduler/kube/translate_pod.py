@@ -116,6 +116,7 @@ class PodReader:
             role_required=role_required,
             policy=translate_values.policy(annotations, problems),
             duration_s=translate_values.duration_s(annotations, problems),
+            checkpointed_s=translate_values.checkpointed_s(annotations, problems),
             problems=tuple(problems),
             told=(told.reason, told.message) if told is not None else None,
         )

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from itertools import pairwise
 from typing import assert_never
 
@@ -32,6 +33,10 @@ GANG_SIZE_ALLOWED = f"a whole number from 1 to {LARGEST_GANG}"
 
 LINKED_WHOLE = "preferred, for a pod of MIG slices or parts of GPUs: these are never connected by NVLink"
 
+_INSTANT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:[Zz]|[+-][0-9]{2}:[0-9]{2})\Z",
+    re.ASCII,
+)
 _DURATION = re.compile(r"(?:([0-9]{1,6})d)?(?:([0-9]{1,6})h)?(?:([0-9]{1,8})m)?(?:([0-9]{1,10})s)?\Z", re.ASCII)
 _SHARE = re.compile(r"0\.[0-9]{1,3}\Z", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,9}\Z", re.ASCII)
@@ -138,6 +143,22 @@ def duration_s(annotations: Texts, problems: list[Problem]) -> int | None:
         )
         return None
     return total
+
+
+def checkpointed_s(annotations: Texts, problems: list[Problem]) -> int | None:
+    """When the pod last saved its work, in seconds since 1970."""
+    text = annotations.get(keys.CHECKPOINTED_ANNOTATION)
+    if text is None:
+        return None
+    if _INSTANT.match(text) is not None:
+        try:
+            return int(datetime.fromisoformat(text.upper()).timestamp())
+        except ValueError:
+            pass
+    problems.append(
+        _problem(keys.CHECKPOINTED_ANNOTATION, text, "a moment as RFC 3339 writes it, as in 2026-11-21T17:30:00Z")
+    )
+    return None
 
 
 def level(annotations: Texts, key: str, problems: list[Problem]) -> str | None:

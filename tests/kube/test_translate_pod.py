@@ -359,3 +359,23 @@ def test_a_node_affinity_of_empty_terms_meets_no_node() -> None:
 def test_what_is_no_pod_is_refused(text: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         READER.read(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("1970-01-01T00:01:40Z", 100),
+        ("1970-01-01T01:01:40.75+01:00", 100),
+        ("1970-01-01t00:01:40z", 100),
+        ("1970-01-01T00:01:40", None),
+        ("1970-02-31T00:01:40Z", None),
+        ("1970-01-01", None),
+        ("100", None),
+        ("", None),
+    ],
+)
+def test_when_a_pod_last_saved_its_work(text: str, seconds: int | None) -> None:
+    pod = annotated({"bayplan.dev/checkpointed-at": text})
+    assert pod.checkpointed_s == seconds
+    wrong = f"annotation bayplan.dev/checkpointed-at is {text!r}; allowed: "
+    assert [str(p).startswith(wrong) for p in pod.problems] == ([] if seconds is not None else [True])
