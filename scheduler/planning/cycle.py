@@ -67,10 +67,12 @@ def plan(
 
 def _complete(desk: Desk, candidate: Candidate) -> Decision:
     """Place the missing members of a gang part of which stands, or take those back that stand."""
-    admitted = admit_gang(desk, candidate)
+    with own_quota(desk, candidate):
+        admitted = admit_gang(desk, candidate)
     if admitted is not None:
+        filled(desk, candidate, [admitted])
         return admitted
-    wait = refuse(desk, candidate)
+    wait = overfilled(desk, candidate) or refuse(desk, candidate)
     return roll_back(candidate, wait.message) if candidate.workload.never_stood else wait
 
 

@@ -226,3 +226,26 @@ def test_cpu_that_is_held_comes_back_too() -> None:
     wants = single("x", shape(4, milli_cpu=32_000), queue="b")
     snap = nodes("n1: ........", hungry, wants, queues=tree(team("a", 0), team("b", 8)))
     assert gone(decided(snap)) == {"hungry"}
+
+
+def test_of_two_tiers_the_higher_decides() -> None:
+    work = [
+        runs("high-0", "a", ["n1"], since=5, priority=9),
+        runs("low-0", "a", ["n2"], since=1000),
+        runs("high-1", "a", ["n3"], since=10, priority=9),
+        runs("low-1", "a", ["n4"], since=1),
+    ]
+    snap = nodes(RACKS, *work, asks("x", "b", 2, topology_required="rack"), queues=tree(team("a", 0), team("b", 16)))
+    assert gone(decided(snap)) == {"high-0", "low-0"}
+
+
+def test_a_gang_whose_surplus_is_safe_is_safe_whole() -> None:
+    queues = tree(team("a", 0, min_runtime_s=100), team("b", 8))
+    grown = gang(
+        "grown",
+        (*pods("g", [shape(4)], on=["n1"], bound_s=9_000), *pods("h", [shape(4)], on=["n1"], bound_s=9_950)),
+        least=1,
+        queue="a",
+    )
+    dear = runs("dear", "a", ["n2"], since=9_000)
+    assert gone(decided(nodes(TWO, grown, dear, asks("x", "b", 1, 4), queues=queues))) == {"dear"}

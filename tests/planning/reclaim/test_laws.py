@@ -2,8 +2,11 @@
 
 import msgspec
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from scheduler.model.names import QueueName
 from scheduler.model.plan import Plan, Reclaim, Wait
+from scheduler.model.queue import Queue
 from scheduler.model.snapshot import Snapshot
 from scheduler.planning.cycle import plan
 from scheduler.planning.reasons.explain import explain
@@ -55,3 +58,45 @@ def test_without_the_solver_the_same_rules_hold(snap: Snapshot) -> None:
 @given(snap=full(waiting=3))
 def test_nobody_makes_way_unless_asked_to(snap: Snapshot) -> None:
     assert claims(plan(snap, now_s=NOW_S, settings=PlanSettings())) == []
+
+
+@LAWS
+@given(snap=full(waiting=2), data=st.data())
+def test_the_order_of_the_input_decides_nothing(snap: Snapshot, data: st.DataObject) -> None:
+    keys = data.draw(st.permutations(sorted(snap.workloads)))
+    names = data.draw(st.permutations(sorted(snap.queues)))
+    mixed = msgspec.structs.replace(
+        snap,
+        workloads={key: snap.workloads[key] for key in keys},
+        queues={name: snap.queues[name] for name in names},
+    )
+    assert decided(mixed) == decided(snap)
+
+
+@LAWS
+@given(snap=full(waiting=2))
+def test_the_snapshot_is_left_as_found(snap: Snapshot) -> None:
+    before = snap.columns.used.copy(), dict(snap.devices_used), dict(snap.workloads)
+    decided(snap)
+    assert (snap.columns.used == before[0]).all()
+    assert (snap.devices_used, snap.workloads) == before[1:]
+
+
+@LAWS
+@given(snap=full(waiting=2))
+def test_names_decide_nothing_but_names(snap: Snapshot) -> None:
+    other = {name: QueueName(f"team-{name}") for name in snap.queues}
+
+    def renamed(queue: Queue) -> Queue:
+        above = None if queue.parent is None else other[queue.parent]
+        return msgspec.structs.replace(queue, name=other[queue.name], parent=above)
+
+    workloads = {
+        key: msgspec.structs.replace(w, queue=None if w.queue is None else other[w.queue])
+        for key, w in snap.workloads.items()
+    }
+    there = msgspec.structs.replace(
+        snap, workloads=workloads, queues={other[name]: renamed(queue) for name, queue in snap.queues.items()}
+    )
+    made = [(claim.workload, claim.placement, [v.pods for v in claim.victims]) for claim in claims(decided(snap))]
+    assert [(c.workload, c.placement, [v.pods for v in c.victims]) for c in claims(decided(there))] == made
