@@ -19,6 +19,7 @@ from scheduler.scoring.gangs.knapsack import UNREACHABLE
 from scheduler.scoring.gangs.patterns import NodeClass, Pattern, classes_of, fewest_classes
 from scheduler.scoring.gangs.problem import Choice, Problem, limited
 from scheduler.scoring.room import Room
+from scheduler.scoring.solver import LARGEST_SUM, solver_within, spent_ms
 
 Key = TypeVar("Key", bound=Hashable)
 Outcome = Literal["optimal", "feasible", "budget hit", "infeasible", "unknown"]
@@ -29,15 +30,6 @@ time runs out before anything is improved (measured): then the solver is asked o
 
 MOST_ROWS = 500
 """Nodes looked at where not all can be."""
-
-LARGEST_SUM = 1 << 61
-"""The solver adds up costs in 64 bits."""
-
-DETERMINISTIC_PER_WALL = 0.5
-"""Seconds of the solver's own clock to a second of budget: measured on two busy cores, it runs half as fast."""
-
-WALL_FACTOR = 10
-"""Seconds of wall time allowed for each second of budget; the solver's own clock is what ends a solve normally."""
 
 
 class Solved(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +46,7 @@ class Solved(msgspec.Struct, frozen=True, kw_only=True):
 
 def solve(room: Room, problem: Problem, known: Packing | None, bound: int, limits: Limits) -> Solved:
     """Improve on `known`, or find a first packing; `bound` is a cost that no packing goes below."""
-    left_ms, spent_ms, best = limits.budget_ms, 0.0, known
+    left_ms, took_ms, best = limits.budget_ms, 0.0, known
     ends: list[Outcome] = []
     bounds: list[int] = []
     for choice in problem.choices:
@@ -62,11 +54,11 @@ def solve(room: Room, problem: Problem, known: Packing | None, bound: int, limit
         one = _solve_on(room, problem, choice, best, bound, within)
         ends.append(one.outcome)
         bounds.append(one.bound)
-        left_ms, spent_ms = left_ms - one.spent_ms, spent_ms + one.spent_ms
+        left_ms, took_ms = left_ms - one.spent_ms, took_ms + one.spent_ms
         if one.packing is not None and (best is None or one.packing.cost < best.cost):
             best = one.packing
     lowest = max(bound, min(bounds))
-    return Solved(outcome=_outcome(ends, best, lowest), packing=best, bound=lowest, spent_ms=spent_ms)
+    return Solved(outcome=_outcome(ends, best, lowest), packing=best, bound=lowest, spent_ms=took_ms)
 
 
 def _outcome(ends: Sequence[Outcome], best: Packing | None, bound: int) -> Outcome:
@@ -215,22 +207,18 @@ class _Model:
             self._model.add(cost >= bound)
         if known is not None:
             self._hint(known)
-        solver = cp_model.CpSolver()
-        solver.parameters.random_seed = limits.seed
-        solver.parameters.num_workers = limits.workers
-        solver.parameters.max_deterministic_time = limits.budget_ms / 1000 * DETERMINISTIC_PER_WALL
-        solver.parameters.max_time_in_seconds = WALL_FACTOR * limits.budget_ms / 1000
+        solver = solver_within(limits)
         status = solver.solve(self._model)
-        spent_ms = solver.deterministic_time * 1000 / DETERMINISTIC_PER_WALL
+        took_ms = spent_ms(solver)
         if status == cp_model.INFEASIBLE:
             return Solved(
                 outcome="infeasible" if whole else "unknown",
                 packing=None,
                 bound=UNREACHABLE if whole else bound,
-                spent_ms=spent_ms,
+                spent_ms=took_ms,
             )
         if status not in {cp_model.OPTIMAL, cp_model.FEASIBLE}:
-            return Solved(outcome="unknown", packing=None, bound=bound, spent_ms=spent_ms)
+            return Solved(outcome="unknown", packing=None, bound=bound, spent_ms=took_ms)
         packing = self._read(solver)
         proven = max(bound, round(solver.best_objective_bound)) if whole else bound
         ended: Outcome = "optimal" if status == cp_model.OPTIMAL and whole else "feasible"
@@ -238,7 +226,7 @@ class _Model:
             outcome="budget hit" if status == cp_model.FEASIBLE else ended,
             packing=packing,
             bound=min(proven, packing.cost),
-            spent_ms=spent_ms,
+            spent_ms=took_ms,
         )
 
     def _hint(self, known: Packing) -> None:

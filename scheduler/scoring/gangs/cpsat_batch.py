@@ -15,10 +15,10 @@ from ortools.sat.python import cp_model
 from scheduler.scoring.fleet import Codes
 from scheduler.scoring.gangs.batch import Part
 from scheduler.scoring.gangs.batch_classes import BatchClass, BatchClasses, Seat, batch_classes
-from scheduler.scoring.gangs.cpsat import DETERMINISTIC_PER_WALL, LARGEST_SUM, WALL_FACTOR
 from scheduler.scoring.gangs.gang import Limits
 from scheduler.scoring.gangs.greedy import Packing
 from scheduler.scoring.room import Room
+from scheduler.scoring.solver import LARGEST_SUM, solver_within, spent_ms
 
 MOST_COUNTS = 1000
 """Counts in one model. With more of them the time runs out before anything is found (measured), so it is not built."""
@@ -160,19 +160,15 @@ class _Model:
         self._model.minimize(sum(price * variable for price, variable in self._terms))
         if known is not None:
             self._hint(known)
-        solver = cp_model.CpSolver()
-        solver.parameters.random_seed = limits.seed
-        solver.parameters.num_workers = limits.workers
-        solver.parameters.max_deterministic_time = limits.budget_ms / 1000 * DETERMINISTIC_PER_WALL
-        solver.parameters.max_time_in_seconds = WALL_FACTOR * limits.budget_ms / 1000
+        solver = solver_within(limits)
         status = solver.solve(self._model)
-        spent_ms = solver.deterministic_time * 1000 / DETERMINISTIC_PER_WALL
+        took_ms = spent_ms(solver)
         if status not in {cp_model.OPTIMAL, cp_model.FEASIBLE}:
-            return BatchSolved(outcome="infeasible" if status == cp_model.INFEASIBLE else "unknown", spent_ms=spent_ms)
+            return BatchSolved(outcome="infeasible" if status == cp_model.INFEASIBLE else "unknown", spent_ms=took_ms)
         return BatchSolved(
             outcome="optimal" if status == cp_model.OPTIMAL else "budget hit",
             packings=self._read(solver),
-            spent_ms=spent_ms,
+            spent_ms=took_ms,
         )
 
     def _hint(self, known: Sequence[Packing]) -> None:

@@ -25,13 +25,8 @@ from scheduler.scoring.moves.moves import (
     Sum,
 )
 from scheduler.scoring.moves.seats import Counts, seats_of
+from scheduler.scoring.solver import solver_within, spent_ms
 from scheduler.scoring.topology import NO_DOMAIN
-
-DETERMINISTIC_PER_WALL = 0.5
-"""As `cpsat.DETERMINISTIC_PER_WALL`: seconds of the solver's own clock to a second of budget."""
-
-WALL_FACTOR = 10
-"""As `cpsat.WALL_FACTOR`."""
 
 Literals = list[cp_model.IntVar | int]
 
@@ -71,12 +66,12 @@ def choose(
         if cheaper or (best.choice is None and one.outcome != "infeasible"):
             best = one
     lowest = max(bound, min(bounds, default=bound))
-    spent_ms = limits.budget_ms - left_ms
+    took_ms = limits.budget_ms - left_ms
     if best.choice is None:
-        return Chosen(outcome=best.outcome, bound=lowest, spent_ms=spent_ms)
+        return Chosen(outcome=best.outcome, bound=lowest, spent_ms=took_ms)
     lowest = min(lowest, best.choice.price)
     outcome = "optimal" if best.choice.price <= lowest else "feasible"
-    return Chosen(outcome=outcome, choice=best.choice, bound=lowest, spent_ms=spent_ms)
+    return Chosen(outcome=outcome, choice=best.choice, bound=lowest, spent_ms=took_ms)
 
 
 def _choose_in(
@@ -302,23 +297,19 @@ class _Model:
         self._model.minimize(price)
         if bound > 0 and self._moves:
             self._model.add(price >= bound)
-        solver = cp_model.CpSolver()
-        solver.parameters.random_seed = limits.seed
-        solver.parameters.num_workers = limits.workers
+        solver = solver_within(limits)
         # Who has to move for a node is said by implications, which the relaxation has only from this level on.
         solver.parameters.linearization_level = 2
-        solver.parameters.max_deterministic_time = limits.budget_ms / 1000 * DETERMINISTIC_PER_WALL
-        solver.parameters.max_time_in_seconds = WALL_FACTOR * limits.budget_ms / 1000
         status = solver.solve(self._model)
-        spent_ms = solver.deterministic_time * 1000 / DETERMINISTIC_PER_WALL
+        took_ms = spent_ms(solver)
         if status == cp_model.INFEASIBLE:
-            return Chosen(outcome="infeasible", bound=bound, spent_ms=spent_ms)
+            return Chosen(outcome="infeasible", bound=bound, spent_ms=took_ms)
         if status not in {cp_model.OPTIMAL, cp_model.FEASIBLE}:
-            return Chosen(outcome="unknown", bound=bound, spent_ms=spent_ms)
+            return Chosen(outcome="unknown", bound=bound, spent_ms=took_ms)
         choice = self._read(solver)
         optimal = status == cp_model.OPTIMAL
         lowest = choice.price if optimal else max(bound, round(solver.best_objective_bound))
-        return Chosen(outcome="optimal" if optimal else "feasible", choice=choice, bound=lowest, spent_ms=spent_ms)
+        return Chosen(outcome="optimal" if optimal else "feasible", choice=choice, bound=lowest, spent_ms=took_ms)
 
     def _read(self, solver: cp_model.CpSolver) -> Choice:
         moved = tuple(at for at, moves in self._moves.items() if solver.value(moves))
