@@ -58,7 +58,7 @@ def plan(
     for candidate in by_turn(candidate for candidate in ready if is_broken(candidate)):
         desk.decisions.append(_complete(desk, candidate))
     whole = [candidate for candidate in ready if not is_broken(candidate)]
-    turns = Turns(whole, desk.ledger, capacity_milli_gpu(snapshot))
+    turns = Turns(whole, desk.ledger, lambda: capacity_milli_gpu(snapshot))
     while batch := turns.next_batch(desk.ledger):
         admitted = _decide(desk, batch)
         desk.decisions += [behind(candidate, batch[admitted]) for candidate in turns.decided(batch, admitted)]

@@ -9,7 +9,7 @@ In a `Fair` queue a workload that has to wait lets others of its queue pass; in 
 """
 
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 
 from scheduler.model.names import QueueName
@@ -44,8 +44,8 @@ def by_turn(candidates: Iterable[Candidate]) -> list[Candidate]:
 class Turns:
     """Candidates that wait for their turn: `next_batch` gives the next, `decided` tells what became of them."""
 
-    def __init__(self, candidates: Iterable[Candidate], ledger: Ledger, capacity_milli_gpu: int) -> None:
-        """All wait. `capacity_milli_gpu`: the GPUs of the whole cluster, of which the queues have their shares."""
+    def __init__(self, candidates: Iterable[Candidate], ledger: Ledger, capacity_milli_gpu: Callable[[], int]) -> None:
+        """All wait. `capacity_milli_gpu`: the GPUs of the whole cluster, asked for where queues share them."""
         lines: dict[QueueName, list[Candidate]] = {}
         for candidate in by_turn(candidates):
             lines.setdefault(QueueName(str(candidate.workload.queue)), []).append(candidate)
@@ -58,7 +58,7 @@ class Turns:
         self._turn_of: QueueName | None = None
         self._shares: Mapping[QueueName, int] = {}
         if len(lines) > 1:
-            self._shares = fair_shares(ledger.forest, _demand(lines, ledger), capacity_milli_gpu)
+            self._shares = fair_shares(ledger.forest, _demand(lines, ledger), capacity_milli_gpu())
 
     def next_batch(self, ledger: Ledger) -> list[Candidate]:
         """Equal pods that stand alone, or one other workload; nothing when all had their turn.
@@ -161,8 +161,7 @@ def _demand(lines: Mapping[QueueName, Iterable[Candidate]], ledger: Ledger) -> M
     """What each queue's own work uses or waits for, in milli-GPU."""
     demand = Counter({name: sum(candidate.milli_gpu for candidate in line) for name, line in lines.items()})
     for name in ledger.forest.queues:
-        below = sum(ledger.used_by(child).total_milli_gpu for child in ledger.forest.below.get(name, ()))
-        demand[name] += ledger.used_by(name).total_milli_gpu - below
+        demand[name] += ledger.own_milli_gpu(name)
     return demand
 
 

@@ -46,8 +46,8 @@ def standings(snapshot: Snapshot, ledger: Ledger) -> Mapping[QueueName, Standing
         elif workload.placed:
             running.update(names)
     used = {name: ledger.used_by(name).total_milli_gpu for name in snapshot.queues}
-    for name, amount in used.items():
-        demand[name] += amount - sum(used[below] for below in forest.below.get(name, ()))
+    for name in used:
+        demand[name] += ledger.own_milli_gpu(name)
     capacity = capacity_milli_gpu(snapshot)
     shares, gone = fair_shares(forest, demand, capacity), lent(forest, used, capacity)
     return {
