@@ -4,7 +4,6 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
@@ -13,6 +12,7 @@ from scheduler.cli.explained import Explanation, NotFound, people_text
 from scheduler.cli.output import BadInputError, CommandError
 from scheduler.cli.remote import METHOD, ask
 from scheduler.rpc import bayplan_pb2 as pb
+from tests.cli.prepared import prepared
 
 Answer = pb.ExplainResponse | tuple[grpc.StatusCode, str]
 Serve = Callable[[Callable[[pb.ExplainRequest], Answer]], str]
@@ -21,31 +21,8 @@ Serve = Callable[[Callable[[pb.ExplainRequest], Answer]], str]
 @pytest.fixture
 def serve() -> Iterator[Serve]:
     """Starts a server whose Explain is the given function, and says where it is."""
-    servers: list[grpc.Server] = []
-
-    def start(explain: Callable[[pb.ExplainRequest], Answer]) -> str:
-        def handle(request: pb.ExplainRequest, context: grpc.ServicerContext) -> pb.ExplainResponse:
-            answer = explain(request)
-            if isinstance(answer, tuple):
-                context.abort(*answer)
-            return answer
-
-        _, service, method = METHOD.split("/")
-        handler = grpc.unary_unary_rpc_method_handler(
-            handle,
-            request_deserializer=pb.ExplainRequest.FromString,
-            response_serializer=pb.ExplainResponse.SerializeToString,
-        )
-        server = grpc.server(ThreadPoolExecutor(1))
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: handler}),))
-        port = server.add_insecure_port("127.0.0.1:0")
-        server.start()
-        servers.append(server)
-        return f"127.0.0.1:{port}"
-
-    yield start
-    for server in servers:
-        server.stop(None).wait()
+    with prepared(METHOD, pb.ExplainRequest, pb.ExplainResponse) as start:
+        yield start
 
 
 def test_a_gang_that_waits(serve: Serve) -> None:

@@ -4,7 +4,6 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
@@ -14,6 +13,7 @@ from scheduler.cli.output import BadInputError, CommandError
 from scheduler.cli.remote_defrag import METHOD, ask
 from scheduler.planning.defrag.advice import MakeFit, NoAdvice
 from scheduler.rpc import bayplan_pb2 as pb
+from tests.cli.prepared import prepared
 
 Answer = pb.DefragResponse | tuple[grpc.StatusCode, str]
 Serve = Callable[[Callable[[pb.DefragRequest], Answer]], str]
@@ -22,31 +22,8 @@ Serve = Callable[[Callable[[pb.DefragRequest], Answer]], str]
 @pytest.fixture
 def serve() -> Iterator[Serve]:
     """Starts a server whose Defrag is the given function, and says where it is."""
-    servers: list[grpc.Server] = []
-
-    def start(defrag: Callable[[pb.DefragRequest], Answer]) -> str:
-        def handle(request: pb.DefragRequest, context: grpc.ServicerContext) -> pb.DefragResponse:
-            answer = defrag(request)
-            if isinstance(answer, tuple):
-                context.abort(*answer)
-            return answer
-
-        _, service, method = METHOD.split("/")
-        handler = grpc.unary_unary_rpc_method_handler(
-            handle,
-            request_deserializer=pb.DefragRequest.FromString,
-            response_serializer=pb.DefragResponse.SerializeToString,
-        )
-        server = grpc.server(ThreadPoolExecutor(1))
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: handler}),))
-        port = server.add_insecure_port("127.0.0.1:0")
-        server.start()
-        servers.append(server)
-        return f"127.0.0.1:{port}"
-
-    yield start
-    for server in servers:
-        server.stop(None).wait()
+    with prepared(METHOD, pb.DefragRequest, pb.DefragResponse) as start:
+        yield start
 
 
 def test_the_question_arrives_and_the_answer_is_shown(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
