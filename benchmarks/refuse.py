@@ -2,13 +2,11 @@
 
 Figures are for a whole `plan()` of a warm process in which nothing else waits. The answer names the conditions in the
 way, what is missing where it is nearest, and the work that would have to end. `gang_plan` has refusals in clusters of
-which only the free amounts are known. No cluster is needed: `python -m benchmarks.refuse [--json] [--quick]`.
+which only the free amounts are known. No cluster is needed.
 """
 
-import argparse
 import gc
 import statistics
-import sys
 import time
 from collections.abc import Sequence
 from random import Random
@@ -162,21 +160,3 @@ def _timed(snapshot: Snapshot, cache: PlanCache) -> _Timed:
     decided = plan(snapshot, now_s=0, settings=_SETTINGS, cache=cache)
     took_ms, cpu_ms = (time.perf_counter() - began) * 1000, (time.thread_time() - began_cpu) * 1000
     return _Timed(took_ms, cpu_ms, decided.decisions)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run it by itself."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.refuse", description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
-    parser.add_argument("--quick", action="store_true", help="fewer repetitions")
-    arguments = parser.parse_args(argv)
-    facts, rows = table.machine(), run(quick=arguments.quick)
-    if arguments.json:
-        sys.stdout.buffer.write(table.document(facts, rows))
-    else:
-        print(table.text(facts, rows))
-    return int(any(row.verdict == "over" for row in rows))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
