@@ -82,10 +82,6 @@ class Ledger(msgspec.Struct, frozen=True):
         limit = self._tightest(queue, flavor)
         return None if limit is None else limit[0]
 
-    def within_nominal(self, queue: QueueName, milli_gpu: int) -> bool:
-        """Whether a further charge borrows nothing, neither for the queue nor for one above it."""
-        return milli_gpu <= 0 or milli_gpu <= self.own_left(queue)
-
     def own_left(self, queue: QueueName) -> int:
         """Milli-GPU that the queue may still be charged before it, or one above it, borrows."""
         lefts = (q.total.nominal_milli_gpu - self.used_by(q.name).total_milli_gpu for q in self.forest.chain(queue))

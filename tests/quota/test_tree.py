@@ -62,15 +62,15 @@ def test_a_charge_of_nothing_breaks_no_limit() -> None:
     assert full.shortage(A, Bill(1)) == Shortage(
         queue=A, flavor=None, needed_milli_gpu=1, left_milli_gpu=0, most_milli_gpu=4000
     )
-    assert full.within_nominal(A, 0)
+    assert full.own_left(A) == 0
 
 
 @given(st.lists(st.integers(0, 3000), max_size=6), st.integers(1, 4000))
-def test_within_nominal_is_what_the_queue_owns(charges: list[int], more: int) -> None:
+def test_what_is_left_of_its_own_is_what_the_queue_owns(charges: list[int], more: int) -> None:
     used = ledger(a=None)
     for charge in charges:
         used = used.charge(A, Bill(charge))
-    assert used.within_nominal(A, more) == (sum(charges) + more <= 4000)
+    assert (more <= used.own_left(A)) == (sum(charges) + more <= 4000)
 
 
 @given(
