@@ -11,6 +11,15 @@ GANG_LABEL = "bayplan.dev/gang"
 GANG_SIZE_ANNOTATION = "bayplan.dev/gang-size"
 """Beside `GANG_LABEL`: how many pods the gang has. Indexed Jobs with completions = parallelism may leave it out."""
 
+GANG_MIN_ANNOTATION = "bayplan.dev/gang-min"
+"""Beside `GANG_LABEL`: how many pods are enough for the gang to start and to stay. Absent: all of them."""
+
+ROLE_MIN_ANNOTATION = "bayplan.dev/role-min"
+"""Beside `GANG_LABEL`: `leader=1,worker=2`, how many pods of which roles have to stand at least."""
+
+PREEMPTIBLE_ANNOTATION = "bayplan.dev/preemptible"
+"""`false`: the pod is never moved or evicted, and therefore only fills nominal quota. Absent: `true`."""
+
 TOPOLOGY_REQUIRED_ANNOTATION = "bayplan.dev/topology-required"
 TOPOLOGY_PREFERRED_ANNOTATION = "bayplan.dev/topology-preferred"
 """Name of a topology level, or the node label key of one: all members in one domain of it."""

@@ -117,6 +117,7 @@ class PodReader:
             policy=translate_values.policy(annotations, problems),
             duration_s=translate_values.duration_s(annotations, problems),
             checkpointed_s=translate_values.checkpointed_s(annotations, problems),
+            preemptible=translate_values.preemptible(annotations, problems),
             problems=tuple(problems),
             told=(told.reason, told.message) if told is not None else None,
         )

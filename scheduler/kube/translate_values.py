@@ -9,7 +9,7 @@ from typing import assert_never
 from scheduler.kube import keys
 from scheduler.model.policy import POLICY_NAMES, Policy, policy_named
 from scheduler.model.resources import GPU_SHARED, MILLI_GPU, Resources
-from scheduler.model.workload import GangClaim, Linked, Problem, Slices
+from scheduler.model.workload import GangClaim, Linked, Problem, RoleMinimums, Slices
 
 MOST_COMPLETIONS = 1_000_000_000
 """Above every index that is read, which has nine digits at most."""
@@ -31,6 +31,10 @@ SHARE_ALLOWED = "a part of a GPU above 0 and below 1, with at most three decimal
 
 GANG_SIZE_ALLOWED = f"a whole number from 1 to {LARGEST_GANG}"
 
+ROLE_MIN_ALLOWED = (
+    f"ROLE=PODS with commas between, each role once and each number from 1 to {LARGEST_GANG}, as in leader=1,worker=2"
+)
+
 LINKED_WHOLE = "preferred, for a pod of MIG slices or parts of GPUs: these are never connected by NVLink"
 
 _INSTANT = re.compile(
@@ -45,28 +49,64 @@ Texts = Mapping[str, str]
 
 
 def gang_claim(labels: Texts, annotations: Texts, problems: list[Problem]) -> GangClaim | None:
-    """The gang that an object claims with its label, its size by the annotation; refusals go to `problems`."""
+    """The gang that an object claims with its label, how large by annotations; refusals go to `problems`."""
     name = labels.get(keys.GANG_LABEL)
-    size_text = annotations.get(keys.GANG_SIZE_ANNOTATION)
     if name is None:
-        if size_text is not None:
-            allowed = f"only beside the label {keys.GANG_LABEL} with the gang's name"
-            problems.append(_problem(keys.GANG_SIZE_ANNOTATION, size_text, allowed))
+        allowed = f"only beside the label {keys.GANG_LABEL} with the gang's name"
+        said = (keys.GANG_SIZE_ANNOTATION, keys.GANG_MIN_ANNOTATION, keys.ROLE_MIN_ANNOTATION)
+        problems.extend(_problem(key, annotations[key], allowed) for key in said if key in annotations)
         return None
     if not name:
         problems.append(Problem(where=f"label {keys.GANG_LABEL}", value=name, allowed="the gang's name"))
         return None
-    return GangClaim(name=name, size=_gang_size(size_text, problems))
+    size = _pods(annotations, keys.GANG_SIZE_ANNOTATION, problems)
+    least = _pods(annotations, keys.GANG_MIN_ANNOTATION, problems)
+    if size is not None and least is not None and least > size:
+        problems.append(_problem(keys.GANG_MIN_ANNOTATION, str(least), f"at most {keys.GANG_SIZE_ANNOTATION}, {size}"))
+        least = None
+    role_least = _role_minimums(annotations, problems)
+    needed = sum(number for _, number in role_least)
+    most = size if least is None else least
+    if most is not None and needed > most:
+        key = keys.GANG_SIZE_ANNOTATION if least is None else keys.GANG_MIN_ANNOTATION
+        allowed = f"roles that need no more pods together than {key}, {most}"
+        problems.append(_problem(keys.ROLE_MIN_ANNOTATION, annotations[keys.ROLE_MIN_ANNOTATION], allowed))
+        role_least = ()
+    return GangClaim(name=name, size=size, least=least, role_least=role_least)
 
 
-def _gang_size(text: str | None, problems: list[Problem]) -> int | None:
+def _pods(annotations: Texts, key: str, problems: list[Problem]) -> int | None:
+    text = annotations.get(key)
     if text is None:
         return None
     size = int(text) if _NUMBER.match(text) else 0
     if not 1 <= size <= LARGEST_GANG:
-        problems.append(_problem(keys.GANG_SIZE_ANNOTATION, text, GANG_SIZE_ALLOWED))
+        problems.append(_problem(key, text, GANG_SIZE_ALLOWED))
         return None
     return size
+
+
+def _role_minimums(annotations: Texts, problems: list[Problem]) -> RoleMinimums:
+    text = annotations.get(keys.ROLE_MIN_ANNOTATION)
+    if text is None:
+        return ()
+    found: list[tuple[str, int]] = []
+    for part in text.split(","):
+        name, _, number = part.partition("=")
+        found.append((name.strip(), int(number) if _NUMBER.match(number.strip()) else 0))
+    distinct = len({name for name, _ in found}) == len(found)
+    if not distinct or not all(name and 1 <= number <= LARGEST_GANG for name, number in found):
+        problems.append(_problem(keys.ROLE_MIN_ANNOTATION, text, ROLE_MIN_ALLOWED))
+        return ()
+    return tuple(sorted(found))
+
+
+def preemptible(annotations: Texts, problems: list[Problem]) -> bool:
+    """Whether the pod may be moved or evicted."""
+    text = annotations.get(keys.PREEMPTIBLE_ANNOTATION, "true")
+    if text not in ("true", "false"):
+        problems.append(_problem(keys.PREEMPTIBLE_ANNOTATION, text, "true or false"))
+    return text != "false"
 
 
 def linked(annotations: Texts, requests: Resources, problems: list[Problem]) -> Linked:

@@ -90,15 +90,21 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return f"{self.where} is {self.value!r}; allowed: {self.allowed}"
 
 
+RoleMinimums = tuple[tuple[str, int], ...]
+"""Roles of a gang, sorted by name, and how many pods of each have to stand at least."""
+
+
 class GangClaim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a pod, or the Job above it, says of its gang; `size` is None where only the other may know it.
 
-    `least`: how many pods are enough for it to work; None where that is all of them.
+    `least`: how many pods are enough for it to work; None where that is all of them, or where `role_least` says it.
+    `role_least`: how many pods of which roles are enough; without `least`, their sum is.
     """
 
     name: str
     size: int | None = None
     least: int | None = None
+    role_least: RoleMinimums = ()
 
 
 class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -112,7 +118,7 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `told`: reason and message of the condition that was last written on it, to write only changes.
     `index`: its rank, where its controller gives one. `devices`: indexes of the GPUs it is known to hold, in whole or
     in part. `slices`: the MIG instances it is known to hold on a node that makes them on demand.
-    `checkpointed_s`: when it last saved its work; None where nobody said.
+    `checkpointed_s`: when it last saved its work; None where nobody said. `preemptible`: it may be moved or evicted.
     `policy`: how it is placed if it stands alone; None leaves it to its queue.
     `role`: its part in the gang, and `role_required` the level of which one domain has to hold all pods of that role.
     """
@@ -157,7 +163,8 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Workload(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What is planned as one: a gang, or a pod alone. `members` are sorted by (index, name).
 
-    `size`: how many pods it shall have. `min_member`: how many must stand together.
+    `size`: how many pods it shall have. `min_member`: how many must stand together, and `role_minimums` how many of
+    which roles (`Pod.role`) must be among them; their sum is at most `min_member`, and a role without one needs none.
     `topology_exclusive`: no member of another gang stands in a domain of that level where one of this gang does.
     `avoid`: nodes that refused a planned member since they last changed.
     `queue` is None where none could be found; `problems` says why.
@@ -171,6 +178,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     priority: int
     created_s: int
     members: tuple[Pod, ...]
+    role_minimums: RoleMinimums = ()
     topology_required: str | None = None
     topology_preferred: str | None = None
     topology_slices: Slices = ()

@@ -22,6 +22,7 @@ from scheduler.model.workload import (
     PodShape,
     Problem,
     Requirement,
+    RoleMinimums,
     Slices,
     Toleration,
     Workload,
@@ -157,6 +158,7 @@ class _Mask:
             key=self._key(workload.key),
             queue=_maybe(workload.queue, self._queue_name),
             members=tuple(self._pod(pod) for pod in workload.members),
+            role_minimums=self._roles(workload.role_minimums),
             topology_required=_maybe(workload.topology_required, self._level),
             topology_preferred=_maybe(workload.topology_preferred, self._level),
             topology_slices=self._slices(workload.topology_slices),
@@ -190,7 +192,10 @@ class _Mask:
         )
 
     def _claim(self, claim: GangClaim) -> GangClaim:
-        return replace(claim, name=self._names.of(claim.name))
+        return replace(claim, name=self._names.of(claim.name), role_least=self._roles(claim.role_least))
+
+    def _roles(self, minimums: RoleMinimums) -> RoleMinimums:
+        return tuple((self._names.of(role), number) for role, number in minimums)
 
     def _shape(self, shape: PodShape) -> PodShape:
         known = self._shapes.get(shape)

@@ -5,14 +5,17 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from scheduler.model.names import NodeName, QueueName, WorkloadKey, gang_key, people_name, pod_key
-from scheduler.model.workload import Pod, Problem, Slices, Workload
+from scheduler.model.workload import GangClaim, Pod, Problem, RoleMinimums, Slices, Workload
 from scheduler.state.events import JobSeen
 from scheduler.state.queues import QUEUE_KEY, QueueFinder
 
 SIZE_KEY = "annotation bayplan.dev/gang-size"
+LEAST_KEY = "annotation bayplan.dev/gang-min"
+ROLES_KEY = "annotation bayplan.dev/role-min"
 
 SIZE_ALLOWED = (
-    "a whole number on every member; it may be left out only where an Indexed Job has completions = parallelism > 1"
+    "a whole number on every member; it may be left out only beside bayplan.dev/gang-min, or where an Indexed Job has "
+    "completions = parallelism > 1"
 )
 
 
@@ -44,13 +47,15 @@ def workload_of(
     owners: dict[str | None, JobSeen] = {uid: jobs[uid] for uid in uids if uid in jobs}
     gang = _Gang(people_name(key), members, sorted(owners.values(), key=lambda j: j.name))
     size = gang.size()
+    role_minimums = gang.role_minimums(size)
     gang.roles()
     return Workload(
         key=key,
         is_gang=True,
         queue=gang.queue(owners, finder),
         size=size,
-        min_member=gang.least(size),
+        min_member=gang.least(size, role_minimums),
+        role_minimums=role_minimums,
         priority=max(p.priority for p in members),
         created_s=min(p.created_s for p in members),
         members=members,
@@ -114,6 +119,11 @@ def _named(pod: Pod, job: JobSeen | None) -> QueueName | None:
     return pod.queue if pod.queue is not None or job is None else job.queue
 
 
+def _enough(claim: GangClaim) -> int:
+    """How many pods are enough, 0 where the claim does not say so."""
+    return max(claim.least or 0, sum(number for _, number in claim.role_least))
+
+
 class _Gang:
     """What a gang's members and Jobs agree on; `problems` collects, once each, what they do not."""
 
@@ -121,33 +131,48 @@ class _Gang:
         self._name = name
         self._members = members
         self._owners = owners
+        claims = [p.gang for p in members] + [j.gang for j in owners]
+        self._claims = [c for c in claims if c is not None and c.name == name.partition("/")[2]]
         self.problems: dict[Problem, None] = {q: None for p in members for q in p.problems}
         self.problems.update((q, None) for j in owners for q in j.problems)
 
     def size(self) -> int:
-        """How many pods the gang has still to have: what it states, less those that succeeded already."""
-        short_name = self._name.partition("/")[2]
-        claims = [p.gang for p in self._members] + [j.gang for j in self._owners]
-        stated = sorted({c.size for c in claims if c is not None and c.name == short_name and c.size is not None})
+        """How many pods the gang has still to have: what it states, less those that succeeded already.
+
+        One that states only how many are enough has as many as there are.
+        """
+        stated = sorted({c.size for c in self._claims if c.size is not None})
         stated = stated or sorted({j.completions for j in self._owners if j.completions is not None})
         present = sum(not p.deleting for p in self._members)
+        least = max((_enough(c) for c in self._claims), default=0)
+        if not stated and least:
+            return max(present, least)
         if not stated:
             if not any(q.where == SIZE_KEY for q in self.problems):
                 self._add(f"{SIZE_KEY} of gang {self._name}", "", SIZE_ALLOWED)
             return max(present, 1)
         if len(stated) > 1:
             self._add(f"{SIZE_KEY} of gang {self._name}", " and ".join(map(str, stated)), "one size for all members")
+        if least > stated[-1]:
+            self._add(f"{LEAST_KEY} of gang {self._name}", str(least), f"at most its size, {stated[-1]}")
         succeeded = sum(j.succeeded for j in self._owners if j.completions is not None)
         size = max(stated[-1] - succeeded, 1)
         if present > size:
             self._add(f"number of pods of gang {self._name}", str(present), f"at most its size, {size}")
         return size
 
-    def least(self, size: int) -> int:
+    def role_minimums(self, size: int) -> RoleMinimums:
+        """How many pods of which roles have to stand: what members say of it, as long as `size` pods can keep it."""
+        stated = {",".join(f"{role}={n}" for role, n in c.role_least): c.role_least for c in self._claims}
+        chosen = self.one(ROLES_KEY, [text or None for text in stated])
+        minimums = () if chosen is None else stated[chosen]
+        return minimums if sum(n for _, n in minimums) <= size else ()
+
+    def least(self, size: int, role_minimums: RoleMinimums) -> int:
         """How many of `size` pods have to stand: the most that any member claims, all where none does."""
-        claims = [p.gang for p in self._members] + [j.gang for j in self._owners]
-        stated = [c.least for c in claims if c is not None and c.least is not None]
-        return min(max(stated, default=size), size)
+        stated = [c.least for c in self._claims if c.least is not None]
+        needed = sum(n for _, n in role_minimums)
+        return min(max([*stated, needed]) or size, size)
 
     def queue(self, owners: Mapping[str | None, JobSeen], finder: QueueFinder) -> QueueName | None:
         """The one queue that all members belong to."""

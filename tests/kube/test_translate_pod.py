@@ -52,6 +52,8 @@ def test_a_whole_pod() -> None:
             },
             "annotations": {
                 "bayplan.dev/gang-size": "4",
+                "bayplan.dev/gang-min": "3",
+                "bayplan.dev/preemptible": "false",
                 "bayplan.dev/topology-required": "rack",
                 "bayplan.dev/topology-preferred": "example.com/block",
                 "bayplan.dev/linked": "required",
@@ -91,7 +93,8 @@ def test_a_whole_pod() -> None:
     )
     assert (pod.uid, pod.namespace, pod.name, pod.priority) == ("u", "a", "p", 7)
     assert (pod.ours, pod.managed, pod.gated, pod.foreign_gates, pod.unschedulable) == (True, True, True, True, True)
-    assert (pod.gang, pod.index, pod.queue) == (GangClaim(name="g", size=4), 3, "red")
+    assert (pod.gang, pod.index, pod.queue) == (GangClaim(name="g", size=4, least=3), 3, "red")
+    assert not pod.preemptible
     assert (pod.owner_uid, pod.owner_name, pod.created_s) == ("j", "train", 1_767_225_610)
     assert (pod.topology_required, pod.topology_preferred, pod.duration_s) == ("rack", "example.com/block", 5400)
     assert pod.policy is Policy.LEAST_ALLOCATED

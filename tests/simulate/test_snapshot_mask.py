@@ -13,7 +13,7 @@ from scheduler.model.node import Taint, TopologyLevel
 from scheduler.model.plan import Admit, Decision, Offer, Reclaim, RollBack, Wait
 from scheduler.model.queue import Queue
 from scheduler.model.snapshot import Snapshot
-from scheduler.model.workload import HostPort, PodShape, Problem, Requirement, Toleration
+from scheduler.model.workload import GangClaim, HostPort, PodShape, Problem, Requirement, Toleration
 from scheduler.planning.cycle import plan
 from scheduler.planning.settings import PlanSettings
 from scheduler.scoring.own_rules import OwnRule, OwnRules
@@ -99,7 +99,8 @@ def full_of_secrets() -> Snapshot:
     problem = Problem(where="label of gang secret", value="secret value", allowed="secret allowed")
     labels = {"zone": "secret-zone", "kubernetes.io/hostname": "secret-host"}
     taint = Taint(key="for", value="secret-team")
-    waiting = pod("secret-pod", gpus=1, gang="secret-gang", size=2, **named, **told)
+    claim = GangClaim(name="secret-gang", size=2, role_least=(("secret-role", 1),))
+    waiting = replace(pod("secret-pod"), gang=claim, role="secret-role", **named, **told)
     state = state_of(
         replace(seen_node("secret-node-1", uid="secret-uid"), labels=labels, taints=(taint,)),
         report("secret-node-1"),
@@ -147,7 +148,7 @@ REPLACED = {
     "Assignment": {"node", "pod"},
     "Columns": {"names", "row_of"},
     "Device": {"uuid"},
-    "GangClaim": {"name"},
+    "GangClaim": {"name", "role_least"},
     "HostPort": {"address"},
     "InFlight": {"queue", "workload"},
     "Node": {"labels", "name", "uid"},
@@ -170,6 +171,7 @@ REPLACED = {
         "avoid",
         "key",
         "queue",
+        "role_minimums",
         "topology_exclusive",
         "topology_preferred",
         "topology_required",

@@ -1,12 +1,12 @@
 """Who belongs to which workload, and what is said where a gang's members contradict each other."""
 
-import msgspec
 import pytest
+from msgspec.structs import replace
 
 from scheduler.model.names import QueueName, WorkloadKey
-from scheduler.model.workload import GangClaim, Pod, Problem, Workload
+from scheduler.model.workload import GangClaim, Pod, Problem, RoleMinimums, Workload
 from scheduler.state.events import JobSeen
-from scheduler.state.grouping import SIZE_ALLOWED, key_of
+from scheduler.state.grouping import ROLES_KEY, SIZE_ALLOWED, key_of
 from tests.state.build import Thing, foreign, job, pod, queue, state_of
 
 GANG = WorkloadKey("gang:a/g")
@@ -55,11 +55,58 @@ def test_a_gang_s_record_covers_all_members_in_order_of_index_and_name() -> None
 
 def test_a_gang_stands_with_as_many_as_its_members_claim_to_need() -> None:
     def claims(name: str, least: int | None) -> Pod:
-        return msgspec.structs.replace(pod(name, gang="g"), gang=GangClaim(name="g", size=3, least=least))
+        return replace(pod(name, gang="g"), gang=GangClaim(name="g", size=3, least=least))
 
     workload = gang_of(claims("p", 1), claims("q", 2), claims("r", None))
     assert (workload.size, workload.min_member) == (3, 2)
-    assert gang_of(claims("p", 9)).min_member == 3
+    assert (gang_of(claims("p", 9)).min_member, said(gang_of(claims("p", 9)))) == (
+        3,
+        ["annotation bayplan.dev/gang-min of gang a/g is '9'; allowed: at most its size, 3"],
+    )
+
+
+def test_a_gang_without_a_size_has_as_many_pods_as_there_are_and_its_least_at_least() -> None:
+    def claims(*names: str) -> Workload:
+        return gang_of(*(replace(pod(name, gang="g"), gang=GangClaim(name="g", least=2)) for name in names))
+
+    assert [(w.size, w.min_member, said(w)) for w in (claims("p"), claims("p", "q", "r"))] == [(2, 2, []), (3, 2, [])]
+
+
+LEADER, WORKER = ("leader", 1), ("worker", 2)
+
+
+@pytest.mark.parametrize(
+    ("claims", "size", "least", "minimums", "sentences"),
+    [
+        pytest.param([GangClaim(name="g", size=5, role_least=(LEADER, WORKER))], 5, 3, (LEADER, WORKER), [], id="sum"),
+        pytest.param(
+            [GangClaim(name="g", size=5, least=4, role_least=(LEADER, WORKER))], 5, 4, (LEADER, WORKER), [], id="more"
+        ),
+        pytest.param([GangClaim(name="g", role_least=(LEADER,))], 1, 1, (LEADER,), [], id="no size"),
+        pytest.param(
+            [GangClaim(name="g", size=5, role_least=(role,)) for role in (WORKER, LEADER)],
+            5,
+            1,
+            (LEADER,),
+            [f"{ROLES_KEY} of gang a/g is 'leader=1 and worker=2'; allowed: one value for all members"],
+            id="two words",
+        ),
+        pytest.param(
+            [GangClaim(name="g", size=2), GangClaim(name="g", role_least=(LEADER, WORKER))],
+            2,
+            2,
+            (),
+            ["annotation bayplan.dev/gang-min of gang a/g is '3'; allowed: at most its size, 2"],
+            id="more than there are",
+        ),
+    ],
+)
+def test_the_minimums_of_roles(
+    claims: list[GangClaim], size: int, least: int, minimums: RoleMinimums, sentences: list[str]
+) -> None:
+    workload = gang_of(*(replace(pod(str(n), gang="g"), gang=claim) for n, claim in enumerate(claims)))
+    assert (workload.size, workload.min_member, workload.role_minimums) == (size, least, minimums)
+    assert said(workload) == sentences
 
 
 @pytest.mark.parametrize(
