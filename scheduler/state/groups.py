@@ -105,7 +105,7 @@ class GroupBook:
 
     def owned_by(self, job_uid: str) -> tuple[PodUid, ...]:
         """The pods that the Job controls, as far as they may be ours."""
-        return tuple(self._owned.get(job_uid, ()))
+        return tuple(sorted(self._owned.get(job_uid, ())))
 
     # Queues and refusals
 
@@ -164,7 +164,8 @@ class GroupBook:
     def workloads(self) -> Mapping[WorkloadKey, Workload]:
         """All workloads, as of now."""
         if self._stale:
-            for key in self._stale:
+            # By name, so that the order of a snapshot's workloads is no matter of how Python hashes names.
+            for key in sorted(self._stale):
                 members = self._members.get(key)
                 if members is None:
                     self._workloads.pop(key, None)
@@ -178,7 +179,7 @@ class GroupBook:
     def facts(self) -> Iterator[JobSeen | JobGone | Queue | NodeRefused]:
         """Everything known beside the pods. Jobs that are gone, but whose word still holds, come and go."""
         yield from self._jobs.values()
-        yield from (JobGone(uid=uid) for uid in self._ended_jobs)
+        yield from (JobGone(uid=uid) for uid in sorted(self._ended_jobs))
         yield from self._queues_in_order.values()
         yield from (queue for name, queue in self._queues.items() if queue != self._queues_in_order.get(name))
         yield from self._refusals.facts()

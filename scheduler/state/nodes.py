@@ -181,11 +181,12 @@ class NodeBook:
             self._reshape = False
             if widened:
                 self._stale_nodes.update(self._nodes)
-        for name in self._stale_nodes:
+        # By name, so that the order of a snapshot's mappings is no matter of how Python hashes names.
+        for name in sorted(self._stale_nodes):
             self._refresh_node(name)
         renewed = bool(self._stale_nodes)
         self._stale_use |= self._stale_nodes
-        for name in self._stale_use:
+        for name in sorted(self._stale_use):
             self._refresh_use(name)
         self._stale_nodes.clear()
         self._stale_use.clear()

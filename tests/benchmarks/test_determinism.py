@@ -1,5 +1,8 @@
 """The benchmark of determinism: its clusters have everything in them, and it finds what it looks for."""
 
+import os
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Sequence
 
@@ -31,6 +34,27 @@ def test_shuffling_changes_orders_and_nothing_else() -> None:
     assert list(plain.nodes) != list(mixed.nodes)
     assert list(plain.workloads) != list(mixed.workloads)
     assert (plain.columns.used == mixed.columns.used).all()
+
+
+ORDERS = """
+from benchmarks.determinism import planned
+for seed in range(3, 8):
+    snapshot = planned(seed)[0]
+    print(*(list(getattr(snapshot, name)) for name in ("nodes", "workloads", "pod_nodes", "devices_used")))
+"""
+
+
+def test_orders_of_a_snapshot_are_no_matter_of_how_python_hashes_names() -> None:
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", ORDERS],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            stdout=subprocess.PIPE,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(told) == 1
 
 
 def test_clusters_have_everything_in_them() -> None:
