@@ -17,7 +17,7 @@ from typing import NamedTuple
 import msgspec
 
 from benchmarks.end_to_end_client import Load
-from benchmarks.end_to_end_machine import CORES, SETTLE_S, busy_s, cpu_s, settle, writes
+from benchmarks.end_to_end_machine import CORES, SETTLE_S, busy_s, cpu_s, settle, writes, writes_since
 from benchmarks.table import Limit, Row, ratio
 from benchmarks.workloads import NAMESPACE, Case, Dialect, batch, own_dialect, read_cases, setup_objects
 from scheduler.localcluster import ClusterOptions, Console, LocalCluster
@@ -178,7 +178,7 @@ async def _one(case: Case, dialect: Dialect, lab: _Lab, name: str) -> Run:
     seen = await load.measure(work, timeout_s=_TIMEOUT_S)
     took_s, all_s, own_s = time.monotonic() - began_s, busy_s() - all_s, cpu_s(os.getpid()) - own_s
     used_s = {part: round(cpu_s(pid) - used_s[part], 2) for part, pid in pids.items()}
-    counted = writes(await load.text("/metrics")) - counted
+    counted = await writes_since(counted, lambda: load.text("/metrics"), bound=len(seen.bound_s))
     await load.clear(work.objects)
     some = len(seen.bound_s) > 0
     others = (all_s - own_s - sum(used_s.values())) / took_s / CORES if pids else 0.0

@@ -5,6 +5,7 @@ import os
 import re
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -15,6 +16,11 @@ SETTLE_S = 30.0
 """How long a machine is waited for at most. One that others keep busy settles never; figures say how busy it was."""
 _WRITES = re.compile(r"^apiserver_request_total\{(.*)\} (\S+)$", re.MULTILINE)
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
+_BINDINGS = "POST pods/binding"
+_COUNT_S = 30.0
+"""How long the API server's own count is waited for; it lags by moments."""
+
+_COUNT_POLL_S = 0.1
 _WRITE_VERBS = frozenset({"POST", "PUT", "PATCH", "APPLY", "DELETE", "DELETECOLLECTION"})
 
 
@@ -61,3 +67,17 @@ def writes(metrics: str) -> Counter[str]:
             place = f"{found['resource']}/{found['subresource']}".rstrip("/")
             counted[f"{found['verb']} {place}"] += int(float(value))
     return counted
+
+
+async def writes_since(before: Counter[str], metrics: Callable[[], Awaitable[str]], *, bound: int) -> Counter[str]:
+    """How often each kind of write was asked since `before`, once the bindings of `bound` pods are among them.
+
+    A watch may tell of a bound pod before the API server has counted the request that bound it. A scheduler that binds
+    in some other way is not waited for longer than half a minute.
+    """
+    deadline_s = time.monotonic() + _COUNT_S
+    while True:
+        counted = writes(await metrics()) - before
+        if counted[_BINDINGS] >= bound or time.monotonic() > deadline_s:
+            return counted
+        await asyncio.sleep(_COUNT_POLL_S)

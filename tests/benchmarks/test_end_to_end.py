@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.end_to_end import BASELINE, Run, compare
 from benchmarks.end_to_end_client import Timeline
-from benchmarks.end_to_end_machine import cpu_s, resident_mib, writes
+from benchmarks.end_to_end_machine import cpu_s, resident_mib, writes, writes_since
 from benchmarks.workloads import Case, CaseLimits
 
 GANG = Case(
@@ -81,6 +81,19 @@ apiserver_request_total{code="200",resource="pods",subresource="",verb="LIST",gr
 apiserver_request_total{code="200",resource="leases",subresource="",verb="PUT",group="coordination.k8s.io"} 99
 """
     assert writes(metrics) == {"PATCH pods/status": 7, "POST pods": 4}
+
+
+async def test_bindings_that_the_api_server_has_not_counted_yet_are_waited_for() -> None:
+    def metrics(bindings: int) -> str:
+        return f'apiserver_request_total{{resource="pods",subresource="binding",verb="POST"}} {bindings}\n'
+
+    left = [metrics(n) for n in (9, 10, 12, 13)]
+
+    async def read() -> str:
+        return left.pop(0)
+
+    assert await writes_since(writes(metrics(8)), read, bound=4) == {"POST pods/binding": 4}
+    assert len(left) == 1
 
 
 def test_processor_time_and_memory_of_a_process() -> None:
