@@ -43,7 +43,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     extender's `httpTimeout`."""
 
     refusal_memory_s: Seconds = 60.0
-    """How long a node that refused a planned pod is avoided for that workload, unless the node changes before."""
+    """How long a node that refused a planned pod is avoided for that workload at most, unless the node changes before:
+    2 s at first, as the refusal may rest on a passing moment, and twice as long after each further one in a row."""
 
     offer_timeout_s: Seconds = 30.0
     """How long quota stays charged for a pod that kube-scheduler has to place by its own rules."""

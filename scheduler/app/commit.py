@@ -1,7 +1,6 @@
 """All plans on their way: starts them, tells them what happens to their pods and nodes, and settles how they end."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from typing import Any, NamedTuple, assert_never
 
@@ -10,6 +9,7 @@ import msgspec
 from scheduler.app.binding import NOT_LEADING, bind_for_good
 from scheduler.app.board import Board
 from scheduler.app.carry import DOUBT_S, Bound, BrokenUp, Carry, CarryLimits, CarryResult, Member, Withdrawn
+from scheduler.app.refusals import Refusals
 from scheduler.extender.guard import BindRequest, Offered, Planned
 from scheduler.extender.verbs import WAITS
 from scheduler.kube.effects import Effects, PodRef, ref
@@ -40,12 +40,6 @@ class Clocks(NamedTuple):
 
     now_s: Callable[[], int]
     scheduler_seen_s: Callable[[], float]
-
-
-FREE_TRIES = 3
-"""Plans of a workload that nodes may refuse in a row before it has to rest."""
-
-LONGEST_REST_S = 60.0
 
 
 class _Offering(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,7 +74,7 @@ class Committer:
         self._carries: dict[PodUid, Carry] = {}
         self._on_node: dict[NodeName, dict[WorkloadKey, Carry]] = {}
         self._offers: dict[PodUid, _Offering] = {}
-        self._refusals: Counter[WorkloadKey] = Counter()
+        self._refusals = Refusals(memory_s=limits.refusal_memory_s)
         self._resting: dict[WorkloadKey, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -197,6 +191,9 @@ class Committer:
         """A pod is no more."""
         if (carry := self._carries.get(uid)) is not None:
             carry.withdraw(f"member {carry.members[uid].ref.name} was deleted")
+        refused = self._refusals.pod_gone(uid)
+        if refused is not None and (rest := self._resting.pop(refused, None)) is not None:
+            rest.cancel()
         self._forget(uid)
 
     def node_unusable(self, node: NodeName, why: str) -> None:
@@ -273,11 +270,12 @@ class Committer:
         self._take_off(carry)
         match result:
             case Bound():
-                del self._refusals[carry.workload]
+                self._refusals.end(carry.workload)
             case Withdrawn(refused=refused):
-                if refused:
-                    self._rest(carry.workload)
                 self._board.withdraw(carry.members, carry.workload)
+                if refused:
+                    self._refusals.add(carry.workload, carry.members)
+                    self._rest(carry.workload)
                 self._apply(Released(workload=carry.workload))
                 self._avoid(carry.workload, refused)
             case BrokenUp(failed=failed):
@@ -302,10 +300,8 @@ class Committer:
                 self._on_node.pop(member.node, None)
 
     def _rest(self, workload: WorkloadKey) -> None:
-        self._refusals[workload] += 1
-        surplus = self._refusals[workload] - FREE_TRIES
-        if surplus > 0:
-            rest_s = min(2.0 ** (surplus - 1), LONGEST_REST_S)
+        rest_s = self._refusals.rest_s(workload)
+        if rest_s > 0 and workload not in self._resting:
             self._resting[workload] = asyncio.get_running_loop().call_later(rest_s, self._rested, workload)
 
     def _rested(self, workload: WorkloadKey) -> None:
@@ -319,7 +315,7 @@ class Committer:
             await self._effects.wake(ref(pod), plan_name)
 
     def _avoid(self, workload: WorkloadKey, nodes: Iterable[NodeName]) -> None:
-        until_s = self._clocks.now_s() + round(self._limits.refusal_memory_s)
+        until_s = self._clocks.now_s() + round(self._refusals.memory_s(workload))
         for node in nodes:
             self._apply(NodeRefused(workload=workload, node=node, until_s=until_s))
 
@@ -328,6 +324,7 @@ class Committer:
         offering, pod = self._offers[uid], self._state.pod(uid)
         self._withdraw_offer(uid)
         if pod is not None and pod.unschedulable:
+            self._refusals.add(offering.workload, (uid,))
             self._avoid(offering.workload, offering.nodes)
 
     def _withdraw_offer(self, uid: PodUid) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from scheduler.app.board import Board
-from scheduler.extender.guard import BindRequest, Ruling, Untouched, Waiting
+from scheduler.extender.guard import BindRequest, Offered, Planned, Ruling, Untouched, Waiting
 from scheduler.kube.translate_pod import PodReader
 from scheduler.model.names import NodeName, PodUid, WorkloadKey, gang_key, pod_key
 from scheduler.model.workload import Pod
@@ -40,9 +40,13 @@ class ServiceGuard:
         """When kube-scheduler last asked anything, on the service loop's clock."""
 
     def ruling(self, uid: PodUid) -> Ruling | None:
-        """The ruling on a pod that was seen."""
+        """The ruling on a pod that was seen. What a replica planned whose lease has run out stands no more."""
         self.asked_s = self._loop.time()
-        return self._board.get(uid)
+        match self._board.get(uid):
+            case Planned(workload=workload) | Offered(workload=workload) if not self._leading():
+                return Waiting(workload=workload)
+            case ruling:
+                return ruling
 
     def judge(self, pod: msgspec.Raw) -> Ruling:
         """A pod that our watch has not brought yet: one that may be ours to plan waits until it has; others pass."""

@@ -85,8 +85,12 @@ class Leadership:
 
     @property
     def writable(self) -> bool:
-        """Whether a write may start now: the lease was renewed less than the renew deadline ago."""
-        return self._renewed_s is not None and self._monotonic_s() - self._renewed_s < self._deadline_s
+        """Whether a write may start now: the lease was renewed less than the renew deadline ago.
+
+        True by the clock alone, whatever tasks have noticed so far. Callable from any thread.
+        """
+        renewed_s = self._renewed_s
+        return renewed_s is not None and self._monotonic_s() - renewed_s < self._deadline_s
 
     async def run(self) -> None:
         """Take the lease when it is free and renew it; returns never."""

@@ -19,7 +19,7 @@ from scheduler.model.queue import Queue
 from scheduler.model.resources import Resources
 from scheduler.model.workload import GangClaim, Pod, PodShape
 from scheduler.state.cluster import ClusterState
-from scheduler.state.events import DevicesSeen, NodeSeen, PodGone, PodSeen, QueueSeen
+from scheduler.state.events import DevicesSeen, NodeRefused, NodeSeen, PodGone, PodSeen, QueueSeen, Ticked
 
 KEY = WorkloadKey("gang:ns/g")
 SHAPE = PodShape(requests=Resources(pods=1, extended=(("nvidia.com/gpu", 8),)))
@@ -71,10 +71,23 @@ class Desk:
             wake=lambda: None,
             ended=lambda _key, result: self.ends.append(result),
         )
+        self.admit()
+
+    def admit(self) -> None:
+        """Plan the gang on both nodes."""
         assignments = tuple(Assignment(pod=PodUid(f"u{i}"), node=NodeName(f"n{i}")) for i in range(2))
         workload = self.state.snapshot().workloads[KEY]
         decision = Admit(workload=KEY, placement=Placement(assignments=assignments))
         self.committer.admit(decision, workload, nominate=False, plan_name="1")
+
+    async def refuse(self) -> None:
+        """kube-scheduler would not take n1, when it was asked again either."""
+        self.ends.clear()
+        self.committer.node_refused(PodUid("u1"), NodeName("n1"))
+        assert await self.end() == Withdrawn(why="kube-scheduler refused n1", refused=(NodeName("n1"),))
+
+    def avoided_until_s(self) -> list[int]:
+        return [fact.until_s for fact in self.state.facts() if isinstance(fact, NodeRefused)]
 
     def see(self, pod: Pod) -> None:
         self.state.apply(PodSeen(pod=pod))
@@ -142,3 +155,40 @@ async def test_a_pod_that_is_offered_a_part_is_bound_where_one_is_left() -> None
     assert await desk.committer.bind(request) == "n0 is planned for others"
     desk.state.apply(PodGone(uid=PodUid("f6")))
     assert await desk.committer.bind(request) is None
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refused member is asked again at once, and has no time to come."""
+    monkeypatch.setattr("scheduler.app.carry.ASK_AGAIN_S", 0.0)
+    monkeypatch.setattr("scheduler.app.carry.DOUBT_S", 0.0)
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_first_refusal_is_remembered_for_seconds_and_each_further_one_twice_as_long() -> None:
+    desk = Desk()
+    seen: list[int] = []
+    for _ in range(7):
+        await desk.refuse()
+        seen += desk.avoided_until_s()
+        desk.state.apply(Ticked(now_s=1000))
+        desk.admit()
+    assert seen == [2, 4, 8, 16, 32, 60, 60]
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_gang_of_other_pods_by_the_same_name_is_not_blamed_for_refusals_of_the_first() -> None:
+    desk = Desk()
+    for _ in range(4):
+        await desk.refuse()
+        desk.admit()
+    assert desk.committer.rests(KEY)
+    assert desk.avoided_until_s() == [16]
+    desk.ends.clear()
+    desk.committer.pod_gone(PodUid("u0"))
+    assert await desk.end() == Withdrawn(why="member p0 was deleted")
+    assert not desk.committer.rests(KEY)
+    desk.state.apply(Ticked(now_s=1000))
+    desk.admit()
+    await desk.refuse()
+    assert desk.avoided_until_s() == [2]
