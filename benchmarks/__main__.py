@@ -18,6 +18,7 @@ from benchmarks import (
     in_node,
     memory,
     openb,
+    quota_laws,
     refuse,
     table,
     workloads,
@@ -95,6 +96,10 @@ def _openb(arguments: argparse.Namespace) -> Sequence[table.Row]:
     return openb.run(arguments.openb_data, tool=arguments.openb_tool, quick=arguments.quick)
 
 
+def _quota_laws(arguments: argparse.Namespace) -> Sequence[table.Row]:
+    return quota_laws.run(quick=arguments.quick, cases=arguments.cases, first=arguments.first_case)
+
+
 def _refuse(arguments: argparse.Namespace) -> Sequence[table.Row]:
     return refuse.run(quick=arguments.quick)
 
@@ -113,6 +118,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     in_node.NAME: Benchmark("the GPUs that a pod gets of a node: bandwidth, beside the best and the worst", _in_node),
     memory.NAME: Benchmark("the service in a full cluster: memory, restart to first decision", _memory),
     openb.NAME: Benchmark("GPUs left unallocated on the openb trace, beside published policies", _openb),
+    quota_laws.NAME: Benchmark("what trees of queues promise, looked for in random cases", _quota_laws),
     refuse.NAME: Benchmark("why a gang waits, in full clusters; many gangs that wait at once", _refuse),
 }
 
@@ -155,6 +161,11 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     other.add_argument(
         "--dialect", type=Path, metavar="FILE", help="how that scheduler is told of gangs (dialect-*.yaml)"
     )
+    laws = parser.add_argument_group("quota_laws")
+    laws.add_argument(
+        "--cases", type=int, default=quota_laws.CASES, metavar="N", help="how many (default: %(default)s)"
+    )
+    laws.add_argument("--first-case", type=int, default=0, metavar="N", help="the number of the first (default: 0)")
     traces = parser.add_argument_group("openb")
     traces.add_argument("--openb-data", type=Path, metavar="DIR", help="the folder with openb_pod_list_default.csv")
     traces.add_argument(

@@ -30,6 +30,11 @@ class Quota(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.nominal_milli_gpu + self.borrowing_limit_milli_gpu
 
     @property
+    def is_stated(self) -> bool:
+        """Whether it says what is owned: the admin does, or what stands below comes to something."""
+        return self.given or self.nominal_milli_gpu > 0
+
+    @property
     def kept_milli_gpu(self) -> int:
         """The part of nominal that is never lent."""
         if self.lending_limit_milli_gpu is None:

@@ -3,7 +3,7 @@
 import msgspec
 import numpy as np
 
-from scheduler.model.names import QueueName, WorkloadKey
+from scheduler.model.names import PodUid, QueueName, WorkloadKey
 from scheduler.model.plan import Admit, Decision, Proof, Wait
 from scheduler.model.snapshot import IntTable, Snapshot
 from scheduler.planning.apart import Apart
@@ -59,6 +59,8 @@ class Desk:
         """Refusals about which more was found out than the reason."""
         self.moving: dict[WorkloadKey, WorkloadKey] = {}
         """Workloads of which this plan starts or evicts pods, and for which workload."""
+        self.gone: set[PodUid] = set()
+        """Pods that make way by this plan."""
         self.leaving: set[int] = set()
         """Rows of nodes that work leaves by this plan."""
         self.firm: Ledger | None = None

@@ -108,11 +108,13 @@ class Ledger(msgspec.Struct, frozen=True):
 
         Two things limit a queue and each above it. Its ceiling limits what is used. And under every ceiling, and in the
         cluster, room stays free for what others keep to themselves; what a queue does not use of its own that it keeps
-        costs those above it nothing (lending limits as Kueue's KEP-79 defines them).
+        costs those above it nothing (lending limits as Kueue's KEP-79 defines them). Where more is promised than there
+        is, nobody keeps anything from a queue beside it that stays within its own nominal quota.
         """
         found: list[tuple[int, QueueName]] = []
         keeps = flavor in self.forest.kept
         unnoticed = 0
+        own = 0
         way = self.forest.chain(queue)
         for each in way:
             quota = quota_of(each, flavor)
@@ -123,11 +125,13 @@ class Ledger(msgspec.Struct, frozen=True):
             if keeps:
                 load = used + self._reserved_below(each.name, flavor)
                 if ceiling is not None:
-                    found.append((unnoticed + max(ceiling - load, 0), each.name))
+                    found.append((max(unnoticed + max(ceiling - load, 0), own), each.name))
                 unnoticed += max(_kept(each, flavor) - load, 0)
+                own = 0 if quota is None else quota.nominal_milli_gpu - used
         if keeps and way and self.capacity is not None:
             taken = sum(self._taken(name, flavor) for name in self.forest.below.get(None, ()))
-            found.append((unnoticed + max(_amount(self.capacity, flavor) - taken, 0), way[-1].name))
+            left = unnoticed + max(_amount(self.capacity, flavor) - taken, 0)
+            found.append((max(left, own), way[-1].name))
         return min(found, key=lambda limit: limit[0], default=None)
 
     def _taken(self, queue: QueueName, flavor: str | None) -> int:

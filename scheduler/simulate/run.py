@@ -18,6 +18,7 @@ from scheduler.model.plan import (
     RuleTrouble,
     Wait,
 )
+from scheduler.model.snapshot import Snapshot
 from scheduler.planning.cycle import plan
 from scheduler.planning.reasons.explain import evicted_line
 from scheduler.planning.settings import PlanSettings
@@ -48,13 +49,23 @@ class Simulation:
     """A scenario being played. `clock_ns` measures how long planning takes; nothing is decided by it."""
 
     def __init__(
-        self, doc: ScenarioDoc, *, settings: PlanSettings, clock_ns: Callable[[], int], rules: OwnRules = NO_RULES
+        self,
+        doc: ScenarioDoc,
+        *,
+        settings: PlanSettings,
+        clock_ns: Callable[[], int],
+        rules: OwnRules = NO_RULES,
+        watch: Callable[[Snapshot, Plan], None] = lambda _snapshot, _plan: None,
     ) -> None:
-        """Tell a fresh `ClusterState` everything that stands in the scenario."""
+        """Tell a fresh `ClusterState` everything that stands in the scenario.
+
+        `watch` is shown each plan before it happens, with the snapshot that it was made of.
+        """
         self._doc = doc
         self._settings = msgspec.structs.replace(settings, reclaim=True)
         self._clock_ns = clock_ns
         self._rules = rules
+        self._watch = watch
         self._world = World(doc)
         self._state = ClusterState()
         self._plans: list[PlanOutcome] = []
@@ -63,6 +74,16 @@ class Simulation:
         """The administrator's own rules that were left out, in the order in which they failed."""
         self._violations: dict[str, None] = {}
         self._apply(self._world.seen_at_start())
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The cluster as it is believed to be now."""
+        return self._state.snapshot()
+
+    @property
+    def now_s(self) -> int:
+        """The moment on the virtual clock."""
+        return self._world.now_s
 
     def run(self) -> Outcome:
         """Plan until a round changes nothing, at most the scenario's rounds, and then five more."""
@@ -89,6 +110,7 @@ class Simulation:
         started_ns = self._clock_ns()
         planned = plan(snapshot, now_s=self._world.now_s, settings=self._settings, rules=self._rules)
         elapsed_ms = (self._clock_ns() - started_ns) / 1e6
+        self._watch(snapshot, planned)
         self._plans.append(_summary(len(self._plans) + 1, planned, elapsed_ms))
         self.troubles.update(dict.fromkeys(planned.troubles))
         self._note(broken_rules(snapshot, planned))

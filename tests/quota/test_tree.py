@@ -142,6 +142,13 @@ def test_at_the_top_what_is_not_lent_stays_free_of_what_there_is() -> None:
     assert tree(leaf("a", None, 4), leaf("b", None, 6), capacity=12).headroom(A) is None
 
 
+def test_who_stays_within_nominal_is_not_held_up_by_what_others_keep() -> None:
+    top = tree(leaf("a", None, 4), leaf("b", None, 6, lend=0), capacity=8)
+    assert (top.headroom(A), top.headroom(B)) == (4, 8)
+    assert top.charge(A, Bill(3)).headroom(A) == 1
+    assert top.charge(A, Bill(4)).headroom(A) == 0
+
+
 @given(st.data())
 def test_headroom_is_the_most_that_breaks_no_limit(data: st.DataObject) -> None:
     limits = st.one_of(st.none(), st.integers(0, 8))
@@ -157,7 +164,10 @@ def test_headroom_is_the_most_that_breaks_no_limit(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(queues)).name
     for more in range(1, 40):
         after = ledger.charge(name, Bill(more))
-        allowed = all(_within(ledger, after, each) for each in ledger.forest.chain(name)) and _fits(ledger, after)
+        way = ledger.forest.chain(name)
+        owns = [False, *(after.used_by(q.name).total_milli_gpu <= q.total.nominal_milli_gpu for q in way)]
+        allowed = all(_within(ledger, after, q, own=own) for q, own in zip(way, owns, strict=False))
+        allowed = allowed and (owns[-1] or _fits(ledger, after))
         head = ledger.headroom(name)
         assert (head is None or more <= head) == allowed
 
@@ -169,13 +179,14 @@ def _load(ledger: Ledger, queue: Queue) -> int:
     return ledger.used_by(queue.name).total_milli_gpu + over
 
 
-def _within(before: Ledger, after: Ledger, queue: Queue) -> bool:
+def _within(before: Ledger, after: Ledger, queue: Queue, *, own: bool) -> bool:
+    """Whether a queue keeps its ceiling; `own`: the one below it that uses more stays within its nominal quota."""
     ceiling = queue.total.ceiling_milli_gpu
     if ceiling is None:
         return True
     if after.used_by(queue.name).total_milli_gpu > ceiling:
         return False
-    return not before.forest.kept or _load(after, queue) <= max(ceiling, _load(before, queue))
+    return not before.forest.kept or own or _load(after, queue) <= max(ceiling, _load(before, queue))
 
 
 def _fits(before: Ledger, after: Ledger) -> bool:

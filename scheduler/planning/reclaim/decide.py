@@ -11,10 +11,10 @@ from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
 from scheduler.planning.gangs import commit
 from scheduler.planning.reclaim.lift import Lifter
+from scheduler.planning.reclaim.options import options_of
 from scheduler.planning.reclaim.reach import useful
 from scheduler.planning.reclaim.search import Found, Search
 from scheduler.planning.reclaim.units import Side, Unit, sides, units_of
-from scheduler.quota.tree import Bill, bill_for
 from scheduler.scoring.fleet import Mask
 from scheduler.scoring.gangs.gang import Layout
 from scheduler.scoring.rules.check import broken_rules
@@ -34,7 +34,7 @@ def reclaim_for(desk: Desk, candidate: Candidate) -> Reclaim | None:
         return None
     if any(shape.scheduler_rules for shape, _ in least.groups):
         return None
-    options = _options(desk, least)
+    options = options_of(desk, least)
     bills, nodes = [bill for _, bill in options], [nodes for nodes, _ in options]
     lifter = Lifter(desk)
     tried: list[Mapping[QueueName, Side]] = []
@@ -52,23 +52,6 @@ def reclaim_for(desk: Desk, candidate: Candidate) -> Reclaim | None:
         if not outright or all(desk.snapshot.queues[name].parent is None for name in allowed):
             tried.append(allowed)
     return None
-
-
-def _options(desk: Desk, candidate: Candidate) -> list[tuple[Mask, Bill]]:
-    """The nodes that the workload may use and its charge there: of each product where that matters, else all."""
-    queue = desk.snapshot.queues[QueueName(str(candidate.workload.queue))]
-    products = desk.fleet.products
-    everywhere = np.ones(len(desk.fleet), dtype=np.bool_)
-    if not queue.flavors:
-        return [(everywhere, Bill(candidate.milli_gpu))]
-    suits = np.logical_or.reduce([desk.room.view(shape).mask for shape, _ in candidate.groups])
-    found: list[tuple[Mask, Bill]] = []
-    for code in sorted(set[int](products.codes[suits].tolist()) - {-1}):
-        bill = Bill()
-        for shape, count in candidate.groups:
-            bill = bill.plus(bill_for(queue, shape, products.values[code]), count)
-        found.append(((products.codes == code) | (products.codes == -1), bill))
-    return found
 
 
 def _cheapest(
@@ -111,6 +94,7 @@ def _carried(desk: Desk, lifter: Lifter, candidate: Candidate, found: Found) -> 
     admit = commit(desk, candidate, found.layout)
     lifter.keep(lifted)
     desk.leaving.update(row for row, _ in lifted.pods)
+    desk.gone.update(uid for victim in victims for uid in victim.pods)
     desk.moving.update({victim.workload: key for victim in victims})
     desk.moving[key] = key
     desk.forget_refusals()

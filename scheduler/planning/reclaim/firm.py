@@ -13,6 +13,7 @@ from scheduler.model.plan import Blocker, Decision, Reason, Wait
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
 from scheduler.planning.reasons.wording import gpus
+from scheduler.planning.reclaim.options import options_of
 from scheduler.planning.reclaim.rights import on_nominal
 from scheduler.quota.tree import Bill, Ledger, Shortage, bill_for
 from scheduler.quota.usage import opening_ledger
@@ -54,28 +55,33 @@ def overfilled(desk: Desk, candidate: Candidate) -> Wait | None:
     least = candidate if candidate.needed == len(candidate.pending) else candidate.first(candidate.needed)
     queue = QueueName(str(candidate.workload.queue))
     firm, chain = _firm(desk), desk.ledger.forest.chain(queue)
-    at_rest = on_nominal(firm.forest, chain, Ledger(firm.forest, {}))
-    shortage = Ledger(at_rest, firm.used).shortage(queue, Bill(least.milli_gpu))
-    return None if shortage is None else _wait(candidate, shortage)
+    at_rest = Ledger(on_nominal(firm.forest, chain, Ledger(firm.forest, {})), firm.used)
+    shortages = [at_rest.shortage(queue, Bill(least.milli_gpu))]
+    if shortages[0] is None and firm.forest.queues[queue].flavors:
+        shortages = [at_rest.shortage(queue, bill) for _, bill in options_of(desk, least)]
+    found = [shortage for shortage in shortages if shortage is not None]
+    # Nodes of another model may do.
+    return _wait(candidate, found[0]) if found and len(found) == len(shortages) else None
 
 
 def _wait(candidate: Candidate, shortage: Shortage) -> Wait:
+    of = "" if shortage.flavor is None else f" of {shortage.flavor}"
     return Wait(
         workload=candidate.workload.key,
         reason=Reason.QUOTA_EXHAUSTED,
         message="it is not preemptible and may only fill nominal quota, of its queue and of every queue above",
-        detail=f"needs {gpus(shortage.needed_milli_gpu)}; queue {shortage.queue} has "
+        detail=f"needs {gpus(shortage.needed_milli_gpu)}{of}; queue {shortage.queue} has "
         f"{gpus(shortage.left_milli_gpu)} left for such work",
         blocking=(
             Blocker(
                 kind="quota",
-                subject=shortage.queue,
+                subject=f"{shortage.queue}{of}",
                 needed=shortage.needed_milli_gpu,
                 available=shortage.left_milli_gpu,
                 unit="milli-GPU",
             ),
         ),
-        unblock=f"Let it be preemptible, or ask for a larger nominal quota in queue {shortage.queue}.",
+        unblock=f"Let it be preemptible, or ask for a larger nominal quota{of} in queue {shortage.queue}.",
     )
 
 

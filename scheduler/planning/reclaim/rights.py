@@ -4,7 +4,8 @@ Between queues (reclaim): whoever asks stays within the nominal quota of its que
 one that both sides have in common; whoever loses borrows, its queue or one above it below the common one, and were it
 to come back alone, it would borrow again. So nobody is taken below nominal, and nobody who lost has a right to take it
 back. Where that is enough only who borrows at every level loses: of others either their own queue could take it back
-from these, or a queue above them is entitled to it. Within a queue (preempt): strictly lower priority loses.
+from these, or a queue above them is entitled to it. What a queue borrows since others below it do is not laid to the
+charge of those that do not. Within a queue (preempt): strictly lower priority loses.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -69,14 +70,27 @@ def would_borrow(after: Ledger, way: Iterable[Queue], bill: Bill, *, everywhere:
 
     `everywhere`: whether each of them would.
     """
+    way = tuple(way)
     above = (
         any(
-            amount_of(after.used_by(queue.name), flavor) + amount > nominal
+            amount_of(after.used_by(queue.name), flavor) + amount - _others(after, way[:at], queue, flavor) > nominal
             for flavor, amount, nominal in counted(after.forest, queue, bill)
         )
-        for queue in way
+        for at, queue in enumerate(way)
     )
     return all(above) if everywhere else any(above)
+
+
+def _others(after: Ledger, way: Sequence[Queue], top: Queue, flavor: str | None) -> int:
+    """What queues beside those on the way, from below `top` down, use above their own nominal quota."""
+    on_way = {queue.name for queue in way}
+    found = 0
+    for queue in (*way[1:], top) if way else ():
+        for name in after.forest.below.get(queue.name, ()):
+            quota = quota_of(after.forest.queues[name], flavor)
+            if name not in on_way and quota is not None and (flavor is None or quota.is_stated):
+                found += max(amount_of(after.used_by(name), flavor) - quota.nominal_milli_gpu, 0)
+    return found
 
 
 class Loser(msgspec.Struct, frozen=True):

@@ -96,15 +96,17 @@ def units_of(
             continue
         if not is_open(side, workload, candidate.workload, desk.now_s):
             continue
-        if key in desk.snapshot.in_flight or key in desk.moving:
+        if key in desk.snapshot.in_flight or desk.moving.get(key) == key:
             continue
         found += _units(desk, workload, side)
     return found
 
 
 def _units(desk: Desk, workload: Workload, side: Side) -> Iterable[Unit]:
-    placed = workload.placed
-    if len(placed) < workload.min_member or len(placed) + len(workload.pending) < len(workload.members):
+    placed = tuple(pod for pod in workload.placed if pod.uid not in desk.gone)
+    if len(placed) < max(workload.min_member, 1) or len(workload.placed) + len(workload.pending) < len(
+        workload.members
+    ):
         return
     if not all(_may_be_lifted(desk.snapshot, pod) for pod in placed):
         return

@@ -5,49 +5,103 @@ from collections.abc import Iterator, Mapping
 from typing import assert_never
 
 from scheduler.model.names import NodeName, PodUid, QueueName
+from scheduler.model.node import Node
 from scheduler.model.plan import Admit, Decision, Offer, Plan, Reclaim, RollBack, Wait
-from scheduler.model.queue import Quota
+from scheduler.model.queue import Queue, Quota
 from scheduler.model.snapshot import Snapshot
-from scheduler.model.workload import Pod
+from scheduler.model.workload import Pod, PodShape
 from scheduler.scoring.rules.node import is_model
 
 Use = defaultdict[tuple[QueueName, str | None], int]
 """What queues use, in milli-GPU: of a flavor, or in total."""
 
+Quotas = dict[tuple[QueueName, str | None], Quota]
+"""The quotas of all queues: of a flavor, or in total."""
+
 
 def broken_quotas(snapshot: Snapshot, plan: Plan) -> list[str]:
     """Queues that `plan` takes above nominal and what they may borrow; one that was above before must not grow.
 
-    An offer is counted as if its best node were taken.
+    An offer is counted as if its best node were taken. What queues keep from others is judged decision by decision.
     """
     before = standing(snapshot)
     after = before.copy()
+    quotas: Quotas = {(q.name, None): q.total for q in snapshot.queues.values()}
+    quotas |= {(q.name, flavor): quota for q in snapshot.queues.values() for flavor, quota in q.flavors}
+    kept = sorted({f for (_, f), quota in quotas.items() if quota.lending_limit_milli_gpu is not None}, key=str)
+    there = {flavor: _in_all(snapshot, quotas, flavor) for flavor in kept}
+    broken: dict[str, None] = {}
     for decision in plan.decisions:
         workload = snapshot.workloads.get(decision.workload)
-        if workload is not None and workload.queue is not None:
-            nodes = nodes_of(decision)
-            for pod in workload.members:
-                if pod.uid in nodes:
-                    add(after, snapshot, workload.queue, pod, nodes[pod.uid])
-    quotas: dict[tuple[QueueName, str | None], Quota] = {(q.name, None): q.total for q in snapshot.queues.values()}
-    quotas |= {(q.name, flavor): quota for q in snapshot.queues.values() for flavor, quota in q.flavors}
-    broken: list[str] = []
-    for (name, flavor), quota in sorted(quotas.items(), key=lambda entry: (entry[0][0], entry[0][1] or "")):
-        if quota.borrowing_limit_milli_gpu is None:
+        nodes = nodes_of(decision)
+        if workload is None or workload.queue is None or not nodes:
             continue
-        most = quota.nominal_milli_gpu + quota.borrowing_limit_milli_gpu
-        of = f" of {flavor}" if flavor else ""
-        used = after.get((name, flavor), 0)
-        if used > max(most, before.get((name, flavor), 0)):
-            broken.append(f"queue {name}: {used} milli-GPU{of} of at most {most}")
-            continue
-        loads = [_load(quotas, snapshot, use, name, flavor) for use in (before, after)]
-        if loads[1] > max(most, loads[0]):
-            broken.append(f"queue {name}: {loads[1]} milli-GPU{of}, with what queues below it keep, of at most {most}")
-    return broken + _broken_nominal(snapshot, plan)
+        earlier = after.copy()
+        for pod in workload.members:
+            if pod.uid in nodes:
+                add(after, snapshot, workload.queue, pod, nodes[pod.uid])
+        for flavor in kept:
+            found = _broken_keeps(quotas, snapshot, (earlier, after), workload.queue, flavor, there[flavor])
+            broken.update(dict.fromkeys(found))
+    above = [
+        f"queue {name}: {used} milli-GPU{f' of {flavor}' if flavor else ''} of at most {most}"
+        for (name, flavor), quota in sorted(quotas.items(), key=lambda entry: (entry[0][0], entry[0][1] or ""))
+        if quota.borrowing_limit_milli_gpu is not None
+        for used, most in [(after[name, flavor], quota.nominal_milli_gpu + quota.borrowing_limit_milli_gpu)]
+        if used > max(most, before[name, flavor])
+    ]
+    return [*above, *broken, *_broken_nominal(quotas, snapshot, plan)]
 
 
-def _broken_nominal(snapshot: Snapshot, plan: Plan) -> list[str]:
+def _broken_keeps(
+    quotas: Quotas,
+    snapshot: Snapshot,
+    uses: tuple[Use, Use],
+    queue: QueueName,
+    flavor: str | None,
+    there: int,
+) -> Iterator[str]:
+    """Below each ceiling, and in the cluster, nobody borrows what others keep to themselves without using it."""
+    of = f" of {flavor}" if flavor else ""
+    for name in (*upwards(snapshot, queue), None):
+        quota = Quota() if name is None else quotas.get((name, flavor), Quota())
+        if name is not None and quota.borrowing_limit_milli_gpu is None:
+            continue
+        most = there if name is None else quota.nominal_milli_gpu + (quota.borrowing_limit_milli_gpu or 0)
+        loads = [_load(quotas, snapshot, use, name, flavor) for use in uses]
+        if loads[1] > max(most, loads[0]) and _borrows_more(quotas, snapshot, uses, name, flavor):
+            where = "the cluster" if name is None else f"queue {name}"
+            yield f"{where}: {loads[1]} milli-GPU{of}, with what queues keep, of at most {most}"
+
+
+def _in_all(snapshot: Snapshot, quotas: Quotas, flavor: str | None) -> int:
+    """What the cluster has of a flavor, or of GPUs in all, in milli-GPU."""
+    everything = Queue(name=QueueName(""), flavors=tuple((f, Quota()) for f in {f for _, f in quotas if f}))
+    return sum(_has(node, everything, flavor) for node in snapshot.nodes.values())
+
+
+def _borrows_more(
+    quotas: Quotas, snapshot: Snapshot, uses: tuple[Use, Use], name: QueueName | None, flavor: str | None
+) -> bool:
+    """Whether a queue right below another one, or at the top, takes more than before, and uses more than it owns."""
+    for below in snapshot.queues.values():
+        quota = quotas.get((below.name, flavor))
+        if below.parent == name and uses[1].get((below.name, flavor), 0) > (quota or Quota()).nominal_milli_gpu:
+            before, after = (_taken(quotas, snapshot, use, below.name, flavor) for use in uses)
+            if after > before:
+                return True
+    return False
+
+
+def _has(node: Node, everything: Queue, flavor: str | None) -> int:
+    """What a node has of a flavor, or of GPUs in all, in milli-GPU."""
+    pod = Pod(uid=PodUid(""), namespace="", name="", shape=PodShape(requests=node.allocatable))
+    use: Use = defaultdict(int)
+    charge_one(use, everything, pod, node.product)
+    return use[everything.name, flavor]
+
+
+def _broken_nominal(quotas: Quotas, snapshot: Snapshot, plan: Plan) -> list[str]:
     """Queues whose work that is not preemptible is taken above nominal quota; no more is lent to what never leaves."""
     before, after = Use(int), Use(int)
     firm = {key: workload for key, workload in snapshot.workloads.items() if not workload.preemptible}
@@ -62,30 +116,43 @@ def _broken_nominal(snapshot: Snapshot, plan: Plan) -> list[str]:
             if workload is not None and workload.queue is not None and pod.uid in nodes:
                 add(after, snapshot, workload.queue, pod, nodes[pod.uid])
     return [
-        f"queue {name}: {after[name, None]} milli-GPU for work that is not preemptible, of {nominal} that are its own"
-        for name, queue in sorted(snapshot.queues.items())
-        for nominal in [queue.total.nominal_milli_gpu]
-        if after[name, None] > max(nominal, before[name, None])
+        f"queue {name}: {after[name, flavor]} milli-GPU{f' of {flavor}' if flavor else ''} for work that is not "
+        f"preemptible, of {quota.nominal_milli_gpu} that are its own"
+        for (name, flavor), quota in sorted(quotas.items(), key=lambda entry: (entry[0][0], entry[0][1] or ""))
+        if (flavor is None or quota.is_stated)
+        and after[name, flavor] > max(quota.nominal_milli_gpu, before[name, flavor])
     ]
 
 
 def _load(
-    quotas: Mapping[tuple[QueueName, str | None], Quota],
+    quotas: Quotas,
+    snapshot: Snapshot,
+    use: Mapping[tuple[QueueName, str | None], int],
+    name: QueueName | None,
+    flavor: str | None,
+) -> int:
+    """What a queue uses, or all of them do, and what queues below it keep from others without using it."""
+    tops = [queue.name for queue in snapshot.queues.values() if queue.parent is None]
+    load = sum(use.get((top, flavor), 0) for top in tops) if name is None else use.get((name, flavor), 0)
+    for below in snapshot.queues.values():
+        if below.parent == name:
+            load += _taken(quotas, snapshot, use, below.name, flavor) - use.get((below.name, flavor), 0)
+    return load
+
+
+def _taken(
+    quotas: Quotas,
     snapshot: Snapshot,
     use: Mapping[tuple[QueueName, str | None], int],
     name: QueueName,
     flavor: str | None,
 ) -> int:
-    """What a queue uses, and what queues below it keep from others without using it."""
-    load = use.get((name, flavor), 0)
-    for below in snapshot.queues.values():
-        if below.parent == name:
-            taken = _load(quotas, snapshot, use, below.name, flavor)
-            quota = quotas.get((below.name, flavor))
-            if quota is not None and quota.lending_limit_milli_gpu is not None:
-                taken = max(taken, quota.nominal_milli_gpu - quota.lending_limit_milli_gpu)
-            load += taken - use.get((below.name, flavor), 0)
-    return load
+    """As `_load`, or what the queue keeps to itself where that is more."""
+    taken = _load(quotas, snapshot, use, name, flavor)
+    quota = quotas.get((name, flavor))
+    if quota is None or quota.lending_limit_milli_gpu is None:
+        return taken
+    return max(taken, quota.nominal_milli_gpu - quota.lending_limit_milli_gpu)
 
 
 def nodes_of(decision: Decision) -> dict[PodUid, NodeName]:
@@ -120,17 +187,22 @@ def standing(snapshot: Snapshot) -> Use:
 
 def add(use: Use, snapshot: Snapshot, name: QueueName, pod: Pod, node: NodeName, *, times: int = 1) -> None:
     """Charge a pod on a node to a queue and all above it, so many times."""
+    product = snapshot.nodes[node].product if node in snapshot.nodes else ""
+    for each in upwards(snapshot, name):
+        charge_one(use, snapshot.queues[each], pod, product, times=times)
+
+
+def charge_one(use: Use, queue: Queue, pod: Pod, product: str, *, times: int = 1) -> None:
+    """Charge a pod on a node of a product to one queue."""
     requests = pod.shape.requests
     of_model = 1000 * requests.gpus + pod.shape.share_milli * requests.count("nvidia.com/gpu.shared")
-    product = snapshot.nodes[node].product if node in snapshot.nodes else ""
     slices = dict(requests.mig_slices)
-    for each in upwards(snapshot, name):
-        use[each, None] += times * (of_model + sum(count * _slice(p) for p, count in requests.mig_slices))
-        for flavor, _ in snapshot.queues[each].flavors:
-            if flavor in slices:
-                use[each, flavor] += times * _slice(flavor) * slices[flavor]
-            elif of_model and is_model(flavor, product):
-                use[each, flavor] += times * of_model
+    use[queue.name, None] += times * (of_model + sum(count * _slice(p) for p, count in requests.mig_slices))
+    for flavor, _ in queue.flavors:
+        if flavor in slices:
+            use[queue.name, flavor] += times * _slice(flavor) * slices[flavor]
+        elif of_model and is_model(flavor, product):
+            use[queue.name, flavor] += times * of_model
 
 
 def upwards(snapshot: Snapshot, name: QueueName) -> Iterator[QueueName]:

@@ -95,8 +95,22 @@ def _no_right(
         down = [name for name in theirs if name not in mine] or theirs[:1]
         if any(use[name, flavor] > nominal for name, flavor, _, nominal in _counted(snapshot, up, *asking)):
             yield "the asking queue is above nominal quota"
-        elif all(use[name, flavor] + n <= nominal for name, flavor, n, nominal in _counted(snapshot, down, *losing)):
+        elif all(
+            use[name, flavor] + n - _of_others(snapshot, use, down[: down.index(name) + 1], flavor) <= nominal
+            for name, flavor, n, nominal in _counted(snapshot, down, *losing)
+        ):
             yield "its queue does not borrow that much"
+
+
+def _of_others(snapshot: Snapshot, use: Use, way: list[QueueName], flavor: str | None) -> int:
+    """What the last queue on the way uses because queues beside those on the way use more than they own."""
+    over = 0
+    for queue in snapshot.queues.values():
+        quota = queue.total if flavor is None else dict(queue.flavors).get(flavor)
+        beside = queue.parent in way[1:] and queue.name not in way
+        if beside and quota is not None and (flavor is None or quota.is_stated):
+            over += max(use[queue.name, flavor] - quota.nominal_milli_gpu, 0)
+    return over
 
 
 def _counted(

@@ -25,6 +25,9 @@ TREE = (
     team("d", 4, parent="west"),
 )
 
+OVER = (team("east", 8), team("a", 8, parent="east"), team("b", 8, parent="east"), team("c", 8))
+"""Below east more is promised than it has."""
+
 
 def ledger(queues: tuple[Queue, ...], uses: dict[str, int]) -> Ledger:
     made = Ledger(Forest(in_force({q.name: q for q in queues}, {})), {})
@@ -63,7 +66,10 @@ def lost(name: str, gpus: int, priority: int = 0, of: str = "") -> Loser:
             TREE, {"a": 16}, ("c", 4, 0), [lost("a", 4)], [], id="of a queue that borrows, though its branch does not"
         ),
         pytest.param(TREE, {"a": 20}, ("c", 4, 0), [lost("a", 4)], [], id="of a branch that borrows"),
-        pytest.param(TREE, {"a": 8, "b": 12}, ("c", 4, 0), [lost("a", 4)], [], id="for what a queue above borrows"),
+        pytest.param(
+            TREE, {"a": 8, "b": 12}, ("c", 4, 0), [lost("a", 4)], [NO_BORROWER], id="not for what one beside it borrows"
+        ),
+        pytest.param(OVER, {"a": 8, "b": 8}, ("c", 4, 0), [lost("a", 4)], [], id="for what a queue above borrows"),
         pytest.param(
             TREE, {"a": 20, "d": 8}, ("c", 4, 0), [lost("a", 4)], [NOT_COVERED], id="the branch asks too much"
         ),

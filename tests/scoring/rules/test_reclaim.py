@@ -7,6 +7,7 @@ import pytest
 
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
 from scheduler.model.plan import Admit, Assignment, Decision, Placement, Plan, Reclaim, Victim
+from scheduler.model.queue import Quota
 from scheduler.model.snapshot import Snapshot
 from scheduler.scoring.rules.check import broken_rules
 from scheduler.scoring.rules.gone import without_pods
@@ -99,3 +100,34 @@ def test_a_snapshot_without_pods_has_all_that_they_held() -> None:
     assert after.workloads[GUEST.workload].members == ()
     assert set(after.pod_nodes) == {"own-0", "other-0"}
     assert snap.columns.used[:, -1].tolist() == [8, 8]
+
+
+def test_firm_work_stays_within_nominal_quota_of_its_model_too() -> None:
+    b = msgspec.structs.replace(team("b", 8), flavors=(("H100", Quota(nominal_milli_gpu=2000)),))
+    snap = snapshot([node("n1")], [asks("x", "b", 1, 4, preemptible=False)], queues=tree(b))
+    admit = Admit(workload=OWNER, placement=claim().placement)
+    assert [said for said in broken(snap, admit) if "of H100 for work" in said]
+
+
+def test_nobody_borrows_what_a_queue_keeps_of_the_cluster() -> None:
+    queues = tree(team("a", 0), team("b", 4), team("c", 8, lend=0))
+    snap = snapshot([node("n1"), node("n2")], [asks("x", "a", 3, 4)], queues=queues)
+    pods = snap.workloads[WorkloadKey("gang:team/x")].members
+    placement = Placement(
+        assignments=tuple(
+            Assignment(pod=pod.uid, node=NodeName(at)) for pod, at in zip(pods, ("n1", "n1", "n2"), strict=True)
+        )
+    )
+    admit = Admit(workload=WorkloadKey("gang:team/x"), placement=placement)
+    assert broken(snap, admit) == ["the cluster: 20000 milli-GPU, with what queues keep, of at most 16000"]
+    richer = {q.name: q for q in tree(team("a", 12), team("b", 4), team("c", 8, lend=0))}
+    owner = msgspec.structs.replace(snap, queues=richer)
+    assert broken(owner, admit) == []
+
+
+def test_nobody_loses_to_what_a_queue_beside_it_borrows() -> None:
+    queues = tree(team("east"), team("a", 8, parent="east"), team("c", 4, parent="east"), team("b", 8))
+    snap = cluster(queues=queues)
+    other = runs("more", "c", ["n2"], 2)
+    snap = msgspec.structs.replace(snap, workloads={**snap.workloads, other.key: other})
+    assert any("does not borrow that much" in said for said in broken(snap, claim(GUEST)))

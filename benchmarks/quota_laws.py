@@ -1,0 +1,303 @@
+"""What trees of queues promise, looked for in random small clusters that are played until they come to rest.
+
+Each case is planned by the real planner, with eviction, for up to fifty rounds (`scheduler.simulate`), and again in
+variations: with other names, with more nodes, with more quota. What could have run, and who could have been spared, is
+found by trying everything. No cluster is needed: `python -m benchmarks quota_laws [--cases N]`.
+"""
+
+import itertools
+import pickle
+import time
+from collections.abc import Iterator
+from random import Random
+
+import msgspec
+
+from benchmarks import table
+from benchmarks.quota_cases import case
+from benchmarks.quota_exact import could_claim, least_pods, most_added, spared
+from scheduler.model.plan import Admit, Decision, Offer, Plan, Reclaim, Wait
+from scheduler.model.snapshot import Snapshot
+from scheduler.planning.cycle import plan
+from scheduler.planning.holds import HOLDING
+from scheduler.planning.settings import PlanSettings
+from scheduler.scoring.rules.check import broken_rules
+from scheduler.simulate.document import NodeDoc, QueueDoc, ScenarioDoc
+from scheduler.simulate.run import Simulation
+
+NAME = "quota_laws"
+
+CASES = 2000
+
+LAWS = {
+    "limits": "a queue above nominal and what it may borrow, or another rule broken",
+    "returns": "lent quota that was not back after one round",
+    "waste": "GPUs left idle that waiting work could use, more than the largest gang that waits",
+    "rest": "evictions and plans that go on without outside change",
+    "minimal": "a victim that could have been spared",
+    "monotone": "work that more nodes or more quota kept from running",
+    "names": "plans that depend on names or on the order in which things are heard of",
+    "untouched": "snapshots changed by planning",
+}
+"""What is looked for, each a law broken."""
+
+_EXACT = PlanSettings(solver_budget_ms=5000, reclaim=True)
+
+Broken = tuple[str, str]
+"""A law of `LAWS`, and how it was broken."""
+
+
+class Round(msgspec.Struct, frozen=True):
+    """A plan, and what it was made of."""
+
+    snapshot: Snapshot
+    plan: Plan
+
+
+def run(*, quick: bool = False, cases: int = CASES, first: int = 0) -> list[table.Row]:
+    """How often each law was broken; `quick`: few cases. `first`: the number of the first case."""
+    count = min(cases, 100) if quick else cases
+    broken: dict[str, list[str]] = {law: [] for law in LAWS}
+    began = time.perf_counter()
+    for seed in range(first, first + count):
+        for law, how in broken_laws(seed):
+            broken[law].append(f"case {seed}: {how}")
+    took_s = time.perf_counter() - began
+    rows = [
+        table.Row(
+            benchmark=NAME,
+            what=f"{what}, in {count} cases",
+            unit="",
+            value=len(broken[law]),
+            limit=table.Limit(most=0),
+            note=next(iter(broken[law]), ""),
+            detail={"broken": broken[law]},
+        )
+        for law, what in LAWS.items()
+    ]
+    rows.append(table.Row(benchmark=NAME, what="cases a second", unit="/s", value=count / took_s))
+    return rows
+
+
+def broken_laws(seed: int) -> list[Broken]:
+    """What a case breaks."""
+    doc, chance = case(seed), Random(-1 - seed)
+    rounds: list[Round] = []
+    ticks = itertools.count()
+    game = Simulation(
+        doc, settings=_EXACT, clock_ns=lambda: next(ticks), watch=lambda seen, made: rounds.append(Round(seen, made))
+    )
+    outcome = game.run()
+    found: list[Broken] = [("limits", what) for what in outcome.violations]
+    found += [("limits", what) for what in _above(rounds)]
+    if not outcome.stable:
+        found.append(("rest", f"after {outcome.rounds} rounds it goes on"))
+    found += [("minimal", what) for what in _sparable(rounds)]
+    found += [("returns", what) for what in _late(rounds)]
+    if outcome.stable:
+        found += [("returns", what) for what in _owed(rounds[-1])]
+        found += [("waste", what) for what in _wasted(rounds[-1].snapshot)]
+    found += _varied(doc, chance)
+    return found
+
+
+# Limits, by sums of their own
+
+
+def _above(rounds: list[Round]) -> Iterator[str]:
+    before: dict[str, int] = {}
+    for number, each in enumerate(rounds):
+        used = _used(each.snapshot)
+        for name, queue in each.snapshot.queues.items():
+            limit = queue.total.borrowing_limit_milli_gpu
+            most = None if limit is None else queue.total.nominal_milli_gpu + limit
+            if most is not None and used.get(name, 0) > max(most, before.get(name, 0) if number else used.get(name, 0)):
+                yield f"queue {name} uses {used[name]} milli-GPU of at most {most} in round {number}"
+        before = used
+
+
+def _used(snapshot: Snapshot) -> dict[str, int]:
+    used: dict[str, int] = {}
+    for workload in snapshot.workloads.values():
+        amount = sum(1000 * pod.shape.requests.gpus for pod in workload.placed)
+        at = workload.queue
+        while at is not None and at in snapshot.queues:
+            used[at] = used.get(at, 0) + amount
+            at = snapshot.queues[at].parent
+    return used
+
+
+# Who makes way
+
+
+def _sparable(rounds: list[Round]) -> Iterator[str]:
+    for number, each in enumerate(rounds):
+        decisions = each.plan.decisions
+        for at, claim in enumerate(decisions):
+            # Room that is kept for a gang ahead is not to be had.
+            kept = any(isinstance(d, Wait) and d.reason in HOLDING for d in decisions[:at])
+            if isinstance(claim, Reclaim) and claim.victims and not kept:
+                victim = spared(each.snapshot, decisions[:at], claim)
+                if victim is not None:
+                    yield f"{victim.workload} was evicted for {claim.workload} in round {number} without need"
+
+
+def _late(rounds: list[Round]) -> Iterator[str]:
+    """Claims of the second round that the first could have made as things stood before it, by who waited then."""
+    first, second = rounds[:2]
+    waited = {d.workload for d in first.plan.decisions if isinstance(d, Wait)}
+    stood = {pod.uid for workload in first.snapshot.workloads.values() for pod in workload.placed}
+    for claim in second.plan.decisions:
+        if isinstance(claim, Reclaim) and claim.workload in waited and claim.victims:
+            gone = {uid for victim in claim.victims for uid in victim.pods}
+            earlier = Plan(generation=first.snapshot.generation, decisions=(claim,))
+            if gone <= stood and not broken_rules(first.snapshot, earlier):
+                yield f"{claim.workload} had to wait for a second round to have {len(gone)} pods leave"
+
+
+def _owed(last: Round) -> Iterator[str]:
+    """At rest: who waits although work could lawfully make way."""
+    snapshot = last.snapshot
+    at_s = max((pod.bound_s or pod.created_s for w in snapshot.workloads.values() for pod in w.members), default=0)
+    # Room that is kept for a gang ahead is not to be had.
+    behind = {
+        d.workload for d in last.plan.decisions if isinstance(d, Wait) and any(b.kind == "gang" for b in d.blocking)
+    }
+    for key, workload in sorted(snapshot.workloads.items()):
+        if workload.pending and key not in behind:
+            found = could_claim(snapshot, workload, at_s)
+            if found is not None:
+                yield f"{key} waits at rest although {' and '.join(found)} could make way"
+
+
+# What is left idle
+
+
+def _wasted(snapshot: Snapshot) -> Iterator[str]:
+    added = most_added(snapshot)
+    gangs = [
+        sum(pod.shape.requests.gpus for pod in least_pods(w))
+        for w in snapshot.workloads.values()
+        if w.pending and w.is_gang
+    ]
+    most = max(gangs, default=0)
+    if added > most:
+        yield f"{added} GPUs more could be in use; the largest gang that waits is of {most}"
+
+
+# Variations of the first round
+
+
+def _varied(doc: ScenarioDoc, chance: Random) -> Iterator[Broken]:
+    snapshot, now = _first(doc)
+    before = pickle.dumps(snapshot)
+    made = plan(snapshot, now_s=now, settings=_EXACT)
+    if pickle.dumps(snapshot) != before:
+        yield "untouched", "the plan of the first round changed its snapshot"
+    other = plan(_first(_renamed(doc, chance))[0], now_s=now, settings=_EXACT)
+    if sorted(map(_told, made.decisions)) != sorted(_told(d, 1) for d in other.decisions):
+        yield "names", "the plan of the first round is another one"
+    waiting = [w for w in doc.workloads if all(group.nodes is None for group in w.pods)]
+    if not waiting:
+        return
+    one = chance.choice(waiting)
+    alone = msgspec.structs.replace(doc, workloads=[w for w in doc.workloads if w is one or w not in waiting])
+    if not _runs(alone, one.name):
+        return
+    for what, more in _more(alone, one.queue or "").items():
+        if not _runs(more, one.name):
+            yield "monotone", f"{one.name} alone could run, but not with {what}"
+
+
+def _first(doc: ScenarioDoc) -> tuple[Snapshot, int]:
+    """The snapshot of the first round, and when that is."""
+    game = Simulation(doc, settings=_EXACT, clock_ns=lambda: 0)
+    return game.snapshot, game.now_s
+
+
+def _runs(doc: ScenarioDoc, name: str) -> bool:
+    snapshot, now = _first(doc)
+    starts = {
+        str(d.workload).partition("/")[2]
+        for d in plan(snapshot, now_s=now, settings=_EXACT).decisions
+        if isinstance(d, Admit | Reclaim | Offer)
+    }
+    return name in starts or f"{name}-0" in starts
+
+
+def _more(doc: ScenarioDoc, queue: str) -> dict[str, ScenarioDoc]:
+    extra = NodeDoc(name="z", gpus=8, model=doc.nodes[0].model, labels={"rack": "r0"})
+    by_name = {q.name: q for q in doc.queues}
+    way: list[str] = []
+    at: str | None = queue
+    while at is not None and at in by_name:
+        way.append(at)
+        at = by_name[at].parent
+    return {
+        "one node more": msgspec.structs.replace(doc, nodes=[*doc.nodes, extra]),
+        "4 GPUs of quota more": msgspec.structs.replace(
+            doc, queues=[_richer(q) if q.name in way else q for q in doc.queues]
+        ),
+    }
+
+
+def _richer(queue: QueueDoc) -> QueueDoc:
+    """The queue with more of all that it states."""
+    flavors = {
+        name: msgspec.structs.replace(f, nominal=None if f.nominal is None else f.nominal + 4)
+        for name, f in queue.flavors.items()
+    }
+    nominal = None if queue.nominal is None else queue.nominal + 4
+    return msgspec.structs.replace(queue, nominal=nominal, flavors=flavors)
+
+
+def _renamed(doc: ScenarioDoc, chance: Random) -> ScenarioDoc:
+    """Other names that sort as before, and everything in another order."""
+    nodes = [msgspec.structs.replace(n, name="x" + n.name) for n in doc.nodes]
+    queues = [
+        msgspec.structs.replace(q, name="x" + q.name, parent=None if q.parent is None else "x" + q.parent)
+        for q in doc.queues
+    ]
+    workloads = [
+        msgspec.structs.replace(
+            w,
+            name="x" + w.name,
+            queue=None if w.queue is None else "x" + w.queue,
+            pods=[
+                msgspec.structs.replace(
+                    g, nodes=None if g.nodes is None else [None if n is None else "x" + n for n in g.nodes]
+                )
+                for g in w.pods
+            ],
+        )
+        for w in doc.workloads
+    ]
+    # In which order running pods are heard of decides which GPUs of their nodes they have.
+    idle = [w for w in workloads if all(group.nodes is None for group in w.pods)]
+    return msgspec.structs.replace(
+        doc,
+        nodes=chance.sample(nodes, len(nodes)),
+        queues=chance.sample(queues, len(queues)),
+        workloads=[w for w in workloads if w not in idle] + chance.sample(idle, len(idle)),
+    )
+
+
+def _told(decision: Decision, cut: int = 0) -> str:
+    """What a decision comes to; `cut`: letters that every name has in front."""
+
+    def short(name: str) -> str:
+        kind, _, rest = name.rpartition("/")
+        return f"{kind}/{rest[cut:]}" if kind else rest[cut:]
+
+    def pod(uid: str) -> str:
+        return uid[cut:]
+
+    match decision:
+        case Admit() | Reclaim():
+            where = sorted((pod(a.pod), a.node[cut:], a.devices) for a in decision.placement.assignments)
+            gone = sorted(pod(uid) for v in getattr(decision, "victims", ()) for uid in v.pods)
+            return f"{short(decision.workload)}: {type(decision).__name__} {where} {gone}"
+        case Wait():
+            return f"{short(decision.workload)}: waits, {decision.reason.value}"
+        case _:
+            return f"{short(decision.workload)}: {type(decision).__name__}"
