@@ -116,10 +116,34 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     nodes: tuple[tuple[NodeName, int], ...]
 
 
+class Reservation(msgspec.Struct, frozen=True, kw_only=True):
+    """Room that is kept for a blocked workload from the time on at which it is expected to start.
+
+    `made_s`: when this was worked out. `start_s`, `latest_s`: when the start is, in half of all cases and in nine of
+    ten; all in seconds since 1970. `sure`: all ends that it depends on were told. `assignments`: where as many members
+    as it needs go, GPUs left open. `after`: the work whose end it waits for last, by key.
+    """
+
+    workload: WorkloadKey
+    queue: QueueName
+    made_s: int
+    start_s: int
+    latest_s: int
+    sure: bool
+    assignments: tuple[Assignment, ...]
+    milli_gpu: int
+    after: tuple[WorkloadKey, ...] = ()
+
+    @property
+    def nodes(self) -> tuple[NodeName, ...]:
+        """The nodes that it is kept room on, by name."""
+        return tuple(sorted({assignment.node for assignment in self.assignments}))
+
+
 class Wait(msgspec.Struct, frozen=True, kw_only=True):
     """The workload stays pending. `message` is one constant sentence per situation.
 
-    `detail` has the figures of this moment.
+    `detail` has the figures of this moment. `reservation`: the room that is kept for it, where a start is known.
     """
 
     workload: WorkloadKey
@@ -130,6 +154,7 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
     problems: tuple[Problem, ...] = ()
     unblock: str = ""
     """What would let it start, in one sentence."""
+    reservation: Reservation | None = None
 
 
 class RollBack(msgspec.Struct, frozen=True, kw_only=True):
@@ -192,9 +217,11 @@ class RuleTrouble(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """All decisions on one snapshot, in the order in which they were made; at most one for each workload.
 
-    `troubles`: rules of the administrator's own that took no part, or not in all of it.
+    `now_s`: when it was made, in seconds since 1970. `troubles`: rules of the administrator's own that took no part, or
+    not in all of it.
     """
 
     generation: int
+    now_s: int = 0
     decisions: tuple[Decision, ...] = ()
     troubles: tuple[RuleTrouble, ...] = ()

@@ -2,9 +2,9 @@
 
 from scheduler.model.snapshot import Snapshot
 from scheduler.planning.candidate import Candidate, KnownCandidates, candidate_of
-from scheduler.planning.reasons.stands import KnownStands
+from scheduler.planning.known import Known
 from scheduler.quota.tree import Ledger
-from scheduler.quota.usage import KnownBills, opening_ledger
+from scheduler.quota.usage import opening_ledger
 from scheduler.scoring.fleet import Fleet
 
 
@@ -13,22 +13,21 @@ class PlanCache:
 
     def __init__(self) -> None:
         self._fleet: Fleet | None = None
-        self._bills: KnownBills = {}
         self._candidates: KnownCandidates = {}
-        self.stands = KnownStands()
+        self.known = Known()
 
     def fleet(self, snapshot: Snapshot) -> Fleet:
         """The snapshot's nodes as columns; made anew when labels, taints or the set of nodes changed."""
         if self._fleet is None or not self._fleet.is_of(snapshot):
             self._fleet = Fleet(snapshot)
             # Bills depend on the products of nodes.
-            self._bills.clear()
+            self.known.bills.clear()
         return self._fleet
 
     def ledger(self, snapshot: Snapshot) -> Ledger:
         """What every queue uses; asks for `fleet` first."""
         self.fleet(snapshot)
-        return opening_ledger(snapshot, self._bills)
+        return opening_ledger(snapshot, self.known.bills)
 
     def candidates(self, snapshot: Snapshot) -> list[Candidate]:
         """Workloads with pending members, in no order."""

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from itertools import takewhile
 
+import msgspec
+
 from scheduler.model.plan import Admit, Decision, Offer, Plan, Wait
 from scheduler.model.snapshot import Snapshot
 from scheduler.planning.batch import admit_beside
@@ -16,6 +18,8 @@ from scheduler.planning.partial import is_broken, roll_back
 from scheduler.planning.reasons.refuse import behind, refuse
 from scheduler.planning.reclaim.decide import reclaim_for, when_gone
 from scheduler.planning.reclaim.firm import filled, gives_way, overfilled, own_quota
+from scheduler.planning.reserve.passing import beside_reservations, passed_by
+from scheduler.planning.reserve.reserve import reserve_ahead, reserve_for
 from scheduler.planning.screen import screen
 from scheduler.planning.settings import PlanSettings
 from scheduler.planning.singles import admit_singles
@@ -51,18 +55,32 @@ def plan(
         else:
             refused.append(refusal)
     if not ready:
-        return Plan(generation=snapshot.generation, decisions=tuple(refused), troubles=rules.troubles)
+        return Plan(generation=snapshot.generation, now_s=now_s, decisions=tuple(refused), troubles=rules.troubles)
+    ledger = cache.ledger(snapshot)
     desk = Desk(
-        snapshot, fleet, cache.ledger(snapshot), now_s=now_s, settings=settings, rules=rules, stands=cache.stands
+        snapshot,
+        fleet,
+        ledger,
+        now_s=now_s,
+        settings=settings,
+        rules=rules,
+        known=cache.known,
     )
     for candidate in by_turn(candidate for candidate in ready if is_broken(candidate)):
         desk.decisions.append(_complete(desk, candidate))
     whole = [candidate for candidate in ready if not is_broken(candidate)]
     turns = Turns(whole, desk.ledger, lambda: capacity_milli_gpu(snapshot))
     while batch := turns.next_batch(desk.ledger):
+        for candidate in turns.overtaken():
+            reserve_ahead(desk, candidate)
         admitted = _decide(desk, batch)
         desk.decisions += [behind(candidate, batch[admitted]) for candidate in turns.decided(batch, admitted)]
-    return Plan(generation=snapshot.generation, decisions=(*refused, *desk.decisions), troubles=desk.own.troubles)
+    return Plan(
+        generation=snapshot.generation,
+        now_s=now_s,
+        decisions=(*refused, *desk.decisions),
+        troubles=desk.own.troubles,
+    )
 
 
 def _complete(desk: Desk, candidate: Candidate) -> Decision:
@@ -79,9 +97,9 @@ def _complete(desk: Desk, candidate: Candidate) -> Decision:
 def _decide(desk: Desk, batch: Sequence[Candidate]) -> int:
     """Decide equal pods that stand alone, or one workload; how many of them start."""
     started = 0
-    while started < len(batch) and desk.refused(batch[started]) is None:
+    while started < len(batch) and _known(desk, batch[started]) is None:
         first = batch[started]
-        with own_quota(desk, first):
+        with own_quota(desk, first), beside_reservations(desk, first):
             admitted = _admitted(desk, batch[started:])
         if not admitted and overfilled(desk, first) is None and (claim := reclaim_for(desk, first)) is not None:
             admitted = [claim]
@@ -91,12 +109,24 @@ def _decide(desk: Desk, batch: Sequence[Candidate]) -> int:
         if not admitted or not desk.settings.reclaim:
             break
     for candidate in batch[started:]:
-        known = desk.refused(candidate)
-        if known is None:
-            known = desk.refusal(candidate, _refused(desk, candidate))
-            hold_for(desk, candidate, known)
-        desk.decisions.append(known)
+        known = _known(desk, candidate)
+        if known is not None:
+            wait = known
+            reserved = reserve_for(desk, candidate, wait.reason)
+        else:
+            with beside_reservations(desk, candidate):
+                wait = desk.refusal(candidate, passed_by(desk, candidate), _refused(desk, candidate))
+            reserved = reserve_for(desk, candidate, wait.reason)
+            if reserved is None:
+                desk.slots.narrow(())
+                hold_for(desk, candidate, wait)
+        desk.decisions.append(wait if reserved is None else msgspec.structs.replace(wait, reservation=reserved))
     return started
+
+
+def _known(desk: Desk, candidate: Candidate) -> Wait | None:
+    """What an equal candidate that would run past the same reservations was told."""
+    return desk.refused(candidate, passed_by(desk, candidate))
 
 
 def _admitted(desk: Desk, batch: Sequence[Candidate]) -> list[Decision]:
@@ -107,8 +137,10 @@ def _admitted(desk: Desk, batch: Sequence[Candidate]) -> list[Decision]:
     if first.alone:
         made: list[Admit | Offer] = list(admit_singles(desk, batch))
     else:
-        beside = None if desk.leaving else admit_beside
-        gang = admit_gang(desk, first) or (None if beside is None else beside(desk, first))
+        gang = admit_gang(desk, first)
+        # Whoever is placed anew could come to where room is reserved.
+        if gang is None and not desk.leaving and not desk.slots.slots:
+            gang = admit_beside(desk, first)
         made = [] if gang is None else [gang]
     desk.moving.update((decision.workload, decision.workload) for decision in made)
     if not desk.leaving:

@@ -8,7 +8,10 @@ from scheduler.model.plan import Admit, Decision, Proof, Wait
 from scheduler.model.snapshot import IntTable, Snapshot
 from scheduler.planning.apart import Apart
 from scheduler.planning.candidate import Candidate
-from scheduler.planning.reasons.stands import KnownStands, Stands
+from scheduler.planning.known import Known
+from scheduler.planning.reasons.stands import Stands
+from scheduler.planning.reserve.slots import Passed, Slots
+from scheduler.planning.reserve.timeline import Timeline
 from scheduler.planning.settings import PlanSettings
 from scheduler.quota.tree import Ledger, flavor_charges
 from scheduler.scoring.fleet import Fleet, Mask
@@ -39,7 +42,7 @@ class Desk:
         now_s: int,
         settings: PlanSettings,
         rules: OwnRules = NO_RULES,
-        stands: KnownStands | None = None,
+        known: Known | None = None,
     ) -> None:
         self.snapshot = snapshot
         self.fleet = fleet
@@ -67,8 +70,13 @@ class Desk:
         """What queues use for work that is not preemptible, once that was asked for."""
         self.freed: dict[int, set[int]] = {}
         """GPUs of each row that become free by that."""
-        self._known_stands = KnownStands() if stands is None else stands
+        self.slots = Slots(self.room)
+        """What is kept for blocked workloads from a later time on."""
+        self.unreserved = ledger
+        """The ledger without what is kept for blocked workloads, where `ledger` has that too."""
+        self.known = Known() if known is None else known
         self._stands: Stands | None = None
+        self._timeline: Timeline | None = None
         self._uncertain: set[WorkloadKey] = set()
         self._refusals: dict[object, Wait] = {}
 
@@ -158,8 +166,17 @@ class Desk:
     def stands(self) -> Stands:
         """What each workload takes of each node."""
         if self._stands is None:
-            self._stands = self._known_stands.of(self.snapshot, self.fleet, self.room)
+            self._stands = self.known.stands.of(self.snapshot, self.fleet, self.room)
         return self._stands
+
+    @property
+    def timeline(self) -> Timeline:
+        """When the work that runs is expected to end. On nodes that divide their GPUs nothing is."""
+        if self._timeline is None:
+            fixed = np.zeros(len(self.fleet), dtype=np.bool_)
+            fixed |= self.room.parts.rows
+            self._timeline = Timeline(self.stands, self.snapshot, self.known.starts, now_s=self.now_s, fixed=fixed)
+        return self._timeline
 
     def _place_once(self, candidate: Candidate, ask: Ask) -> Layout | None:
         limits = Limits(budget_ms=self.solver_left_ms, seed=self.settings.seed, workers=self.settings.workers)
@@ -173,18 +190,18 @@ class Desk:
         """Whether it is proved that a refused candidate has no place, rather than that none was found in time."""
         return candidate.workload.key not in self._uncertain
 
-    def refusal(self, candidate: Candidate, wait: Wait) -> Wait:
-        """Remember why a candidate was refused, for others that ask the same."""
-        self._refusals[refusal_key(candidate)] = wait
+    def refusal(self, candidate: Candidate, passed: Passed, wait: Wait) -> Wait:
+        """Remember why a candidate, which would run past these slots, was refused, for others that ask the same."""
+        self._refusals[passed, refusal_key(candidate)] = wait
         return wait
 
     def forget_refusals(self) -> None:
         """What was refused may have a place now."""
         self._refusals.clear()
 
-    def refused(self, candidate: Candidate) -> Wait | None:
-        """What an equal candidate was told earlier in this cycle."""
-        known = self._refusals.get(refusal_key(candidate))
+    def refused(self, candidate: Candidate, passed: Passed) -> Wait | None:
+        """What an equal candidate that would run past the same slots was told earlier in this cycle."""
+        known = self._refusals.get((passed, refusal_key(candidate)))
         return None if known is None else msgspec.structs.replace(known, workload=candidate.workload.key)
 
     def _affordable(self, candidate: Candidate) -> Mask | None:

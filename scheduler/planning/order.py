@@ -12,6 +12,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 
+from scheduler.model.ends import length_of
 from scheduler.model.names import QueueName
 from scheduler.planning.candidate import Candidate
 from scheduler.quota.share import fair_shares
@@ -56,6 +57,8 @@ class Turns:
         self._strict = {name for name in lines if ledger.forest.queues[name].order == "StrictFIFO"}
         self._served = self._covered
         self._turn_of: QueueName | None = None
+        self._overtaken: dict[QueueName, Candidate] = {}
+        self._told: set[QueueName] = set()
         self._shares: Mapping[QueueName, int] = {}
         if len(lines) > 1:
             self._shares = fair_shares(ledger.forest, _demand(lines, ledger), capacity_milli_gpu())
@@ -84,6 +87,12 @@ class Turns:
         _drop_empty(lines, name)
         return batch
 
+    def overtaken(self) -> list[Candidate]:
+        """Of each queue the first workload that now is passed over for work that nominal quota covers; each once."""
+        found = [self._overtaken[name] for name in sorted(self._overtaken.keys() - self._told)]
+        self._told.update(self._overtaken)
+        return found
+
     def decided(self, batch: Sequence[Candidate], admitted: int) -> list[Candidate]:
         """The first so many of the batch start, the others wait. Returns whom that holds back, which have no turn."""
         if admitted:
@@ -100,6 +109,7 @@ class Turns:
         line = self._covered[name]
         while line and not _covered(line[0], name, ledger):
             later = self._borrowing.setdefault(name, deque())
+            self._overtaken.setdefault(name, line[0][0])
             later.append(line.popleft())
             if name in self._strict:
                 later.extend(line)
@@ -139,6 +149,7 @@ def batch_key(candidate: Candidate) -> tuple[object, ...]:
         workload.topology_required,
         workload.avoid,
         workload.preemptible,
+        length_of(workload),
     )
 
 

@@ -5,6 +5,7 @@ from typing import assert_never
 from scheduler.model.names import people_name
 from scheduler.model.plan import Admit, Blocker, Decision, Offer, Plan, Proof, Reclaim, Ring, RollBack, Victim, Wait
 from scheduler.planning.reasons.wording import amount, gpus, listed, pods
+from scheduler.planning.reserve.text import reserved_line
 
 
 def explain(decision: Decision) -> list[str]:
@@ -141,6 +142,9 @@ def _waiting(name: str, decision: Wait) -> list[str]:
         lines.append(f"Now: {decision.detail}.")
     if decision.blocking:
         lines.append("In its way: " + "; ".join(in_the_way(blocker) for blocker in decision.blocking) + ".")
+    if decision.reservation is not None:
+        line = reserved_line(decision.reservation)
+        lines.append(f"{line[0].upper()}{line[1:]}.")
     if decision.unblock:
         lines.append(decision.unblock)
     return lines

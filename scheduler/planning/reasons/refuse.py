@@ -8,6 +8,7 @@ import numpy as np
 from scheduler.model.names import QueueName, people_name
 from scheduler.model.node import TopologyLevel
 from scheduler.model.plan import Blocker, Reason, Wait
+from scheduler.model.snapshot import IntTable
 from scheduler.model.workload import PodShape
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
@@ -15,7 +16,8 @@ from scheduler.planning.reasons.further import further
 from scheduler.planning.reasons.no_layout import no_domain_apart, no_layout
 from scheduler.planning.reasons.no_node import no_node
 from scheduler.planning.reasons.no_part import no_part
-from scheduler.planning.reasons.wording import amount, asked, gpus, pods, resource_name
+from scheduler.planning.reasons.wording import amount, asked, gpus, lasting, listed, pods, resource_name
+from scheduler.planning.reserve.text import kept_for
 from scheduler.quota.tree import Bill, Shortage
 from scheduler.scoring.devices.free import linked_size
 from scheduler.scoring.fleet import Codes, Mask
@@ -51,7 +53,12 @@ def behind(candidate: Candidate, ahead: Candidate) -> Wait:
 def _no_quota(desk: Desk, candidate: Candidate) -> Wait | None:
     queue = QueueName(str(candidate.workload.queue))
     shortage = desk.ledger.shortage(queue, Bill(candidate.milli_gpu))
-    return None if shortage is None else _quota_wait(candidate, shortage)
+    if shortage is None:
+        return None
+    wait = _quota_wait(candidate, shortage)
+    if desk.slots.inside and desk.unreserved.shortage(queue, Bill(candidate.milli_gpu)) is None:
+        return _behind_reservations(desk, wait, "quota")
+    return wait
 
 
 def _quota_wait(candidate: Candidate, shortage: Shortage) -> Wait:
@@ -100,9 +107,9 @@ def _no_room(desk: Desk, candidate: Candidate) -> Wait:
     return no_part(desk, candidate, free) or _too_little(desk, candidate, free) or _fragmented(desk, candidate, free)
 
 
-def _roomy(desk: Desk, ask: Ask, *, without_holds: bool = False) -> bool:
-    """Whether each group by itself finds room: on some model's nodes, in some domain where one is required."""
-    fits = usable(desk.room, ask, desk.holds.amounts if without_holds else None)
+def _roomy(desk: Desk, ask: Ask, *, more: IntTable | None = None) -> bool:
+    """Whether each group by itself finds room, with `more`: on some model's nodes, in some domain if one is needed."""
+    fits = usable(desk.room, ask, more)
     codes = None if ask.required is None else domains(desk.fleet, ask.required).codes
     return any(
         _enough([_on(choice, f) for f in fits], [count for _, count in ask.groups], codes)
@@ -242,17 +249,35 @@ def _what(shape: PodShape) -> str:
 
 
 def _behind_others(desk: Desk, candidate: Candidate, wait: Wait) -> Wait | None:
-    """Who is ahead, where the room kept for gangs ahead would have been enough."""
-    if not desk.holds.holders:
-        return None
+    """Who is ahead, where the room kept for workloads ahead would have been enough."""
     ask = desk.ask(candidate)
-    if not _roomy(desk, ask, without_holds=True):
+    if desk.holds.holders and _roomy(desk, ask, more=desk.holds.amounts):
+        ahead = desk.holds.holders
+        return msgspec.structs.replace(
+            wait,
+            message="the room that it needs is kept for a gang ahead of it",
+            detail=f"{wait.detail}; room is kept for {', '.join(ahead)}",
+            blocking=tuple(Blocker(kind="gang", subject=name) for name in ahead),
+            unblock=f"It starts after {' and '.join(ahead)}, or with a higher priority.",
+        )
+    if desk.slots.held is None:
         return None
-    ahead = desk.holds.holders
+    if _roomy(desk, ask, more=desk.slots.held):
+        return _behind_reservations(desk, wait, "room")
+    both = desk.slots.held + desk.holds.amounts
+    return _behind_reservations(desk, wait, "room") if desk.holds.holders and _roomy(desk, ask, more=both) else None
+
+
+def _behind_reservations(desk: Desk, wait: Wait, what: str) -> Wait:
+    """The refusal of a workload that would run past the start of others, and take what is reserved for them."""
+    ahead = [slot.reservation for slot in desk.slots.inside]
+    names = [people_name(reservation.workload) for reservation in ahead]
+    shortest_s = min(reservation.start_s for reservation in ahead) - desk.now_s
     return msgspec.structs.replace(
         wait,
-        message="the room that it needs is kept for a gang ahead of it",
-        detail=f"{wait.detail}; room is kept for {', '.join(ahead)}",
-        blocking=tuple(Blocker(kind="gang", subject=name) for name in ahead),
-        unblock=f"It starts after {' and '.join(ahead)}, or with a higher priority.",
+        message=f"the {what} that it needs is reserved for a workload ahead of it",
+        detail=f"{wait.detail}; {what} is kept for {kept_for(ahead)}",
+        blocking=tuple(Blocker(kind="gang", subject=name) for name in names),
+        unblock=f"It starts after {listed(names)}, with a higher priority, or before, if it is known to end within "
+        f"{lasting(shortest_s)} (annotation bayplan.dev/duration).",
     )

@@ -60,3 +60,13 @@ def pods(count: int) -> str:
 def listed(words: list[str], last: str = "and") -> str:
     """`a, b and c`; nothing of nothing."""
     return "".join(words) if len(words) < 2 else f"{', '.join(words[:-1])} {last} {words[-1]}"
+
+
+def lasting(seconds: int) -> str:
+    """How long something lasts, in its two largest units: `45 s`, `2 h 10 min`, `3 d 4 h`."""
+    units = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
+    for at, (name, size) in enumerate(units):
+        if seconds >= size:
+            rest = (seconds % size) // units[at + 1][1] if at + 1 < len(units) else 0
+            return f"{seconds // size} {name}" + (f" {rest} {units[at + 1][0]}" if rest else "")
+    return "0 s"

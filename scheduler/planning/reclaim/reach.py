@@ -37,7 +37,7 @@ def useful(desk: Desk, candidate: Candidate, allowed: Mapping[QueueName, Side]) 
     np.add.at(more, stands.rows[entries], stands.amounts[entries])
     ask = desk.ask(candidate, ignore_quota=True, ignore_apart=True)
     fits = usable(desk.room, ask, more)
-    if not _enough(desk, ask, fits):
+    if not enough(desk, ask, fits):
         return []
     helps = np.logical_or.reduce([f > 0 for f in fits])
     if _most_gpus(
@@ -53,7 +53,7 @@ def useful(desk: Desk, candidate: Candidate, allowed: Mapping[QueueName, Side]) 
     return [stands.keys[at] for at in np.flatnonzero(open_to).tolist()]
 
 
-def _enough(desk: Desk, ask: Ask, fits: Sequence[Codes]) -> bool:
+def enough(desk: Desk, ask: Ask, fits: Sequence[Codes]) -> bool:
     """Whether each group by itself would find room, in one domain where one is required, on one model."""
     codes = np.zeros(len(desk.fleet), dtype=np.int64)
     if ask.required is not None:

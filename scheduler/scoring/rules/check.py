@@ -19,6 +19,7 @@ from scheduler.scoring.rules.node import why_not_on
 from scheduler.scoring.rules.parts import broken_parts, counted, divides, no_place
 from scheduler.scoring.rules.queue import broken_quotas
 from scheduler.scoring.rules.reclaim import broken_reclaims, evicted
+from scheduler.scoring.rules.reserve import broken_reservations
 
 ANYWHERE = "0.0.0.0"  # noqa: S104  the API's own word for every address
 
@@ -29,10 +30,10 @@ def broken_rules(snapshot: Snapshot, plan: Plan) -> list[str]:
     What starts at once has to fit beside all that stands; all together, once what is evicted is gone. Quota is judged
     with the latter gone.
     """
-    broken = _one_decision_each(snapshot, plan)
+    broken = _one_decision_each(snapshot, plan) + broken_reservations(snapshot, plan, _broken_starts)
     claims = [decision for decision in plan.decisions if isinstance(decision, Reclaim)]
     if not claims:
-        return [*broken, *_broken_places(snapshot, plan), *broken_quotas(snapshot, plan)]
+        return [*broken, *_broken_starts(snapshot, plan)]
     at_once = tuple(decision for decision in plan.decisions if not isinstance(decision, Reclaim))
     broken += _broken_places(snapshot, msgspec.structs.replace(plan, decisions=at_once))
     after = without_pods(snapshot, evicted(plan))
@@ -42,6 +43,11 @@ def broken_rules(snapshot: Snapshot, plan: Plan) -> list[str]:
     later = msgspec.structs.replace(plan, decisions=together)
     broken += _broken_places(after, later)
     return [*broken, *broken_quotas(after, later), *broken_reclaims(snapshot, plan)]
+
+
+def _broken_starts(snapshot: Snapshot, plan: Plan) -> list[str]:
+    """What is wrong with a plan without evictions."""
+    return [*_broken_places(snapshot, plan), *broken_quotas(snapshot, plan)]
 
 
 def _broken_places(snapshot: Snapshot, plan: Plan) -> list[str]:

@@ -1,0 +1,91 @@
+"""What a candidate may use beside the reservations of others: all that is free, or what is not kept from it."""
+
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+
+import numpy as np
+
+from scheduler.model.ends import NEVER, length_of
+from scheduler.model.plan import Decision
+from scheduler.model.queue import Queue
+from scheduler.model.workload import PodShape
+from scheduler.planning.candidate import Candidate
+from scheduler.planning.desk import Desk
+from scheduler.planning.reserve.slots import Passed, most_used
+from scheduler.planning.reserve.timeline import Use, is_limited
+from scheduler.quota.tree import Bill, Ledger, bill_for
+from scheduler.scoring.rules.queue import nodes_of
+
+
+def end_if_started(candidate: Candidate, at_s: int) -> int:
+    """When the candidate surely is gone if it starts at `at_s`."""
+    length = length_of(candidate.workload)
+    return at_s + length.median_s if length is not None and length.sure else NEVER
+
+
+def passed_by(desk: Desk, candidate: Candidate) -> Passed:
+    """The slots at which the candidate may still run if it starts now."""
+    if not desk.slots.slots:
+        return ()
+    return desk.slots.passed(end_if_started(candidate, desk.now_s), candidate.workload)
+
+
+@contextmanager
+def beside_reservations(desk: Desk, candidate: Candidate) -> Generator[None]:
+    """Inside, the candidate finds no room and no quota that it would keep from a reservation."""
+    passed = passed_by(desk, candidate)
+    catch_up(desk)
+    desk.slots.narrow(passed)
+    if not passed or not is_limited(desk.ledger):
+        yield
+        return
+    base = desk.unreserved = desk.ledger
+    inside = desk.ledger = most_used(base, [slot.ledger for slot in desk.slots.of(passed)])
+    try:
+        yield
+    finally:
+        after, used = desk.ledger, dict(base.used)
+        for name, bill in after.used.items():
+            if (before := inside.used_by(name)) != bill:
+                used[name] = base.used_by(name).plus(bill).plus(before, -1)
+        desk.ledger = Ledger(base.forest, used, base.capacity)
+
+
+def catch_up(desk: Desk) -> None:
+    """Count what the plan started since the last time against the slots that it passes."""
+    if not desk.slots.slots:
+        return
+    for decision in desk.decisions[desk.slots.seen :]:
+        count_in(desk, decision)
+    desk.slots.seen = len(desk.decisions)
+
+
+def count_in(desk: Desk, decision: Decision) -> None:
+    """Count what a decision starts."""
+    nodes = nodes_of(decision)
+    if not nodes:
+        return
+    workload = desk.snapshot.workloads[decision.workload]
+    length = length_of(workload)
+    end_s = desk.now_s + length.median_s if length is not None and length.sure else NEVER
+    placed = [(pod.shape, desk.fleet.row_of[nodes[pod.uid]]) for pod in workload.members if pod.uid in nodes]
+    queue = desk.snapshot.queues.get(workload.queue) if workload.queue is not None else None
+    if queue is not None:
+        desk.slots.start(workload.key, use_of(desk, queue, placed), end_s)
+
+
+def use_of(desk: Desk, queue: Queue, placed: Iterable[tuple[PodShape, int]]) -> Use:
+    """What pods of these shapes take on these rows, and of the queue's quota."""
+    counts: dict[tuple[int, PodShape], int] = {}
+    for shape, row in placed:
+        counts[row, shape] = counts.get((row, shape), 0) + 1
+    rows = sorted({row for row, _ in counts})
+    at = {row: i for i, row in enumerate(rows)}
+    amounts = np.zeros((len(rows), desk.room.free.shape[1]), dtype=np.int64)
+    products, bill = desk.fleet.products, Bill()
+    for (row, shape), count in counts.items():
+        for column, n in desk.room.demand(shape.requests) or ():
+            amounts[at[row], column] += n * count
+        code = int(products.codes[row])
+        bill = bill.plus(bill_for(queue, shape, products.values[code] if code >= 0 else ""), count)
+    return Use(np.array(rows, dtype=np.int64), amounts, queue.name, bill)
