@@ -61,6 +61,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     solver_budget_ms: Annotated[int, msgspec.Meta(ge=0)] = 200
     """Wall time that CP-SAT may take for one workload."""
 
+    reclaim: bool = True
+    """Whether running work is evicted where others have a right to its room; `false`: what is lent comes back when
+    its borrower ends."""
+
     audit_period_s: SecondsOrNever = 300.0
     """How often the believed state is compared with a fresh list; 0: never."""
 
@@ -73,7 +77,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def planning(self) -> PlanSettings:
         """What of the settings is input of every plan."""
-        return PlanSettings(solver_budget_ms=self.solver_budget_ms)
+        return PlanSettings(solver_budget_ms=self.solver_budget_ms, reclaim=self.reclaim)
 
 
 class SettingsError(ValueError):

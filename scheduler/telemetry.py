@@ -88,6 +88,23 @@ PLAN_DURATION: Final = HistogramSeries(
 PLANS_IN_FLIGHT: Final = GaugeSeries(
     name="plans_in_flight", help="Plans and offers that are being carried out, at the last planning cycle."
 )
+CLAIMS: Final = CounterSeries(
+    name="claims_total",
+    help="Claims on the room of running work: cleared (all victims left), in the way (a disruption budget kept one of "
+    "them, and nobody was evicted), dropped.",
+    labels=("outcome",),
+)
+EVICTIONS: Final = CounterSeries(
+    name="evictions_total",
+    help="Pods evicted: Reclaimed (lent quota came back), Preempted (lower priority in the same queue), SurplusTaken "
+    "(pods that a gang can do without), RolledBack (a gang that could not be completed).",
+    labels=("reason",),
+)
+LOST_GPU_SECONDS: Final = CounterSeries(
+    name="lost_gpu_seconds_total",
+    help="GPU-seconds of work that evicted pods had done since they started or saved it last.",
+    labels=("reason",),
+)
 PENDING_WORKLOADS: Final = GaugeSeries(
     name="pending_workloads", help="Workloads that wait, by queue and reason.", labels=("queue", "reason")
 )
@@ -135,6 +152,9 @@ TABLE: Final[tuple[Series, ...]] = (
     OWN_RULE_FAILURES,
     PLAN_DURATION,
     PLANS_IN_FLIGHT,
+    CLAIMS,
+    EVICTIONS,
+    LOST_GPU_SECONDS,
     PENDING_WORKLOADS,
     QUEUE_USED_GPUS,
     QUEUE_NOMINAL_GPUS,

@@ -15,6 +15,8 @@ BIND_PATIENCE_S = 25.0
 REFUSAL_PATIENCE_S = 10.0
 """How long a write is repeated that is refused for a reason that may pass."""
 
+GONE = "a member is gone"
+
 NOT_LEADING = "this replica does not lead any more"
 
 
@@ -29,7 +31,7 @@ async def insist(write: Callable[[], Awaitable[Outcome]]) -> str | None:
             case Done():
                 return None
             case Gone():
-                return "a member is gone"
+                return GONE
             case Fenced():
                 return NOT_LEADING
             case Refused(passing=passing, message=message) if not passing or loop.time() > give_up_s:

@@ -10,10 +10,11 @@ from scheduler.app.binding import NOT_LEADING, bind_for_good
 from scheduler.app.board import Board
 from scheduler.app.carry import DOUBT_S, Bound, BrokenUp, Carry, CarryLimits, CarryResult, Member, Withdrawn
 from scheduler.app.refusals import Refusals
+from scheduler.app.reservation import reservation
 from scheduler.extender.guard import BindRequest, Offered, Planned
 from scheduler.extender.verbs import WAITS
 from scheduler.kube.effects import Effects, PodRef, ref
-from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
+from scheduler.model.names import NodeName, PodUid, WorkloadKey
 from scheduler.model.plan import Admit, Assignment, Offer
 from scheduler.model.resources import GPU, is_divided
 from scheduler.model.snapshot import amount_of
@@ -23,8 +24,6 @@ from scheduler.scoring.sharing.parts import divided_of
 from scheduler.state.cluster import ClusterState
 from scheduler.state.divided import undivided
 from scheduler.state.events import Event, NodeRefused, Released, Reserved
-
-NO_QUEUE = QueueName("")
 
 
 class CommitLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,7 +100,7 @@ class Committer:
             )
             for uid, node in sorted(nodes.items())
         )
-        reservation = self._reserve(workload, decision.placement.assignments)
+        reserved = self._reserve(workload, decision.placement.assignments)
         carry = Carry(
             workload.key,
             members,
@@ -114,7 +113,7 @@ class Committer:
             self._carries[uid] = carry
             self._on_node.setdefault(node, {})[workload.key] = carry
             self._board.put(uid, Planned(node=node, workload=workload.key))
-        self._spawn(self._carry_out(carry, reservation))
+        self._spawn(self._carry_out(carry, reserved))
 
     def offer(self, decision: Offer, workload: Workload, *, plan_name: str) -> None:
         """Let kube-scheduler choose among the offered nodes; quota is charged meanwhile."""
@@ -248,25 +247,18 @@ class Committer:
         self._wake()
 
     def _reserve(self, workload: Workload, assignments: tuple[Assignment, ...]) -> Reserved:
-        reservation = Reserved(
-            workload=workload.key,
-            queue=workload.queue or NO_QUEUE,
-            assignments=assignments,
-            milli_gpu=sum(p.shape.milli_gpu for p in workload.pending),
-            priority=workload.priority,
-            now_s=self._clocks.now_s(),
-        )
-        self._apply(reservation)
-        return reservation
+        made = reservation(workload, assignments, now_s=self._clocks.now_s())
+        self._apply(made)
+        return made
 
-    async def _carry_out(self, carry: Carry, reservation: Reserved) -> None:
+    async def _carry_out(self, carry: Carry, reserved: Reserved) -> None:
         result: CarryResult = Withdrawn(why=NOT_LEADING)
         try:
             result = await carry.run()
         finally:
-            self._settle(carry, result, reservation)
+            self._settle(carry, result, reserved)
 
-    def _settle(self, carry: Carry, result: CarryResult, reservation: Reserved) -> None:
+    def _settle(self, carry: Carry, result: CarryResult, reserved: Reserved) -> None:
         self._take_off(carry)
         match result:
             case Bound():
@@ -282,9 +274,9 @@ class Committer:
                 self._board.withdraw(failed, carry.workload)
                 self._apply(Released(workload=carry.workload))
                 # The bound ones stay reserved until they are seen on their nodes.
-                kept = tuple(a for a in reservation.assignments if a.pod not in failed)
+                kept = tuple(a for a in reserved.assignments if a.pod not in failed)
                 if kept:
-                    self._apply(msgspec.structs.replace(reservation, assignments=kept))
+                    self._apply(msgspec.structs.replace(reserved, assignments=kept))
             case _:
                 assert_never(result)
         self._ended(carry.workload, result)

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 
 from scheduler.app.board import Board
+from scheduler.app.claims import Claims
 from scheduler.app.commit import Committer
 from scheduler.app.node_teller import NodeTeller
 from scheduler.app.teller import Teller
 from scheduler.extender.guard import Planned, Ruling
 from scheduler.extender.verbs import WAITS
+from scheduler.model.names import NodeName
 from scheduler.model.node import Node
 from scheduler.model.workload import Pod
 from scheduler.state.cluster import ClusterState
@@ -22,6 +24,7 @@ class Intake:
         state: ClusterState,
         board: Board,
         committer: Committer,
+        claims: Claims,
         teller: Teller,
         node_teller: NodeTeller,
         *,
@@ -30,6 +33,7 @@ class Intake:
         self._state = state
         self._board = board
         self._committer = committer
+        self._claims = claims
         self._teller = teller
         self._node_teller = node_teller
         self._wake = wake
@@ -47,11 +51,12 @@ class Intake:
                     self._committer.node_fuller(event.pod.node)
             case PodGone(uid=uid):
                 self._committer.pod_gone(uid)
+                self._claims.pod_gone(uid)
                 self._teller.gone(uid)
             case NodeSeen(node=node):
                 self._node(node)
             case NodeGone(name=name):
-                self._committer.node_unusable(name, "was deleted")
+                self._unusable(name, "was deleted")
             case DevicesSeen():
                 self._node_teller.seen(event)
             case DevicesGone(node=name):
@@ -66,6 +71,7 @@ class Intake:
         if key is None or pod is None:
             return
         self._committer.pod_seen(pod)
+        self._claims.pod_seen(pod)
         if pod.node is not None:
             self._teller.placed(pod)
             return
@@ -80,11 +86,15 @@ class Intake:
 
     def _node(self, node: Node) -> None:
         if node.unschedulable:
-            self._committer.node_unusable(node.name, "was cordoned")
+            self._unusable(node.name, "was cordoned")
         elif not node.ready:
-            self._committer.node_unusable(node.name, "is not ready")
+            self._unusable(node.name, "is not ready")
         else:
             self._committer.node_fuller(node.name)
+
+    def _unusable(self, node: NodeName, why: str) -> None:
+        self._committer.node_unusable(node, why)
+        self._claims.node_unusable(node, why)
 
 
 def _comes_unplanned(before: Pod | None, now: Pod, ruling: Ruling | None) -> bool:

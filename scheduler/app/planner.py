@@ -6,11 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, assert_never
 
 from scheduler.app import log
+from scheduler.app.claims import Claims
 from scheduler.app.commit import Committer
+from scheduler.app.evictions import Evictions
 from scheduler.model.names import PodUid, WorkloadKey
 from scheduler.model.plan import Admit, Offer, Plan, Reclaim, RollBack, Wait
 from scheduler.model.snapshot import Snapshot
-from scheduler.model.workload import Workload
 from scheduler.planning.cycle import PlanCache, plan
 from scheduler.planning.settings import PlanSettings
 from scheduler.scoring.own_rules import OwnRules
@@ -26,10 +27,6 @@ class Listener(Protocol):
         """A cycle ended; called on the service's loop after its decisions were handed on."""
         ...
 
-    def roll_back(self, decision: RollBack, workload: Workload) -> None:
-        """Part of a gang has to leave its nodes."""
-        ...
-
 
 class PlannerLoop:
     """Plans whenever the state changed, one cycle at a time, the starts at least `pause_s` apart."""
@@ -38,6 +35,8 @@ class PlannerLoop:
         self,
         state: ClusterState,
         committer: Committer,
+        claims: Claims,
+        evictions: Evictions,
         listener: Listener,
         *,
         settings: PlanSettings,
@@ -48,6 +47,8 @@ class PlannerLoop:
     ) -> None:
         self._state = state
         self._committer = committer
+        self._claims = claims
+        self._evictions = evictions
         self._listener = listener
         self._settings = settings
         self._rules = rules
@@ -90,11 +91,13 @@ class PlannerLoop:
         for decision in decided.decisions:
             workload = snapshot.workloads[decision.workload]
             match decision:
-                # The service plans without evictions (`PlanSettings.reclaim`).
-                case Wait() | Reclaim():
+                case Wait():
                     pass
                 case RollBack():
-                    self._listener.roll_back(decision, workload)
+                    self._evictions.roll_back(decision, workload)
+                case Reclaim():
+                    if self._still_stands(a.pod for a in decision.placement.assignments):
+                        self._claims.begin(decision, workload, nominate=nominate, plan_name=_name(snapshot))
                 case Admit():
                     if not self._committer.rests(workload.key) and self._still_stands(
                         a.pod for a in decision.placement.assignments

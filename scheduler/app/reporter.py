@@ -10,12 +10,11 @@ from scheduler.app.carry import Bound, BrokenUp, CarryResult, Withdrawn
 from scheduler.app.planner import waits
 from scheduler.app.queue_status import QueueStatusWriter
 from scheduler.app.teller import Teller
-from scheduler.kube.effects import Done, Effects, LeaseRef, ref
-from scheduler.model.names import PodUid, WorkloadKey, people_name
+from scheduler.kube.effects import Effects, LeaseRef
+from scheduler.model.names import WorkloadKey
 from scheduler.model.plan import Admit, Offer, Plan, Reclaim, RollBack, Wait
 from scheduler.model.resources import MILLI_GPU
 from scheduler.model.snapshot import Snapshot
-from scheduler.model.workload import Workload
 from scheduler.quota.usage import opening_ledger
 from scheduler.scoring.level_notes import level_notes
 from scheduler.telemetry import (
@@ -47,13 +46,14 @@ class Reporter:
         *,
         leading: Callable[[], bool],
         lease: LeaseRef,
+        claimed: Callable[[], Mapping[WorkloadKey, Wait]] = dict,
     ) -> None:
         self._effects = effects
         self._lease = lease
         self._teller = teller
         self._telemetry = telemetry
         self._leading = leading
-        self._evicting: set[PodUid] = set()
+        self._claimed = claimed
         self._told_rules: set[tuple[str, str]] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._queue_status = QueueStatusWriter(effects)
@@ -66,7 +66,8 @@ class Reporter:
     def planned(self, snapshot: Snapshot, decided: Plan, took_s: float) -> None:
         """A cycle ended."""
         self.last = (snapshot, decided)
-        self.waiting = waits(decided)
+        claimed = {key: wait for key, wait in self._claimed().items() if key in snapshot.workloads}
+        self.waiting = {**waits(decided), **claimed}
         self._teller.decided(snapshot, self.waiting)
         self._tell_levels(snapshot)
         self._telemetry.observe(PLAN_DURATION, took_s)
@@ -123,13 +124,6 @@ class Reporter:
                 told = self._effects.event(self._lease, reason="OwnRuleLeftOut", note=str(trouble), warning=True)
                 self._keep(asyncio.ensure_future(told))
 
-    def roll_back(self, decision: RollBack, workload: Workload) -> None:
-        """Evict what stands of a gang that cannot be completed."""
-        for pod in workload.members:
-            if pod.uid in decision.evict and pod.uid not in self._evicting:
-                self._evicting.add(pod.uid)
-                self._keep(asyncio.ensure_future(self._evict(pod.uid, workload, decision.why)))
-
     def _keep(self, task: asyncio.Task[Any]) -> None:
         """Hold on to a task until it is done, as the loop does not."""
         self._tasks.add(task)
@@ -157,16 +151,6 @@ class Reporter:
             if self.last is not None and self._leading():
                 await self._queues(self.last[0])
             await asyncio.sleep(QUEUE_PERIOD_S)
-
-    async def _evict(self, uid: PodUid, workload: Workload, why: str) -> None:
-        pod = next(p for p in workload.members if p.uid == uid)
-        outcome = await self._effects.evict(ref(pod))
-        self._evicting.discard(uid)
-        if isinstance(outcome, Done):
-            note = f"evicted, because its gang {people_name(workload.key)} could not be completed: {why}"
-            await self._effects.event(ref(pod), reason="RolledBack", note=note, warning=True)
-        else:
-            log.warning("eviction failed", workload=workload.key, pod=pod.name, outcome=outcome)
 
     async def _queues(self, snapshot: Snapshot) -> None:
         ledger = opening_ledger(snapshot)

@@ -17,7 +17,9 @@ from scheduler.app import log
 from scheduler.app.adviser import Adviser
 from scheduler.app.auditor import Auditor
 from scheduler.app.board import Board
+from scheduler.app.claims import Claims
 from scheduler.app.commit import Clocks, CommitLimits, Committer
+from scheduler.app.evictions import Evictions
 from scheduler.app.guard import ServiceGuard
 from scheduler.app.intake import Intake
 from scheduler.app.node_teller import NodeTeller
@@ -96,7 +98,14 @@ class Service:
         self._board = Board()
         self._teller = Teller(self._effects, settle_s=settings.settle_s, leading=self._leads)
         lease = LeaseRef(namespace=settings.namespace, name=settings.lease_name)
-        self._reporter = Reporter(self._effects, self._teller, self._telemetry, leading=self._leads, lease=lease)
+        self._reporter = Reporter(
+            self._effects,
+            self._teller,
+            self._telemetry,
+            leading=self._leads,
+            lease=lease,
+            claimed=lambda: self._claims.waiting,
+        )
         self._guard = ServiceGuard(
             self._board,
             scheduler_name=settings.scheduler_name,
@@ -118,9 +127,21 @@ class Service:
             wake=self._wake_planner,
             ended=self._reporter.ended,
         )
+        self._evictions = Evictions(self._effects, self._telemetry, self._wake_planner)
+        self._claims = Claims(
+            effects=self._effects,
+            evictions=self._evictions,
+            committer=self._committer,
+            state=self._state,
+            telemetry=self._telemetry,
+            now_s=_now_s,
+            wake=self._wake_planner,
+        )
         self._planner = PlannerLoop(
             self._state,
             self._committer,
+            self._claims,
+            self._evictions,
             self._reporter,
             settings=settings.planning,
             rules=rules,
@@ -130,7 +151,13 @@ class Service:
         )
         self._node_teller = NodeTeller(self._effects, leading=self._leads)
         self._intake = Intake(
-            self._state, self._board, self._committer, self._teller, self._node_teller, wake=self._planner.wake
+            self._state,
+            self._board,
+            self._committer,
+            self._claims,
+            self._teller,
+            self._node_teller,
+            wake=self._planner.wake,
         )
         self._kinds = kinds(settings.scheduler_name)
         self._watchers = [
@@ -264,6 +291,8 @@ class Service:
                 self._telemetry.put(LEADER, 0.0)
                 planning.cancel()
                 await asyncio.gather(planning, return_exceptions=True)
+                await self._claims.stop()
+                await self._evictions.stop()
                 await self._committer.stop()
                 self._telemetry.put(PLANS_IN_FLIGHT, 0)
 
@@ -273,6 +302,7 @@ class Service:
         while True:
             await asyncio.sleep(TICK_S)
             watches.tell(self._loop.time())
+            self._claims.look()
             looks_due = self._reporter.waiting and self._loop.time() - looked_s >= LOOK_PERIOD_S
             if self._state.apply(Ticked(now_s=_now_s())) or looks_due:
                 looked_s = self._loop.time()

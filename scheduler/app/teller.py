@@ -57,7 +57,7 @@ class Teller:
             words = _Words(planned=False, reason=wait.reason.value, message=wait.message)
             pending = snapshot.workloads[key].pending
             for pod in pending:
-                if pod.nominated_node is not None:
+                if pod.nominated_node is not None and wait.reason is not Reason.MAKING_ROOM:
                     self._stale[pod.uid] = ref(pod)
                 if pod.told != (words.reason, words.message):
                     older = self._due.get(pod.uid)

@@ -14,7 +14,7 @@ import msgspec
 
 from scheduler.kube.api import ApiRefusedError, ApiUnreachableError, Response
 from scheduler.kube.http import Method
-from scheduler.kube.keys import CONDITION_TYPE, GROUP_VERSION, PLAN_ANNOTATION, PLAN_GATE
+from scheduler.kube.keys import CONDITION_TYPE, GROUP_VERSION, MAKES_WAY_CONDITION_TYPE, PLAN_ANNOTATION, PLAN_GATE
 from scheduler.model.names import NodeName, PodUid
 from scheduler.model.workload import Pod
 
@@ -237,15 +237,30 @@ class Effects:
 
     async def tell(self, pod: PodRef, *, planned: bool, reason: str, message: str) -> Outcome:
         """Write our condition on the pod: what it waits for, or that its plan stands."""
+        return await self._condition("tell", pod, CONDITION_TYPE, planned, reason, message)
+
+    async def mark(self, pod: PodRef, *, reason: str, message: str, leaves: bool = True) -> Outcome:
+        """Write on a running pod that it is to make way, for whom and why; or that it stays after all."""
+        return await self._condition("mark", pod, MAKES_WAY_CONDITION_TYPE, leaves, reason, message)
+
+    async def _condition(
+        self,
+        kind: str,
+        pod: PodRef,
+        condition_type: str,
+        status: bool,  # noqa: FBT001  a value, not a choice of what to do
+        reason: str,
+        message: str,
+    ) -> Outcome:
         condition = {
-            "type": CONDITION_TYPE,
-            "status": "True" if planned else "False",
+            "type": condition_type,
+            "status": "True" if status else "False",
             "reason": reason,
             "message": message,
             "lastTransitionTime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
         patch = {"metadata": {"uid": pod.uid}, "status": {"conditions": [condition]}}
-        return await self._send("tell", "PATCH", f"{pod.path}/status", patch, STRATEGIC_PATCH)
+        return await self._send(kind, "PATCH", f"{pod.path}/status", patch, STRATEGIC_PATCH)
 
     async def event(
         self,

@@ -61,6 +61,9 @@ PLAN_ANNOTATION = "bayplan.dev/plan"
 CONDITION_TYPE = "bayplan.dev/Planned"
 """Pod condition: whether a plan stands, or what the pod waits for."""
 
+MAKES_WAY_CONDITION_TYPE = "bayplan.dev/MakesWay"
+"""Pod condition: the running pod is to leave, for whom, and why; written before it is evicted."""
+
 JOB_INDEX_KEY = "batch.kubernetes.io/job-completion-index"
 """Label (since 1.28) and annotation with a pod's index in an Indexed Job."""
 

@@ -85,6 +85,8 @@ class Reason(Enum):
     FRAGMENTED = "Fragmented"
     TOPOLOGY_UNSATISFIED = "TopologyUnsatisfied"
     NODE_REFUSED = "NodeRefused"
+    MAKING_ROOM = "MakingRoom"
+    DISRUPTION_BUDGET = "DisruptionBudget"
 
 
 class Blocker(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -186,7 +188,8 @@ class Victim(msgspec.Struct, frozen=True, kw_only=True):
 class Reclaim(msgspec.Struct, frozen=True, kw_only=True):
     """The workload's pending members start on these nodes as soon as the victims are gone.
 
-    `victims` is empty where all that has to leave these nodes leaves for another workload of the same plan.
+    `after`: pods that leave these nodes anyway, or for another workload of the same plan, and whose room it counts on;
+    where they are enough, `victims` is empty.
     `proof`: how good the choice of victims is known to be; its cost is that of all victims, in GPU-seconds.
     `lent_milli_gpu`: what the queue had to itself and others used when it was decided.
     """
@@ -195,6 +198,7 @@ class Reclaim(msgspec.Struct, frozen=True, kw_only=True):
     queue: QueueName
     placement: Placement
     victims: tuple[Victim, ...] = ()
+    after: tuple[PodUid, ...] = ()
     proof: Proof = Proof()
     lent_milli_gpu: int = 0
 

@@ -89,6 +89,20 @@ def minus(a: Resources, b: Resources) -> Resources:
     return _combine(a, b, -1)
 
 
+def larger(a: Resources, b: Resources) -> Resources:
+    """Of each resource the larger amount."""
+    counts = dict(a.extended)
+    for name, n in b.extended:
+        counts[name] = max(n, counts.get(name, 0))
+    return Resources(
+        milli_cpu=max(a.milli_cpu, b.milli_cpu),
+        memory_bytes=max(a.memory_bytes, b.memory_bytes),
+        ephemeral_bytes=max(a.ephemeral_bytes, b.ephemeral_bytes),
+        pods=max(a.pods, b.pods),
+        extended=extended(counts),
+    )
+
+
 def _combine(a: Resources, b: Resources, sign: int) -> Resources:
     if not b.extended:
         counts = a.extended

@@ -59,7 +59,11 @@ class Columns(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InFlight(msgspec.Struct, frozen=True, kw_only=True):
-    """A plan that is being carried out: its assignments already count as used."""
+    """A plan that is being carried out: its assignments already count as used.
+
+    `leaving`: pods that have to leave before it starts. Until then a node counts as used what the pods that leave hold,
+    or what the plans that wait for them take there, whichever is more.
+    """
 
     workload: WorkloadKey
     queue: QueueName
@@ -67,6 +71,7 @@ class InFlight(msgspec.Struct, frozen=True, kw_only=True):
     milli_gpu: int
     priority: int = 0
     since_s: int = 0
+    leaving: tuple[PodUid, ...] = ()
 
 
 class Unsure(msgspec.Struct, frozen=True, kw_only=True):

@@ -64,8 +64,8 @@ class Desk:
         """Workloads of which this plan starts or evicts pods, and for which workload."""
         self.gone: set[PodUid] = set()
         """Pods that make way by this plan."""
-        self.leaving: set[int] = set()
-        """Rows of nodes that work leaves by this plan."""
+        self.leaving: dict[int, set[PodUid]] = {}
+        """Rows of nodes whose room this plan counts on when work has left, and the pods that leave."""
         self.firm: Ledger | None = None
         """What queues use for work that is not preemptible, once that was asked for."""
         self.freed: dict[int, set[int]] = {}

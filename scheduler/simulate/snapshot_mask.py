@@ -239,6 +239,7 @@ class _Mask:
             workload=self._key(flight.workload),
             queue=self._queue_name(flight.queue),
             assignments=tuple(self._assignment(assignment) for assignment in flight.assignments),
+            leaving=tuple(self._uid(uid) for uid in flight.leaving),
         )
 
     def _assignment(self, assignment: Assignment) -> Assignment:

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping
 import msgspec
 import numpy as np
 
-from scheduler.model.names import NodeName, people_name
-from scheduler.model.resources import Resources, plus
+from scheduler.model.names import NodeName, PodUid, people_name
+from scheduler.model.resources import NOTHING, Resources, larger, plus
 from scheduler.model.snapshot import BASE_RESOURCES, Columns, Snapshot
 from scheduler.model.workload import Pod, Workload
 from scheduler.state.audit_divided import given_twice
@@ -227,16 +227,25 @@ def _uncounted(snapshot: Snapshot) -> Iterator[str]:
 
 
 def _ours(snapshot: Snapshot) -> dict[NodeName, Resources]:
-    """What managed pods and plans in flight take of each node."""
-    taken: dict[NodeName, Resources] = {}
+    """What managed pods and plans in flight take of each node: of what leaves and what waits for it, the larger."""
+    waiting: set[PodUid] = set()
+    leaving: set[PodUid] = set()
+    for flight in snapshot.in_flight.values():
+        leaving.update(flight.leaving)
+        if flight.leaving:
+            waiting.update(assignment.pod for assignment in flight.assignments)
+    sums: tuple[dict[NodeName, Resources], ...] = ({}, {}, {})
     for pod in _members(snapshot):
         node = snapshot.pod_nodes.get(pod.uid)
         if node is not None:
             requests = pod.shape.requests
             if node in snapshot.nodes and snapshot.nodes[node].on_demand:
                 requests = undivided(requests)
+            taken = sums[1 if pod.uid in leaving else 2 if pod.uid in waiting else 0]
             taken[node] = plus(taken[node], requests) if node in taken else requests
-    return taken
+    staying, going, coming = sums
+    both = {node: larger(going.get(node, NOTHING), coming.get(node, NOTHING)) for node in {*going, *coming}}
+    return {node: plus(staying.get(node, NOTHING), both.get(node, NOTHING)) for node in {*staying, *both}}
 
 
 def _members(snapshot: Snapshot) -> Iterator[Pod]:

@@ -217,7 +217,9 @@ class ClusterState:
 
     def _place(self, pod: Pod, before: Pod | None) -> None:
         """Put the pod into its workload, and its use where it belongs."""
-        key = self._groups.put(pod, before)
+        leaves = self._flights.leaves(pod.uid) and pod.node is not None
+        seen = msgspec.structs.replace(pod, deleting=True) if leaves and not pod.deleting else pod
+        key = self._groups.put(seen, before)
         if pod.node is not None:
             self._end_flight(pod.uid)
         node = pod.node or (pod.nominated_node if key is None else None)
@@ -226,10 +228,10 @@ class ClusterState:
             self._discharge(pod.uid, charged)
         if node is not None:
             self._charged[pod.uid] = node
-            self._nodes.charge(node, pod)
+            self._nodes.charge(node, pod, leaves=leaves)
         flight = self._flights.of_pod(pod.uid)
         if flight is not None:
-            self._nodes.reserve(flight, pod.shape)
+            self._nodes.reserve(flight, pod.shape, waits=self._flights.waits(pod.uid))
         self._stand(pod.uid, key)
 
     def _forget_pod(self, uid: PodUid) -> bool:
@@ -267,11 +269,12 @@ class ClusterState:
                 continue
             self._end_flight(pod.uid)
             kept[pod.uid] = assignment
-            self._nodes.reserve(assignment, pod.shape)
+            self._nodes.reserve(assignment, pod.shape, waits=bool(reserved.leaving))
         self._flights.start(reserved, kept.values(), max(0, charge))
         for uid in kept:
             self._stand(uid, self._groups.key(uid))
         self._flights_changed = True
+        self._renew_leaving()
         return changed or bool(kept) or not reserved.assignments
 
     def _release(self, workload: WorkloadKey) -> bool:
@@ -282,6 +285,7 @@ class ClusterState:
             self._nodes.release(assignment)
             self._stand(assignment.pod, self._groups.key(assignment.pod))
         self._flights_changed = True
+        self._renew_leaving()
         return True
 
     def _end_flight(self, uid: PodUid, gone: Pod | None = None) -> None:
@@ -292,6 +296,14 @@ class ClusterState:
         self._nodes.release(assignment)
         self._flights.end(uid, pod.shape.milli_gpu)
         self._flights_changed = True
+        self._renew_leaving()
+
+    def _renew_leaving(self) -> None:
+        """Pods that plans wait for, and those that they do not wait for any more, count as what they are."""
+        for uid in self._flights.turned():
+            pod = self._pods.get(uid)
+            if pod is not None:
+                self._place(pod, pod)
 
     def _stand(self, uid: PodUid, key: WorkloadKey | None) -> None:
         """Note where a member of a workload stands, or is about to."""

@@ -121,6 +121,8 @@ class Reserved(msgspec.Struct, frozen=True, kw_only=True):
     """A plan is about to be carried out: its assignments count as used from here on.
 
     Each assignment ends by itself when its pod is seen bound (the pod's own use takes over) or is gone.
+    `leaving`: pods that stand where it goes and have to leave first. As long as the reservation lasts they count as
+    leaving, and what they hold and what it takes are not counted twice.
     """
 
     workload: WorkloadKey
@@ -129,6 +131,7 @@ class Reserved(msgspec.Struct, frozen=True, kw_only=True):
     milli_gpu: int
     priority: int
     now_s: int
+    leaving: tuple[PodUid, ...] = ()
 
 
 class Released(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,5 +1,6 @@
 """Plans in flight: what is left of their reservations."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
@@ -17,6 +18,8 @@ class FlightBook:
         """Nothing in flight."""
         self._flights: dict[WorkloadKey, InFlight] = {}
         self._by_pod: dict[PodUid, tuple[WorkloadKey, Assignment]] = {}
+        self._leaving: Counter[PodUid] = Counter()
+        self._turned: set[PodUid] = set()
 
     def start(self, reserved: Reserved, assignments: Iterable[Assignment], milli_gpu: int) -> None:
         """A plan starts with those of its assignments that still mean something; none of its pods is in flight.
@@ -33,7 +36,9 @@ class FlightBook:
             milli_gpu=milli_gpu,
             priority=reserved.priority,
             since_s=reserved.now_s,
+            leaving=reserved.leaving,
         )
+        self._count_leaving(reserved.leaving, 1)
         for assignment in kept:
             self._by_pod[assignment.pod] = (reserved.workload, assignment)
 
@@ -41,6 +46,29 @@ class FlightBook:
         """The pod's assignment in flight."""
         found = self._by_pod.get(uid)
         return found[1] if found is not None else None
+
+    def waits(self, uid: PodUid) -> bool:
+        """Whether the pod is in flight, and others have to leave before it can start."""
+        found = self._by_pod.get(uid)
+        return found is not None and bool(self._flights[found[0]].leaving)
+
+    def leaves(self, uid: PodUid) -> bool:
+        """Whether a plan in flight waits for the pod to leave."""
+        return uid in self._leaving
+
+    def turned(self) -> set[PodUid]:
+        """The pods for which that changed since the last time it was asked."""
+        turned, self._turned = self._turned, set()
+        return turned
+
+    def _count_leaving(self, uids: Iterable[PodUid], step: int) -> None:
+        for uid in uids:
+            before = uid in self._leaving
+            self._leaving[uid] += step
+            if not self._leaving[uid]:
+                del self._leaving[uid]
+            if before != (uid in self._leaving):
+                self._turned ^= {uid}
 
     def end(self, uid: PodUid, milli_gpu: int) -> None:
         """The pod's assignment ended, and with it the pod's part of the quota charge."""
@@ -52,6 +80,7 @@ class FlightBook:
             self._flights[workload] = msgspec.structs.replace(flight, assignments=left, milli_gpu=charge)
         else:
             del self._flights[workload]
+            self._count_leaving(flight.leaving, -1)
 
     def give_up(self, workload: WorkloadKey) -> tuple[Assignment, ...] | None:
         """The reservation ended; the assignments that were left. None where there was no reservation."""
@@ -60,6 +89,7 @@ class FlightBook:
             return None
         for assignment in flight.assignments:
             del self._by_pod[assignment.pod]
+        self._count_leaving(flight.leaving, -1)
         return flight.assignments
 
     def view(self) -> Mapping[WorkloadKey, InFlight]:
@@ -76,4 +106,5 @@ class FlightBook:
                 milli_gpu=flight.milli_gpu,
                 priority=flight.priority,
                 now_s=flight.since_s,
+                leaving=flight.leaving,
             )

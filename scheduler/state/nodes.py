@@ -1,13 +1,14 @@
 """Nodes, what stands on them, and the per-node parts of a snapshot."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import reduce
 
 import msgspec
 
 from scheduler.model.names import NodeName, PodUid
 from scheduler.model.node import Allocator, MigInstance, Node
 from scheduler.model.plan import Assignment
-from scheduler.model.resources import GPU
+from scheduler.model.resources import GPU, NOTHING, Resources, larger, plus
 from scheduler.model.snapshot import Columns, Unsure
 from scheduler.model.workload import HostPort, Pod, PodShape
 from scheduler.state.devices import devices_taken, healthy_gpus, unsure_of
@@ -17,13 +18,18 @@ from scheduler.state.tables import Tables
 
 
 class _Use:
-    """What stands on a node, or is about to: pods, and assignments in flight with the shape of their pod."""
+    """What stands on a node, or is about to: pods, and assignments in flight with the shape of their pod.
 
-    __slots__ = ("flights", "pods")
+    `leaving` are the pods that plans in flight wait for, `waiting` the assignments of such plans.
+    """
+
+    __slots__ = ("flights", "leaving", "pods", "waiting")
 
     def __init__(self) -> None:
         self.pods: dict[PodUid, Pod] = {}
         self.flights: dict[PodUid, tuple[Assignment, PodShape]] = {}
+        self.leaving: set[PodUid] = set()
+        self.waiting: set[PodUid] = set()
 
 
 class NodeViews(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,26 +145,32 @@ class NodeBook:
 
     # Use
 
-    def charge(self, node: NodeName, pod: Pod) -> None:
-        """The pod takes room on `node`; its record replaces an older one."""
-        self._of(node).pods[pod.uid] = pod
+    def charge(self, node: NodeName, pod: Pod, *, leaves: bool = False) -> None:
+        """The pod takes room on `node`; its record replaces an older one. `leaves`: plans in flight wait for that."""
+        use = self._of(node)
+        use.pods[pod.uid] = pod
+        (use.leaving.add if leaves else use.leaving.discard)(pod.uid)
         self._stale_use.add(node)
 
     def discharge(self, node: NodeName, uid: PodUid) -> None:
         """The pod takes room on `node` no more."""
         use = self._use.get(node)
         if use is not None and use.pods.pop(uid, None) is not None:
+            use.leaving.discard(uid)
             self._drop_if_empty(node, use)
 
-    def reserve(self, assignment: Assignment, shape: PodShape) -> None:
-        """A plan in flight takes room for a pod of `shape`."""
-        self._of(assignment.node).flights[assignment.pod] = (assignment, shape)
+    def reserve(self, assignment: Assignment, shape: PodShape, *, waits: bool = False) -> None:
+        """A plan in flight takes room for a pod of `shape`. `waits`: it starts when others have left."""
+        use = self._of(assignment.node)
+        use.flights[assignment.pod] = (assignment, shape)
+        (use.waiting.add if waits else use.waiting.discard)(assignment.pod)
         self._stale_use.add(assignment.node)
 
     def release(self, assignment: Assignment) -> None:
         """A plan in flight takes this room no more."""
         use = self._use.get(assignment.node)
         if use is not None and use.flights.pop(assignment.pod, None) is not None:
+            use.waiting.discard(assignment.pod)
             self._drop_if_empty(assignment.node, use)
 
     def pods_on(self, node: NodeName) -> tuple[Pod, ...]:
@@ -246,10 +258,17 @@ class NodeBook:
 
     def _refresh_whole(self, node: Node, use: _Use) -> None:
         """The use of a node whose GPUs are given out as its plugin advertises them."""
-        self._tables.set_used(node.name, [shape.requests for shape in _shapes(use)])
+        self._tables.set_used(node.name, _taken(use))
         if node.devices:
             flights = [(a, s.requests) for _, (a, s) in sorted(use.flights.items())]
-            taken = devices_taken(node.devices, use.pods.values(), flights)
+            if use.leaving:
+                # What is taken now, and what will be once those have left.
+                staying = [pod for uid, pod in use.pods.items() if uid not in use.leaving]
+                started = [(a, requests) for a, requests in flights if a.pod not in use.waiting]
+                taken = devices_taken(node.devices, use.pods.values(), started)
+                taken |= devices_taken(node.devices, staying, flights)
+            else:
+                taken = devices_taken(node.devices, use.pods.values(), flights)
             if taken:
                 self._devices[node.name] = taken
             if node.links is not None and node.allocator is Allocator.DEVICE_PLUGIN:
@@ -305,6 +324,21 @@ def _lasting(report: DevicesSeen | None) -> tuple[object, ...]:
     if report is None:
         return None, None, False, False
     return report.links, report.allocator, report.mig_on_demand, report.shares_on_demand
+
+
+def _taken(use: _Use) -> list[Resources]:
+    """What is used, in parts: of those that leave and of those that wait for it, whichever take more."""
+    if not use.leaving:
+        return [shape.requests for shape in _shapes(use)]
+    staying = [pod.shape.requests for uid, pod in use.pods.items() if uid not in use.leaving]
+    started = [shape.requests for uid, (_, shape) in use.flights.items() if uid not in use.waiting]
+    leaving = _sum(pod.shape.requests for uid, pod in use.pods.items() if uid in use.leaving)
+    waiting = _sum(shape.requests for uid, (_, shape) in use.flights.items() if uid in use.waiting)
+    return [*staying, *started, larger(leaving, waiting)]
+
+
+def _sum(amounts: Iterable[Resources]) -> Resources:
+    return reduce(plus, amounts, NOTHING)
 
 
 def _shapes(use: _Use) -> list[PodShape]:

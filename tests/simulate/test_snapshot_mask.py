@@ -150,7 +150,7 @@ REPLACED = {
     "Device": {"uuid"},
     "GangClaim": {"name", "role_least"},
     "HostPort": {"address"},
-    "InFlight": {"queue", "workload"},
+    "InFlight": {"leaving", "queue", "workload"},
     "Node": {"labels", "name", "uid"},
     "Pod": {
         *("name", "namespace", "node", "nominated_node", "owner_name", "owner_uid", "queue", "scheduler_message"),

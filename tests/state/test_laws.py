@@ -127,7 +127,8 @@ keys = st.sampled_from(["gang:a/g", "gang:a/h", "pod:a/p0", "pod:a/p1"]).map(Wor
 def plans(draw: st.DrawFn) -> Reserved:
     devices = st.sampled_from([(), (0,), (1, 2)])
     placed = draw(st.dictionaries(st.sampled_from(PODS), st.tuples(node_names, devices), min_size=1, max_size=3))
-    return reserved(draw(keys), *((p, n, d) for p, (n, d) in placed.items()), milli_gpu=3000)
+    plan = reserved(draw(keys), *((p, n, d) for p, (n, d) in placed.items()), milli_gpu=3000)
+    return replace(plan, leaving=tuple(map(PodUid, draw(st.lists(st.sampled_from(PODS), max_size=2, unique=True)))))
 
 
 @st.composite

@@ -3,7 +3,20 @@
 from typing import assert_never
 
 from scheduler.model.names import people_name
-from scheduler.model.plan import Admit, Blocker, Decision, Offer, Plan, Proof, Reclaim, Ring, RollBack, Victim, Wait
+from scheduler.model.plan import (
+    Admit,
+    Blocker,
+    Decision,
+    Offer,
+    Plan,
+    Proof,
+    Reason,
+    Reclaim,
+    Ring,
+    RollBack,
+    Victim,
+    Wait,
+)
 from scheduler.planning.reasons.wording import amount, gpus, listed, pods
 from scheduler.planning.reserve.text import reserved_line
 
@@ -32,7 +45,7 @@ def explain(decision: Decision) -> list[str]:
 def _claiming(name: str, decision: Reclaim) -> list[str]:
     nodes = listed(sorted({assignment.node for assignment in decision.placement.assignments}))
     if not decision.victims:
-        return [f"{name} starts on {nodes} as soon as work that makes way for another workload has left."]
+        return [f"{name} starts on {nodes} as soon as work that leaves these nodes anyway is gone."]
     lines = [f"{name} of queue {decision.queue} starts on {nodes} as soon as others have made way:"]
     lines += [_victim_line(victim) for victim in decision.victims]
     if decision.proof.status == "optimal":
@@ -65,6 +78,19 @@ def evicted_line(decision: Reclaim, victim: Victim) -> str:
     else:
         right = f"from which queue {victim.queue} borrowed"
     return f"{pods(len(victim.pods))} evicted for {who}, {right}; {bill}"
+
+
+def claim_wait(decision: Reclaim) -> Wait:
+    """What a workload waits for whose room is being cleared."""
+    nodes = listed(sorted({assignment.node for assignment in decision.placement.assignments}))
+    lines = [_victim_line(victim).removesuffix(".") for victim in decision.victims]
+    return Wait(
+        workload=decision.workload,
+        reason=Reason.MAKING_ROOM,
+        message="running work makes way for it",
+        detail="; ".join(lines),
+        unblock=f"It starts on {nodes} as soon as the pods that make way are gone.",
+    )
 
 
 def rule_lines(plan: Plan) -> list[str]:

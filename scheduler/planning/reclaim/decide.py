@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import msgspec
 import numpy as np
 
-from scheduler.model.names import PodUid, QueueName, WorkloadKey
+from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
 from scheduler.model.plan import Admit, Assignment, Offer, Placement, Plan, Proof, Reclaim, Victim
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
@@ -93,12 +93,22 @@ def _carried(desk: Desk, lifter: Lifter, candidate: Candidate, found: Found) -> 
     lifted = lifter.lift(found.units)
     admit = commit(desk, candidate, found.layout)
     lifter.keep(lifted)
-    desk.leaving.update(row for row, _ in lifted.pods)
     desk.gone.update(uid for victim in victims for uid in victim.pods)
+    after = _leaving(desk, (assignment.node for assignment in admit.placement.assignments))
+    for unit in found.units:
+        for pod in unit.pods:
+            if pod.node is not None:
+                desk.leaving.setdefault(desk.fleet.row_of[pod.node], set()).add(pod.uid)
     desk.moving.update({victim.workload: key for victim in victims})
     desk.moving[key] = key
     desk.forget_refusals()
-    return msgspec.structs.replace(made, placement=admit.placement)
+    return msgspec.structs.replace(made, placement=admit.placement, after=after)
+
+
+def _leaving(desk: Desk, nodes: Iterable[NodeName]) -> tuple[PodUid, ...]:
+    """The pods that leave these nodes already, sorted."""
+    rows = {desk.fleet.row_of[name] for name in nodes}
+    return tuple(sorted(uid for row in rows for uid in desk.leaving.get(row, ())))
 
 
 def _assignments(desk: Desk, candidate: Candidate, layout: Layout) -> Iterator[Assignment]:
@@ -134,7 +144,8 @@ def when_gone(desk: Desk, decision: Admit | Offer) -> Admit | Offer | Reclaim | 
     if isinstance(decision, Offer):
         nodes = tuple((name, score) for name, score in decision.nodes if name not in names)
         return msgspec.structs.replace(decision, nodes=nodes) if nodes else None
-    if not any(assignment.node in names for assignment in decision.placement.assignments):
+    after = _leaving(desk, (assignment.node for assignment in decision.placement.assignments))
+    if not after:
         return decision
     queue = QueueName(str(desk.snapshot.workloads[decision.workload].queue))
-    return Reclaim(workload=decision.workload, queue=queue, placement=decision.placement)
+    return Reclaim(workload=decision.workload, queue=queue, placement=decision.placement, after=after)

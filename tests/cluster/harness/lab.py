@@ -190,6 +190,10 @@ class Lab:
         """Which of these pods stand where."""
         return {p["metadata"]["name"]: p["spec"]["nodeName"] for p in self.pods(prefix) if p["spec"].get("nodeName")}
 
+    def bound_pods(self, prefix: str = "") -> list[Json]:
+        """These pods, those that stand."""
+        return [p for p in self.pods(prefix) if p["spec"].get("nodeName")]
+
     def told(self, name: str) -> tuple[str, str] | None:
         """Reason and message of the service's condition on a pod."""
         found = [condition(pod, "bayplan.dev/Planned") for pod in self.pods(name) if pod["metadata"]["name"] == name]

@@ -96,7 +96,7 @@ def test_who_makes_way() -> None:
         "team/surplus of queue a gives up 1 pod that it can do without; 400 GPU-seconds are lost.",
         "No cheaper choice exists (proven).",
     ]
-    assert explain(claim()) == ["team/x starts on n1 as soon as work that makes way for another workload has left."]
+    assert explain(claim()) == ["team/x starts on n1 as soon as work that leaves these nodes anyway is gone."]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,165 @@
+"""One claim on its way: victims tried, beneficiary nominated, victims marked and evicted, and waited for.
+
+Nothing has happened that cannot be left as it is until the first victim is evicted. From then on a gang that was begun
+goes whole: its pods were all marked before, so that whoever leads next finishes it (`planning.partial.unfinished`).
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from scheduler.app.binding import GONE, NOT_LEADING, insist
+from scheduler.app.evictions import Evictions, Notice
+from scheduler.kube.effects import Done, Effects, Fenced, Gone, PodRef, Refused, Unreachable
+from scheduler.model.names import NodeName, PodUid, WorkloadKey
+from scheduler.model.plan import Reclaim, Victim, VictimWhy
+from scheduler.planning.reasons.explain import evicted_line
+
+REASONS: Mapping[VictimWhy, str] = {"reclaim": "Reclaimed", "preempt": "Preempted", "surplus": "SurplusTaken"}
+"""Why pods were evicted, as their condition and event have it."""
+
+
+class Cleared(msgspec.Struct, frozen=True, kw_only=True):
+    """All that had to leave is gone."""
+
+
+class InTheWay(msgspec.Struct, frozen=True, kw_only=True):
+    """Nobody was evicted, since pods of a workload cannot be."""
+
+    workload: WorkloadKey
+    why: str
+
+
+class Dropped(msgspec.Struct, frozen=True, kw_only=True):
+    """Given up; so many pods had been evicted before."""
+
+    why: str
+    evicted: int = 0
+
+
+ClaimResult = Cleared | InTheWay | Dropped
+
+
+class Parting(msgspec.Struct, frozen=True, kw_only=True):
+    """A victim with the pods that it loses, and what they are told."""
+
+    victim: Victim
+    pods: tuple[PodRef, ...]
+    notice: Notice
+
+
+def parting(decision: Reclaim, victim: Victim, pods: Iterable[PodRef]) -> Parting:
+    """What a victim of a claim loses."""
+    notice = Notice(reason=REASONS[victim.why], text=evicted_line(decision, victim))
+    return Parting(victim=victim, pods=tuple(pods), notice=notice)
+
+
+class Claim:
+    """The room of one workload being cleared. Lives on the service's event loop.
+
+    `leaving`: all pods that have to be gone, the victims' among them.
+    """
+
+    def __init__(
+        self,
+        decision: Reclaim,
+        partings: tuple[Parting, ...],
+        *,
+        members: tuple[tuple[PodRef, NodeName], ...],
+        leaving: Iterable[PodUid],
+        effects: Effects,
+        evictions: Evictions,
+        nominate: bool,
+    ) -> None:
+        self.decision = decision
+        self.partings = partings
+        self.members: Mapping[PodUid, PodRef] = {pod.uid: pod for pod, _ in members}
+        self.nodes = frozenset(node for _, node in members)
+        self.victims = frozenset(pod.uid for part in partings for pod in part.pods)
+        self.leaving = set(leaving)
+        self._places = members
+        self._effects = effects
+        self._evictions = evictions
+        self._nominate = nominate
+        self._dropped: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._gone = asyncio.Event()
+        self._evicted = 0
+
+    async def run(self) -> ClaimResult:
+        """Clear the room; returns how it ended."""
+        work = asyncio.ensure_future(self._clear())
+        try:
+            await asyncio.wait({work, self._dropped}, return_when=asyncio.FIRST_COMPLETED)
+            if self._dropped.done():
+                return Dropped(why=self._dropped.result(), evicted=self._evicted)
+            return work.result()
+        finally:
+            work.cancel()
+
+    def drop(self, why: str) -> None:
+        """Give the claim up."""
+        if not self._dropped.done():
+            self._dropped.set_result(why)
+
+    def pod_gone(self, uid: PodUid) -> None:
+        """A pod is no more."""
+        self.leaving.discard(uid)
+        if not self.leaving:
+            self._gone.set()
+        if uid in self.members:
+            self.drop(f"{self.members[uid].name}, which was to start, was deleted")
+
+    async def _clear(self) -> ClaimResult:
+        found = await self._tried()
+        if found is not None:
+            return found
+        if self._nominate:
+            # A nomination only holds the room against others, so a refusal is left at that.
+            await asyncio.gather(*(self._hold(pod, node) for pod, node in self._places))
+        why = await self._marked()
+        for part in self.partings if why is None else ():
+            why = await self._evict(part)
+            if why is not None:
+                break
+        if why is not None:
+            return Dropped(why=why, evicted=self._evicted)
+        if self.leaving:
+            await self._gone.wait()
+        return Cleared()
+
+    async def _tried(self) -> ClaimResult | None:
+        """What keeps a victim from being evicted, before any is."""
+        for part in self.partings:
+            outcomes = await asyncio.gather(*(self._effects.evict(pod, only_try=True) for pod in part.pods))
+            for pod, outcome in zip(part.pods, outcomes, strict=True):
+                match outcome:
+                    case Done() | Gone():
+                        continue
+                    case Fenced():
+                        return Dropped(why=NOT_LEADING)
+                    case Refused(message=message):
+                        why = f"{pod.namespace}/{pod.name} cannot be evicted: {message}"
+                        return InTheWay(workload=part.victim.workload, why=why)
+                    case Unreachable(message=message):
+                        return Dropped(why=message)
+        return None
+
+    async def _hold(self, pod: PodRef, node: NodeName) -> None:
+        await insist(lambda: self._effects.nominate(pod, node))
+
+    async def _marked(self) -> str | None:
+        """Mark all victims before the first is evicted; why that could not be done, or None."""
+        told = [(pod, part.notice) for part in self.partings for pod in part.pods]
+        found = await asyncio.gather(*(self._mark(pod, notice) for pod, notice in told))
+        return next((why for why in found if why is not None), None)
+
+    async def _mark(self, pod: PodRef, notice: Notice) -> str | None:
+        why = await insist(lambda: self._effects.mark(pod, reason=notice.reason, message=notice.text))
+        return None if why == GONE else why
+
+    async def _evict(self, part: Parting) -> str | None:
+        """Evict the pods of one victim; why not all could be, or None."""
+        found = await asyncio.gather(*(self._evictions.evict(pod, part.notice) for pod in part.pods))
+        self._evicted += sum(why is None for why in found)
+        return next((why for why in found if why is not None), None)
