@@ -9,6 +9,7 @@ import msgspec
 from scheduler.kube.effects import Done, Effects
 from scheduler.model.queue import Queue
 from scheduler.model.snapshot import Snapshot
+from scheduler.quota.forest import PARENT
 from scheduler.quota.standing import Standing, standings
 from scheduler.quota.tree import Ledger
 
@@ -64,10 +65,18 @@ class QueueStatusWriter:
 
 def verdict_on(queue: Queue) -> Verdict:
     """Whether the spec holds as it is written."""
+    told = "; ".join(str(problem) for problem in queue.problems)
+    if any(problem.where != PARENT for problem in queue.problems):
+        never = queue.total.nominal_milli_gpu == 0 and queue.total.ceiling_milli_gpu == 0
+        meanwhile = "nothing starts in it" if never else "it stays as it was before"
+        return Verdict(status="False", reason="SpecRefused", message=f"{told}. Meanwhile {meanwhile}")
     if queue.problems:
-        told = "; ".join(f"{p.where} is {p.value!r}; allowed: {p.allowed}" for p in queue.problems)
         where = "at the top" if queue.parent is None else f"below {queue.parent}, as before"
         return Verdict(status="False", reason="ParentRefused", message=f"{told}. Meanwhile the queue stands {where}")
+    if queue.taken:
+        others = "; ".join(f"namespace {namespace!r} is served by queue {name}" for namespace, name in queue.taken)
+        allowed = "a namespace that a queue lists goes to the first such queue by name, before those that select it"
+        return Verdict(status="False", reason="NamespaceTaken", message=f"{others}; {allowed}. All else is in force")
     return Verdict(status="True", reason="InForce", message="the queue is in force")
 
 

@@ -5,6 +5,9 @@ GROUP_VERSION = "bayplan.dev/v1alpha1"
 QUEUE_LABEL = "bayplan.dev/queue"
 """On a pod or a Job: the Queue it belongs to."""
 
+USER_LABEL = "bayplan.dev/user"
+"""On a pod: whose it is, where queues limit what one user may use."""
+
 GANG_LABEL = "bayplan.dev/gang"
 """On a pod or a Job: the name of its gang, unique in the namespace."""
 

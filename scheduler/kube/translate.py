@@ -9,11 +9,21 @@ import msgspec
 
 from scheduler.kube.keys import GROUP_VERSION
 from scheduler.kube.translate_node import read_node, read_report
-from scheduler.kube.translate_objects import read_job, read_queue, read_topology
+from scheduler.kube.translate_objects import read_job, read_namespace, read_topology
 from scheduler.kube.translate_pod import PodReader
+from scheduler.kube.translate_queue import read_queue
 from scheduler.kube.wire import Identified, Meta, NameMeta
 from scheduler.model.names import NodeName, PodUid, QueueName
-from scheduler.state.events import DevicesGone, Event, JobGone, NodeGone, PodGone, QueueGone, TopologyGone
+from scheduler.state.events import (
+    DevicesGone,
+    Event,
+    JobGone,
+    NamespaceGone,
+    NodeGone,
+    PodGone,
+    QueueGone,
+    TopologyGone,
+)
 
 _identity_decoder = msgspec.json.Decoder(Identified)
 
@@ -86,6 +96,7 @@ def kinds(scheduler_name: str) -> tuple[Kind, ...]:
             by_uid=True,
         ),
         _by_name("nodes", "/api/v1/nodes", read_node, lambda name: NodeGone(name=NodeName(name))),
+        _by_name("namespaces", "/api/v1/namespaces", read_namespace, lambda name: NamespaceGone(name=name)),
         _by_name("queues", f"{own}/queues", read_queue, lambda name: QueueGone(name=QueueName(name))),
         _by_name("gpunodes", f"{own}/gpunodes", read_report, lambda name: DevicesGone(node=NodeName(name))),
         _by_name("topologies", f"{own}/topologies", read_topology, lambda name: TopologyGone(name=name)),

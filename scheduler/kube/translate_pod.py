@@ -108,6 +108,7 @@ class PodReader:
             owner_name=owner.name if owner is not None else "",
             index=translate_values.index(labels, annotations),
             queue=QueueName(sys.intern(queue)) if queue is not None else None,
+            user=sys.intern(labels.get(keys.USER_LABEL, "")),
             topology_required=translate_values.level(annotations, keys.TOPOLOGY_REQUIRED_ANNOTATION, problems),
             topology_preferred=translate_values.level(annotations, keys.TOPOLOGY_PREFERRED_ANNOTATION, problems),
             topology_slices=translate_values.slices(annotations, problems),

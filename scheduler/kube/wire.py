@@ -36,6 +36,12 @@ class Meta(Wire, frozen=True, kw_only=True):
     owner_references: list[OwnerReference] = []
 
 
+class WireNamespace(Wire, frozen=True, kw_only=True):
+    """A Namespace, of which the labels count."""
+
+    metadata: Meta = Meta()
+
+
 class NameMeta(Wire, frozen=True, kw_only=True):
     """metadata of an object of which only its identity matters, and which version of its spec this is."""
 

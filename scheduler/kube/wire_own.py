@@ -2,7 +2,7 @@
 
 import msgspec
 
-from scheduler.kube.wire import NameMeta, Wire
+from scheduler.kube.wire import Expression, NameMeta, Wire
 
 
 class WireFlavor(Wire, frozen=True, kw_only=True):
@@ -14,11 +14,30 @@ class WireFlavor(Wire, frozen=True, kw_only=True):
     lending_limit: int | None = None
 
 
+class WireAmounts(Wire, frozen=True, kw_only=True):
+    """spec.cpu and spec.memory of a Queue: whole cores, GiB."""
+
+    nominal: int | None = None
+    borrowing_limit: int | None = None
+    lending_limit: int | None = None
+
+
+class WireSelector(Wire, frozen=True, kw_only=True):
+    """A label selector (apimachinery `LabelSelector`)."""
+
+    match_labels: dict[str, str] = {}
+    match_expressions: list[Expression] = []
+
+
 class QueueSpec(Wire, frozen=True, kw_only=True):
     """spec of a Queue; whole GPUs, seconds."""
 
     parent: str | None = None
     namespaces: list[str] = []
+    namespace_selector: WireSelector | None = None
+    user_limit: int | None = None
+    cpu: WireAmounts | None = None
+    memory: WireAmounts | None = None
     nominal: int | None = None
     borrowing_limit: int | None = None
     lending_limit: int | None = None
@@ -35,6 +54,12 @@ class WireQueue(Wire, frozen=True, kw_only=True):
 
     metadata: NameMeta
     spec: QueueSpec = QueueSpec()
+
+
+class WireQueueMeta(Wire, frozen=True, kw_only=True):
+    """A Queue of which only the metadata is read."""
+
+    metadata: NameMeta
 
 
 class WireLevel(Wire, frozen=True, kw_only=True):

@@ -6,13 +6,20 @@ import msgspec
 
 from scheduler.model.names import QueueName
 from scheduler.model.policy import Policy
-from scheduler.model.workload import Problem
+from scheduler.model.workload import Problem, Requirement
 
 QueueOrder = Literal["Fair", "StrictFIFO"]
 
 
+CPU = "cpu"
+MEMORY = "memory"
+"""Among the flavors of a queue: its quota of CPU, in thousandths of a core, and of memory, in MiB."""
+
+
 class Quota(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a queue owns and may borrow or lend, in milli-GPU. A limit of None is no limit.
+
+    A quota of CPU or memory (`CPU`, `MEMORY`) is in the unit of that, under the same names.
 
     `given`: whether the admin set the nominal quota. Where not, `quota.forest` works it out from what stands below.
     """
@@ -45,19 +52,31 @@ class Quota(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Queue(msgspec.Struct, frozen=True, kw_only=True):
     """A team's queue: its quota over all GPUs, and per flavor (a GPU model or MIG profile), sorted by name.
 
-    `problems`: what of the queue is not in force as it is written, and why.
+    Flavors may be `CPU` and `MEMORY` too. A flavor that the queue and those around it say nothing of is not limited.
+    `namespace_selector`: labels of further namespaces that it serves; None selects none, an empty one all.
+    `user_limit_milli_gpu`: the most that pods of any one user may use at a time, here and below; None is no limit.
+    `counts_users`: whether it or a queue above it has such a limit. `user`: whose pods are charged, in the record that
+    a charge is worked out with (`quota.tree.payer`).
+    `problems`: what of the queue is not in force as it is written, and why. `taken`: namespaces it claims that another
+    queue serves. `ending`: it was deleted and is in force only for what still runs in it.
     """
 
     name: QueueName
     parent: QueueName | None = None
     namespaces: tuple[str, ...] = ()
+    namespace_selector: tuple[Requirement, ...] | None = None
     total: Quota = Quota()
     flavors: tuple[tuple[str, Quota], ...] = ()
     weight: int = 1
     priority: int = 0
     min_runtime_s: int = 0
+    user_limit_milli_gpu: int | None = None
+    counts_users: bool = False
+    user: str = ""
     order: QueueOrder = "Fair"
     policy: Policy | None = None
     """How pods of it that stand alone are placed; None leaves it to the default."""
     generation: int = 0
     problems: tuple[Problem, ...] = ()
+    taken: tuple[tuple[str, QueueName], ...] = ()
+    ending: bool = False

@@ -119,7 +119,7 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `index`: its rank, where its controller gives one. `devices`: indexes of the GPUs it is known to hold, in whole or
     in part. `slices`: the MIG instances it is known to hold on a node that makes them on demand.
     `checkpointed_s`: when it last saved its work; None where nobody said. `preemptible`: it may be moved or evicted.
-    `policy`: how it is placed if it stands alone; None leaves it to its queue.
+    `policy`: how it is placed if it stands alone; None leaves it to its queue. `user`: whose it is, where it says so.
     `role`: its part in the gang, and `role_required` the level of which one domain has to hold all pods of that role.
     """
 
@@ -144,6 +144,7 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     owner_name: str = ""
     index: int | None = None
     queue: QueueName | None = None
+    user: str = ""
     topology_required: str | None = None
     topology_preferred: str | None = None
     topology_slices: Slices = ()
@@ -179,6 +180,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     created_s: int
     members: tuple[Pod, ...]
     role_minimums: RoleMinimums = ()
+    user: str = ""
     topology_required: str | None = None
     topology_preferred: str | None = None
     topology_slices: Slices = ()

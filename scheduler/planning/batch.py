@@ -161,7 +161,7 @@ def _set_down(desk: Desk, seats: Iterable[Seat]) -> None:
 def _change(desk: Desk, seats: Iterable[Seat], sign: int) -> None:
     products = desk.fleet.products
     for seat in seats:
-        queue = desk.snapshot.queues[QueueName(str(seat.candidate.workload.queue))]
+        queue = desk.payer(seat.candidate.workload)
         for (shape, _), (rows, counts) in zip(seat.candidate.groups, seat.layout.groups, strict=True):
             if sign > 0:
                 desk.room.take_rows(rows, counts, shape)

@@ -5,7 +5,9 @@ import numpy as np
 
 from scheduler.model.names import PodUid, QueueName, WorkloadKey
 from scheduler.model.plan import Admit, Decision, Proof, Wait
+from scheduler.model.queue import Queue
 from scheduler.model.snapshot import IntTable, Snapshot
+from scheduler.model.workload import Workload
 from scheduler.planning.apart import Apart
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.known import Known
@@ -13,7 +15,7 @@ from scheduler.planning.reasons.stands import Stands
 from scheduler.planning.reserve.slots import Passed, Slots
 from scheduler.planning.reserve.timeline import Timeline
 from scheduler.planning.settings import PlanSettings
-from scheduler.quota.tree import Ledger, flavor_charges
+from scheduler.quota.tree import Bill, Ledger, base_bill, flavor_charges, payer
 from scheduler.scoring.fleet import Fleet, Mask
 from scheduler.scoring.gangs.gang import Ask, Layout, Limits, Together
 from scheduler.scoring.gangs.place import place
@@ -79,6 +81,14 @@ class Desk:
         self._timeline: Timeline | None = None
         self._uncertain: set[WorkloadKey] = set()
         self._refusals: dict[object, Wait] = {}
+
+    def payer(self, workload: Workload) -> Queue:
+        """The queue that a workload is charged to."""
+        return payer(self.snapshot.queues, workload)
+
+    def base_bill(self, candidate: Candidate) -> Bill:
+        """What the pending members are charged wherever they go."""
+        return base_bill(self.payer(candidate.workload), candidate.groups)
 
     def ask(
         self,
@@ -245,6 +255,7 @@ def refusal_key(candidate: Candidate) -> tuple[object, ...]:
         tuple((members[0].role, members[0].role_required) for members in candidate.members),
         candidate.needed,
         workload.preemptible,
+        workload.user,
         workload.topology_required,
         workload.topology_preferred,
         workload.topology_slices,

@@ -6,13 +6,12 @@ from itertools import islice
 import msgspec
 import numpy as np
 
-from scheduler.model.names import QueueName
 from scheduler.model.plan import Admit, Assignment, Placement, Proof
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk, Seat
 from scheduler.planning.mend import Part, mended
 from scheduler.planning.ranks import ring_of
-from scheduler.quota.tree import bill_for
+from scheduler.quota.tree import base_bill, bill_for
 from scheduler.scoring.devices.free import firmly
 from scheduler.scoring.fleet import Mask
 from scheduler.scoring.gangs.gang import Layout
@@ -45,13 +44,17 @@ def admit_gang(desk: Desk, candidate: Candidate) -> Admit | None:
 
 
 def _affordable_members(desk: Desk, candidate: Candidate) -> int:
-    """How many pending members, by rank, the queue's limit over all flavors allows."""
-    left = desk.ledger.headroom(QueueName(str(candidate.workload.queue)))
-    # Who asks for no GPUs takes nothing from a queue, not even from one that is above its limit.
-    if left is None or candidate.milli_gpu <= (left := max(left, 0)):
-        return len(candidate.pending)
-    sums = np.cumsum([pod.shape.milli_gpu for pod in candidate.pending])
-    return int(np.searchsorted(sums, left, side="right"))
+    """How many pending members, by rank, the queue allows on whatever nodes."""
+    queue, count = desk.payer(candidate.workload), len(candidate.pending)
+    whole = base_bill(queue, candidate.groups)
+    for flavor, amount in ((None, whole.total_milli_gpu), *whole.flavors):
+        left = desk.ledger.headroom(queue.name, flavor)
+        # Who asks for none of it takes nothing from a queue, not even from one that is above its limit.
+        if left is not None and amount > (left := max(left, 0)):
+            bills = [base_bill(queue, ((pod.shape, 1),)) for pod in candidate.pending]
+            sums = np.cumsum([bill.total_milli_gpu if flavor is None else bill.of(flavor) for bill in bills])
+            count = min(count, int(np.searchsorted(sums, left, side="right")))
+    return count
 
 
 def _placed(desk: Desk, candidate: Candidate) -> list[Part] | None:
@@ -107,7 +110,7 @@ def _preferred(desk: Desk, candidate: Candidate) -> list[Mask]:
 
 def commit(desk: Desk, candidate: Candidate, layout: Layout) -> Admit:
     """Take the room, charge the queue, and give every member its node and devices: ranks follow the layout's order."""
-    queue = desk.snapshot.queues[QueueName(str(candidate.workload.queue))]
+    queue = desk.payer(candidate.workload)
     products = desk.fleet.products
     ledger = desk.ledger
     assigned: dict[str, Assignment] = {}

@@ -51,7 +51,9 @@ class Turns:
         for candidate in by_turn(candidates):
             lines.setdefault(QueueName(str(candidate.workload.queue)), []).append(candidate)
         self._forest = ledger.forest
-        self._covered = {name: _runs(line) for name, line in lines.items()}
+        self._covered = {
+            name: _runs(line, by_user=ledger.forest.queues[name].counts_users) for name, line in lines.items()
+        }
         """Runs that nominal quota may still cover; once it does not, it never does again in a plan."""
         self._borrowing: dict[QueueName, Line] = {}
         self._strict = {name for name in lines if ledger.forest.queues[name].order == "StrictFIFO"}
@@ -134,8 +136,8 @@ class Turns:
         return -self._forest.queues[name].priority, used * _PARTS // share if share else _LAST
 
 
-def _runs(line: Iterable[Candidate]) -> Line:
-    keys = ((batch_key(c) if c.alone else c.workload.key, c) for c in line)
+def _runs(line: Iterable[Candidate], *, by_user: bool) -> Line:
+    keys = (((batch_key(c), c.workload.user if by_user else "") if c.alone else c.workload.key, c) for c in line)
     return deque(deque(candidate for _, candidate in run) for _, run in groupby(keys, key=lambda keyed: keyed[0]))
 
 

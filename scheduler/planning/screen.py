@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+from scheduler.model.names import QueueName
 from scheduler.model.node import NODE_LEVEL
 from scheduler.model.plan import Blocker, Reason, Wait
 from scheduler.model.snapshot import Snapshot
@@ -16,6 +17,8 @@ def screen(snapshot: Snapshot, fleet: Fleet, candidate: Candidate) -> Wait | Non
     workload = candidate.workload
     if workload.queue is None or workload.queue not in snapshot.queues:
         return _queue_missing(snapshot, candidate)
+    if snapshot.queues[workload.queue].ending:
+        return _queue_ending(candidate, workload.queue)
     problems = (*candidate.problems, *_policy_problems(candidate), *_level_problems(snapshot, fleet, candidate))
     if problems:
         return Wait(
@@ -66,6 +69,17 @@ def _queue_missing(snapshot: Snapshot, candidate: Candidate) -> Wait:
         problems=problems,
         blocking=(Blocker(kind="quota", subject=workload.queue or "queue"),),
         unblock="Create the Queue, or name an existing one with the label bayplan.dev/queue.",
+    )
+
+
+def _queue_ending(candidate: Candidate, queue: QueueName) -> Wait:
+    return Wait(
+        workload=candidate.workload.key,
+        reason=Reason.QUEUE_MISSING,
+        message=f"queue {queue} was deleted",
+        detail="what runs in it goes on to its end, and nothing new starts",
+        blocking=(Blocker(kind="quota", subject=queue),),
+        unblock="Name another queue with the label bayplan.dev/queue, or have the Queue created again.",
     )
 
 

@@ -23,7 +23,7 @@ from scheduler.planning.by_policy import PLACE, TAKEN_OUT, fills_up, keys, one_b
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
 from scheduler.planning.singles_in_parts import in_turn
-from scheduler.quota.tree import Bill, bill_for
+from scheduler.quota.tree import Bill, base_bill, bill_for
 from scheduler.scoring.devices.free import firmly
 from scheduler.scoring.fleet import Codes
 from scheduler.scoring.policies.free import request_of
@@ -43,9 +43,9 @@ def admit_singles(desk: Desk, batch: Sequence[Candidate]) -> Iterator[Admit | Of
     if shape.scheduler_rules:
         yield from _offers(desk, batch, shape)
         return
-    queue = desk.snapshot.queues[QueueName(str(batch[0].workload.queue))]
+    queue = desk.payer(batch[0].workload)
     waiting = iter(batch)
-    taken = _quota_count(desk, queue.name, shape, len(batch))
+    taken = _quota_count(desk, queue, shape, len(batch))
     for row, count in _spread_out(desk, queue, _linked_first(desk, batch[0], taken), shape, taken):
         desk.room.take(row, shape, count)
         for devices in desk.room.hand_out(row, [(shape, count)])[0]:
@@ -123,10 +123,13 @@ def _column_that_matters(desk: Desk, shape: PodShape) -> int:
     return 0 if column is None else column
 
 
-def _quota_count(desk: Desk, queue: QueueName, shape: PodShape, wanted: int) -> int:
-    """How many such pods the queue's limit over all flavors allows."""
-    left, each = desk.ledger.headroom(queue), shape.milli_gpu
-    return wanted if left is None or not each else min(wanted, max(left, 0) // each)
+def _quota_count(desk: Desk, queue: Queue, shape: PodShape, wanted: int) -> int:
+    """How many such pods the queue allows on whatever nodes."""
+    bill = base_bill(queue, ((shape, 1),))
+    for flavor, each in ((None, bill.total_milli_gpu), *bill.flavors):
+        left = desk.ledger.headroom(queue.name, flavor)
+        wanted = wanted if left is None or not each else min(wanted, max(left, 0) // each)
+    return wanted
 
 
 def _spread_out(
@@ -157,11 +160,11 @@ def _spread_out(
 
 def _offers(desk: Desk, batch: Sequence[Candidate], shape: PodShape) -> Iterator[Offer]:
     """Every node that takes the pod and that its queue can pay for; it is counted on the best of them."""
-    queue = desk.snapshot.queues[QueueName(str(batch[0].workload.queue))]
+    queue = desk.payer(batch[0].workload)
     listed: tuple[tuple[NodeName, int], ...] = ()
     best, left = 0, 0
     for candidate in batch:
-        if not _quota_count(desk, queue.name, shape, 1):
+        if not _quota_count(desk, queue, shape, 1):
             return
         if not left or not _pays(desk, candidate, best):
             found: dict[int, int] = {}

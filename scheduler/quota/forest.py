@@ -1,7 +1,8 @@
 """Queues as they are in force: a forest in which every parent exists, with the nominal quotas that were left out.
 
 A queue that names a parent that is not there, or whose parents lead back to itself, stays as it last was in order; one
-that never was stands at the top. An amount of nominal quota that is not given is the sum of what stands below: of the
+that never was stands at the top. One whose spec cannot be read stays as it last was, too; one that never could be read
+lets nothing run. An amount of nominal quota that is not given is the sum of what stands below: of the
 queues under it for an inner queue, of its flavors for any other.
 """
 
@@ -10,12 +11,13 @@ from collections.abc import Iterator, Mapping
 from msgspec.structs import replace
 
 from scheduler.model.names import QueueName
-from scheduler.model.queue import Queue, Quota
+from scheduler.model.queue import CPU, MEMORY, Queue, Quota
 from scheduler.model.workload import Problem
 
 Queues = Mapping[QueueName, Queue]
 
 PARENT = "spec.parent"
+"""Where a queue names the one above it."""
 
 
 class Forest:
@@ -53,6 +55,9 @@ def in_force(written: Queues, in_order: Queues) -> dict[QueueName, Queue]:
     A queue that is not in force as it is written says so in `problems`.
     """
     queues = dict(written)
+    unread = {name: queue.problems for name, queue in written.items() if queue.problems}
+    for name in unread:
+        queues[name] = in_order.get(name, Queue(name=name, total=Quota(borrowing_limit_milli_gpu=0)))
     problems = dict(_wrong_parents(queues))
     for name in problems:
         queues[name] = in_order.get(name, queues[name])
@@ -62,6 +67,8 @@ def in_force(written: Queues, in_order: Queues) -> dict[QueueName, Queue]:
     for name, problem in problems.items():
         if filled[name].parent != written[name].parent:
             filled[name] = replace(filled[name], problems=(problem,), generation=written[name].generation)
+    for name, found in unread.items():
+        filled[name] = replace(filled[name], problems=found, generation=written[name].generation)
     return filled
 
 
@@ -113,20 +120,26 @@ def _with_nominal(queues: Queues) -> dict[QueueName, Queue]:
         for name in sorted({name for part in parts for name, _ in part.flavors} - set(flavors)):
             sums = _summed(Quota(given=False), [dict(p.flavors).get(name) for p in parts])
             flavors[name] = sums
-        own = list(flavors.values()) if not parts else []
+        own = [quota for name, quota in flavors.items() if name not in (CPU, MEMORY)] if not parts else []
         total = _summed(queue.total, [*(part.total for part in parts), *own])
         filled[queue.name] = replace(queue, total=total, flavors=tuple(sorted(flavors.items())))
     return {name: filled[name] for name in queues}
 
 
 def _with_flavors_above(queues: Queues) -> dict[QueueName, Queue]:
-    """Every queue with the flavors of those above it too, so that its charges name all that count for any of them."""
+    """Every queue with the flavors of those above it too, so that its charges name all that count for any of them.
+
+    Likewise it knows whether users count for any of them.
+    """
     filled = dict(queues)
     for queue in _downwards(children(queues)):
+        own, above = dict(queue.flavors), dict[str, Quota]()
+        counts_users = queue.user_limit_milli_gpu is not None
         if queue.parent is not None:
-            own = dict(queue.flavors)
             above = {name: Quota(given=False) for name, _ in filled[queue.parent].flavors}
-            filled[queue.name] = replace(queue, flavors=tuple(sorted({**above, **own}.items())))
+            counts_users = counts_users or filled[queue.parent].counts_users
+        flavors = tuple(sorted({**above, **own}.items()))
+        filled[queue.name] = replace(queue, flavors=flavors, counts_users=counts_users)
     return filled
 
 

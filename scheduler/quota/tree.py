@@ -3,20 +3,32 @@
 A workload counts for its queue and every queue above it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
+from msgspec.structs import replace
 
 from scheduler.model.flavors import model_matches
 from scheduler.model.names import QueueName
-from scheduler.model.queue import Queue, Quota
+from scheduler.model.queue import CPU, MEMORY, Queue, Quota
 from scheduler.model.resources import MILLI_GPU, mig_milli_gpu
-from scheduler.model.workload import PodShape
+from scheduler.model.workload import PodShape, Workload
 from scheduler.quota.forest import Forest
+
+USER = "user:"
+"""In front of a user's name, where a charge counts against what one user may use."""
+
+NOBODY = "(none)"
+"""Pods that do not say whose they are count as those of one user."""
+
+MIB = 2**20
 
 
 class Bill(msgspec.Struct, frozen=True):
-    """A charge, or a sum of charges: in total and per flavor that the queue sets a quota for, sorted, in milli-GPU."""
+    """A charge, or a sum of charges: in total and per flavor that the queue sets a quota for, sorted, in milli-GPU.
+
+    Among the flavors are CPU and memory, in their units, and the user where users are limited.
+    """
 
     total_milli_gpu: int = 0
     flavors: tuple[tuple[str, int], ...] = ()
@@ -158,6 +170,9 @@ def quota_of(queue: Queue, flavor: str | None) -> Quota | None:
     """The queue's quota in total, or for a flavor; None where it sets none for it."""
     if flavor is None:
         return queue.total
+    if flavor.startswith(USER):
+        most = queue.user_limit_milli_gpu
+        return None if most is None else Quota(nominal_milli_gpu=most, borrowing_limit_milli_gpu=0)
     return next((quota for name, quota in queue.flavors if name == flavor), None)
 
 
@@ -167,10 +182,30 @@ def bill_for(queue: Queue, shape: PodShape, product: str) -> Bill:
     GPUs, whole or in parts, are charged to each of the queue's flavors that means the product, slices to the flavor of
     their profile.
     """
-    total = shape.milli_gpu
-    if not total or not queue.flavors:
-        return Bill(total)
-    return Bill(total, flavor_charges(queue, shape, product))
+    if not queue.flavors and not queue.user:
+        return Bill(shape.milli_gpu)
+    base = base_bill(queue, ((shape, 1),))
+    return Bill(base.total_milli_gpu, tuple(sorted((*base.flavors, *flavor_charges(queue, shape, product)))))
+
+
+def base_bill(queue: Queue, groups: Iterable[tuple[PodShape, int]]) -> Bill:
+    """What so many pods of these shapes are charged on whatever node: all but what depends on the product."""
+    total, milli_cpu, memory_mib = 0, 0, 0
+    for shape, count in groups:
+        total += count * shape.milli_gpu
+        milli_cpu += count * shape.requests.milli_cpu
+        memory_mib += count * -(-shape.requests.memory_bytes // MIB)
+    charges = {CPU: milli_cpu, MEMORY: memory_mib}
+    named = [(name, charges[name]) for name, _ in queue.flavors if charges.get(name)]
+    if queue.user and total:
+        named.append((USER + queue.user, total))
+    return Bill(total, tuple(sorted(named)))
+
+
+def payer(queues: Mapping[QueueName, Queue], workload: Workload) -> Queue:
+    """The queue that a workload is charged to, with the user where users count."""
+    queue = queues[QueueName(str(workload.queue))]
+    return replace(queue, user=workload.user or NOBODY) if queue.counts_users else queue
 
 
 def flavor_charges(queue: Queue, shape: PodShape, product: str) -> tuple[tuple[str, int], ...]:
@@ -179,6 +214,8 @@ def flavor_charges(queue: Queue, shape: PodShape, product: str) -> tuple[tuple[s
     slices = dict(shape.requests.mig_slices)
     charges: list[tuple[str, int]] = []
     for flavor, _ in queue.flavors:
+        if flavor in (CPU, MEMORY):
+            continue
         if flavor in slices:
             charges.append((flavor, slices[flavor] * mig_milli_gpu(flavor)))
         elif of_model and model_matches(flavor, product):

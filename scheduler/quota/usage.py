@@ -9,7 +9,7 @@ from scheduler.model.resources import Resources, extended
 from scheduler.model.snapshot import InFlight, Snapshot
 from scheduler.model.workload import PodShape, Workload
 from scheduler.quota.forest import Forest
-from scheduler.quota.tree import NOTHING_CHARGED, Bill, Ledger, bill_for
+from scheduler.quota.tree import NOTHING_CHARGED, Bill, Ledger, base_bill, bill_for, payer
 
 KnownBills = dict[WorkloadKey, tuple[Workload, InFlight | None, Queue, Bill]]
 """Bills of workloads, valid while workload, plan in flight and queue are the very same records."""
@@ -30,9 +30,9 @@ def opening_ledger(snapshot: Snapshot, known: KnownBills | None = None) -> Ledge
         flight = snapshot.in_flight.get(key)
         entry = kept.get(key)
         if entry is None or entry[0] is not workload or entry[1] is not flight or entry[2] is not queue:
-            entry = (workload, flight, queue, _bill_of(snapshot, workload, flight, queue))
+            entry = (workload, flight, queue, _bill_of(snapshot, workload, flight))
             kept[key] = entry
-        if entry[3].total_milli_gpu:
+        if entry[3] != NOTHING_CHARGED:
             sums.setdefault(queue.name, []).append(entry[3])
     for key, flight in snapshot.in_flight.items():
         if key not in snapshot.workloads and flight.queue in snapshot.queues:
@@ -73,17 +73,18 @@ def capacity_of(snapshot: Snapshot) -> Bill:
     )
 
 
-def _bill_of(snapshot: Snapshot, workload: Workload, flight: InFlight | None, queue: Queue) -> Bill:
+def _bill_of(snapshot: Snapshot, workload: Workload, flight: InFlight | None) -> Bill:
     if flight is not None and not flight.assignments:
         # An offer: where the pod will go is not known yet.
-        return Bill(flight.milli_gpu)
+        base = base_bill(payer(snapshot.queues, workload), ((pod.shape, 1) for pod in workload.pending))
+        return Bill(flight.milli_gpu, base.flavors)
     going = {} if flight is None else {a.pod: a.node for a in flight.assignments}
-    bill = Bill()
+    bill, paying = Bill(), payer(snapshot.queues, workload)
     for pod in workload.members:
         node = going.get(pod.uid) if pod.node is None else pod.node
         if node is not None and not pod.deleting:
             product = snapshot.nodes[node].product if node in snapshot.nodes else ""
-            bill = bill.plus(bill_for(queue, pod.shape, product))
+            bill = bill.plus(bill_for(paying, pod.shape, product))
     return bill
 
 

@@ -96,6 +96,7 @@ class _Mask:
         # In `namespace/name` the namespace `a-b` comes before `a`.
         self._namespaces = _Pool("s", lambda name: f"{name}/")
         self._names = _Pool("w")
+        self._users = _Pool("p")
         self._texts = _Pool("t")
         self._addresses = _Pool("a")
         self._values: dict[str, _Pool] = {}
@@ -105,7 +106,16 @@ class _Mask:
 
     def close(self) -> None:
         """From now on names are replaced."""
-        pools = (self._nodes, self._uids, self._queues, self._namespaces, self._names, self._texts, self._addresses)
+        pools = (
+            self._nodes,
+            self._uids,
+            self._queues,
+            self._namespaces,
+            self._names,
+            self._users,
+            self._texts,
+            self._addresses,
+        )
         for pool in (*pools, *self._values.values()):
             pool.close()
         self._shapes.clear()
@@ -159,6 +169,7 @@ class _Mask:
             queue=_maybe(workload.queue, self._queue_name),
             members=tuple(self._pod(pod) for pod in workload.members),
             role_minimums=self._roles(workload.role_minimums),
+            user=self._users.of(workload.user),
             topology_required=_maybe(workload.topology_required, self._level),
             topology_preferred=_maybe(workload.topology_preferred, self._level),
             topology_slices=self._slices(workload.topology_slices),
@@ -185,6 +196,7 @@ class _Mask:
             topology_preferred=_maybe(pod.topology_preferred, self._level),
             topology_slices=self._slices(pod.topology_slices),
             topology_exclusive=_maybe(pod.topology_exclusive, self._level),
+            user=self._users.of(pod.user),
             role=self._names.of(pod.role),
             role_required=_maybe(pod.role_required, self._level),
             problems=tuple(self._problem(problem) for problem in pod.problems),
@@ -230,6 +242,10 @@ class _Mask:
             name=self._queue_name(queue.name),
             parent=_maybe(queue.parent, self._queue_name),
             namespaces=tuple(self._namespaces.of(namespace) for namespace in queue.namespaces),
+            # What it selects is in force already: every workload has its queue.
+            namespace_selector=None,
+            user=self._users.of(queue.user),
+            taken=tuple((self._namespaces.of(ns), self._queue_name(name)) for ns, name in queue.taken),
             problems=tuple(self._problem(problem) for problem in queue.problems),
         )
 

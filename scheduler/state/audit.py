@@ -17,8 +17,10 @@ from scheduler.state.events import (
     Event,
     JobGone,
     JobSeen,
+    NamespaceSeen,
     NodeSeen,
     PodSeen,
+    QueueGone,
     QueueSeen,
     TopologySeen,
 )
@@ -66,6 +68,9 @@ def differences(believed: Iterable[Event], fresh: Iterable[Event]) -> AuditRepor
     )
 
 
+_KINDS = {NamespaceSeen: "namespace", TopologySeen: "topology"}
+
+
 def _by_name(facts: Iterable[Event]) -> dict[str, msgspec.Struct]:
     named: dict[str, msgspec.Struct] = {}
     jobs: dict[str, str] = {}
@@ -80,12 +85,12 @@ def _by_name(facts: Iterable[Event]) -> dict[str, msgspec.Struct]:
             case JobSeen(uid=uid, namespace=namespace, name=name):
                 jobs[uid] = f"job {namespace}/{name}"
                 named[jobs[uid]] = fact
-            case JobGone(uid=uid):
-                del named[jobs[uid]]
             case QueueSeen(queue=queue):
                 named[f"queue {queue.name}"] = queue
-            case TopologySeen(name=name):
-                named[f"topology {name}"] = fact
+            case JobGone() | QueueGone():
+                del named[jobs[fact.uid] if isinstance(fact, JobGone) else f"queue {fact.name}"]
+            case NamespaceSeen(name=name) | TopologySeen(name=name):
+                named[f"{_KINDS[type(fact)]} {name}"] = fact
             case _:
                 pass
     return named

@@ -19,6 +19,8 @@ from scheduler.state.events import (
     Event,
     JobGone,
     JobSeen,
+    NamespaceGone,
+    NamespaceSeen,
     NodeGone,
     NodeRefused,
     NodeSeen,
@@ -52,7 +54,7 @@ class ClusterState:
         self._charged: dict[PodUid, NodeName] = {}
         self._standing: dict[PodUid, NodeName] = {}
         self._nodes = NodeBook()
-        self._groups = GroupBook()
+        self._groups = GroupBook(flying=lambda: {flight.queue for flight in self._flights.view().values()})
         self._flights = FlightBook()
         self._demand = DemandBook()
         self._topologies: dict[str, tuple[TopologyLevel, ...]] = {}
@@ -137,7 +139,16 @@ class ClusterState:
                 return self._forget_pod(uid)
             case NodeSeen() | NodeGone() | DevicesSeen() | DevicesGone():
                 return self._take_in_node(event)
-            case JobSeen() | JobGone() | QueueSeen() | QueueGone() | NodeRefused() | Ticked():
+            case (
+                JobSeen()
+                | JobGone()
+                | QueueSeen()
+                | QueueGone()
+                | NamespaceSeen()
+                | NamespaceGone()
+                | NodeRefused()
+                | Ticked()
+            ):
                 return self._take_in_group(event)
             case TopologySeen(name=name, levels=levels):
                 changed = self._topologies.get(name) != levels
@@ -154,7 +165,9 @@ class ClusterState:
             case _:
                 assert_never(event)
 
-    def _take_in_group(self, event: JobSeen | JobGone | QueueSeen | QueueGone | NodeRefused | Ticked) -> bool:
+    def _take_in_group(
+        self, event: JobSeen | JobGone | QueueSeen | QueueGone | NamespaceSeen | NamespaceGone | NodeRefused | Ticked
+    ) -> bool:
         match event:
             case JobSeen(uid=uid):
                 return self._groups.see_job(event) and self._regroup(uid)
@@ -163,7 +176,13 @@ class ClusterState:
             case QueueSeen(queue=queue):
                 return self._groups.see_queue(queue)
             case QueueGone(name=name):
+                # Work that stands keeps its queue; who stands is known of the snapshot's workloads.
+                self._groups.workloads()
                 return self._groups.forget_queue(name)
+            case NamespaceSeen():
+                return self._groups.see_namespace(event)
+            case NamespaceGone(name=name):
+                return self._groups.forget_namespace(name)
             case NodeRefused():
                 return self._groups.refuse(event)
             case Ticked(now_s=now_s):

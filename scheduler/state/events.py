@@ -104,6 +104,19 @@ class QueueGone(msgspec.Struct, frozen=True, kw_only=True):
     name: QueueName
 
 
+class NamespaceSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """A namespace and its labels, sorted by key: queues may select namespaces by them."""
+
+    name: str
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+class NamespaceGone(msgspec.Struct, frozen=True, kw_only=True):
+    """A namespace was deleted."""
+
+    name: str
+
+
 class TopologySeen(msgspec.Struct, frozen=True, kw_only=True):
     """The levels of the Topology object `name`, outermost first. Of several, the first by name is used."""
 
@@ -177,6 +190,8 @@ Event = (
     | JobGone
     | QueueSeen
     | QueueGone
+    | NamespaceSeen
+    | NamespaceGone
     | TopologySeen
     | TopologyGone
     | Reserved

@@ -59,6 +59,7 @@ def workload_of(
         priority=max(p.priority for p in members),
         created_s=min(p.created_s for p in members),
         members=members,
+        user=gang.one("label bayplan.dev/user", [p.user or None for p in members]) or "",
         topology_required=gang.one("annotation bayplan.dev/topology-required", [p.topology_required for p in members]),
         topology_preferred=gang.one(
             "annotation bayplan.dev/topology-preferred", [p.topology_preferred for p in members]
@@ -89,6 +90,7 @@ def _alone(
         priority=pod.priority,
         created_s=pod.created_s,
         members=(pod,),
+        user=pod.user,
         topology_required=pod.topology_required,
         topology_preferred=pod.topology_preferred,
         duration_s=pod.duration_s,

@@ -1,22 +1,25 @@
 """Membership: which pod is in which workload, and the workloads of a snapshot."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+
+from msgspec.structs import replace
 
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
 from scheduler.model.queue import Queue
 from scheduler.model.workload import Pod, Workload
 from scheduler.quota.forest import in_force
-from scheduler.state.events import JobGone, JobSeen, NodeRefused
+from scheduler.state.events import JobGone, JobSeen, NamespaceSeen, NodeRefused, QueueGone
 from scheduler.state.grouping import key_of, workload_of
-from scheduler.state.queues import QueueFinder
+from scheduler.state.queues import Labels, QueueFinder
 from scheduler.state.refusals import RefusalBook
 
 
 class GroupBook:
     """Pods of workloads with the Jobs above them, queues, and refusals; `workloads` rebuilds what changed."""
 
-    def __init__(self) -> None:
-        """Nobody."""
+    def __init__(self, flying: Callable[[], Collection[QueueName]] = tuple) -> None:
+        """Nobody. `flying`: the queues of plans that are being carried out."""
+        self._flying = flying
         self._members: dict[WorkloadKey, dict[PodUid, Pod]] = {}
         self._key_of: dict[PodUid, WorkloadKey] = {}
         self._jobs: dict[str, JobSeen] = {}
@@ -24,6 +27,8 @@ class GroupBook:
         self._owned: dict[str, set[PodUid]] = {}
         self._queues: dict[QueueName, Queue] = {}
         self._queues_in_order: dict[QueueName, Queue] = {}
+        self._namespaces: dict[str, Labels] = {}
+        self._ending: set[QueueName] = set()
         self._finder = QueueFinder({})
         self._queues_view: Mapping[QueueName, Queue] = {}
         self._refusals = RefusalBook()
@@ -111,27 +116,77 @@ class GroupBook:
 
     def see_queue(self, queue: Queue) -> bool:
         """A queue as it is now; whether that is news."""
-        if self._queues.get(queue.name) == queue:
+        if self._queues.get(queue.name) == queue and queue.name not in self._ending:
             return False
+        self._ending.discard(queue.name)
         self._queues[queue.name] = queue
         self._queues_changed()
         return True
 
     def forget_queue(self, name: QueueName) -> bool:
-        """A queue is gone; whether it was known."""
-        if self._queues.pop(name, None) is None:
+        """A queue is gone; whether it was known.
+
+        As long as any work of it or of a queue below it stands, it stays in force for that.
+        """
+        if name not in self._queues:
+            return False
+        if name in self._in_use():
+            self._ending.add(name)
+        else:
+            self._queues.pop(name)
+        self._queues_changed()
+        return True
+
+    def see_namespace(self, namespace: NamespaceSeen) -> bool:
+        """A namespace as it is now; whether that is news."""
+        if self._namespaces.get(namespace.name) == namespace.labels:
+            return False
+        self._namespaces[namespace.name] = namespace.labels
+        return self._namespaces_changed()
+
+    def forget_namespace(self, name: str) -> bool:
+        """A namespace is gone; whether it was known."""
+        return self._namespaces.pop(name, None) is not None and self._namespaces_changed()
+
+    def _namespaces_changed(self) -> bool:
+        """Whether queues select by labels, so that it matters."""
+        if all(queue.namespace_selector is None for queue in self._queues.values()):
             return False
         self._queues_changed()
         return True
 
+    def _in_use(self) -> set[QueueName]:
+        """Queues in which work stands, and those above them."""
+        found: set[QueueName] = set()
+        stands = (workload.queue for workload in self._workloads.values() if workload.placed)
+        for name in {*stands, *self._flying()}:
+            at = name
+            while at is not None and at not in found and at in self._queues_view:
+                found.add(at)
+                at = self._queues_view[at].parent
+        return found
+
+    def _end_queues(self) -> None:
+        """Queues that were deleted go once nothing stands in them any more."""
+        over = self._ending - self._in_use() if self._ending else ()
+        for name in over:
+            self._ending.discard(name)
+            del self._queues[name]
+        if over:
+            self._queues_changed()
+
     def _queues_changed(self) -> None:
-        self._queues_view = in_force(self._queues, self._queues_in_order)
+        view = in_force(self._queues, self._queues_in_order)
         self._queues_in_order = {
             name: self._queues_in_order[name] if queue.problems else self._queues[name]
-            for name, queue in self._queues_view.items()
+            for name, queue in view.items()
             if not queue.problems or name in self._queues_in_order
         }
-        finder = QueueFinder(self._queues)
+        finder = QueueFinder(view, self._namespaces)
+        self._queues_view = {
+            name: replace(queue, taken=finder.taken_from(name), ending=name in self._ending)
+            for name, queue in view.items()
+        }
         if not finder.finds_as(self._finder):
             self._finder = finder
             self._stale.update(self._members)
@@ -163,7 +218,7 @@ class GroupBook:
 
     def workloads(self) -> Mapping[WorkloadKey, Workload]:
         """All workloads, as of now."""
-        if self._stale:
+        if self._stale or self._ending:
             # By name, so that the order of a snapshot's workloads is no matter of how Python hashes names.
             for key in sorted(self._stale):
                 members = self._members.get(key)
@@ -174,12 +229,17 @@ class GroupBook:
                     self._workloads[key] = workload_of(key, members.values(), self._jobs, self._finder, avoid)
             self._stale.clear()
             self._view = self._workloads.copy()
+            self._end_queues()
+            if self._stale:
+                return self.workloads()
         return self._view
 
-    def facts(self) -> Iterator[JobSeen | JobGone | Queue | NodeRefused]:
+    def facts(self) -> Iterator[JobSeen | JobGone | Queue | QueueGone | NamespaceSeen | NodeRefused]:
         """Everything known beside the pods. Jobs that are gone, but whose word still holds, come and go."""
         yield from self._jobs.values()
         yield from (JobGone(uid=uid) for uid in sorted(self._ended_jobs))
         yield from self._queues_in_order.values()
         yield from (queue for name, queue in self._queues.items() if queue != self._queues_in_order.get(name))
+        yield from (QueueGone(name=name) for name in sorted(self._ending))
+        yield from (NamespaceSeen(name=name, labels=labels) for name, labels in self._namespaces.items())
         yield from self._refusals.facts()

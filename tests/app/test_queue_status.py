@@ -3,7 +3,7 @@ from scheduler.model.names import NodeName, PodUid, QueueName
 from scheduler.model.node import Node
 from scheduler.model.queue import Queue, Quota
 from scheduler.model.resources import GPU, Resources, extended
-from scheduler.model.workload import Pod, PodShape
+from scheduler.model.workload import Pod, PodShape, Problem
 from scheduler.quota.forest import in_force
 from scheduler.quota.standing import standings
 from scheduler.quota.usage import opening_ledger
@@ -43,3 +43,20 @@ def test_a_parent_that_does_not_exist_is_quoted() -> None:
     assert "stands at the top" in missing.message
     org = Queue(name=QueueName("org"))
     assert verdict_on(in_force({TEAM: queue, org.name: org}, {})[TEAM]).status == "True"
+
+
+def test_a_spec_that_cannot_be_used_is_quoted_and_the_last_one_stays() -> None:
+    problem = Problem(where="spec.nominal", value="-1", allowed="a whole number from 0 to 1000000, or left out")
+    bad = Queue(name=TEAM, problems=(problem,))
+    never = verdict_on(in_force({TEAM: bad}, {})[TEAM])
+    assert (never.status, never.reason) == ("False", "SpecRefused")
+    assert "spec.nominal is '-1'; allowed: a whole number from 0 to 1000000" in never.message
+    assert never.message.endswith("Meanwhile nothing starts in it")
+    before = Queue(name=TEAM, total=Quota(nominal_milli_gpu=2000))
+    assert verdict_on(in_force({TEAM: bad}, {TEAM: before})[TEAM]).message.endswith("it stays as it was before")
+
+
+def test_a_namespace_that_another_queue_serves_is_named() -> None:
+    said = verdict_on(Queue(name=TEAM, taken=(("ns", QueueName("other")),)))
+    assert (said.status, said.reason) == ("False", "NamespaceTaken")
+    assert "namespace 'ns' is served by queue other" in said.message

@@ -220,8 +220,6 @@ def test_what_is_no_object_is_refused(kind: str, text: bytes) -> None:
 @pytest.mark.parametrize(
     ("kind", "document", "said"),
     [
-        ("queues", {"metadata": {"name": "q"}, "spec": {"order": "Random"}}, "spec.order is 'Random'; allowed: Fair"),
-        ("queues", {"metadata": {"name": "q"}, "spec": {"policy": "Any"}}, "spec.policy is 'Any'; allowed: Topology"),
         (
             "nodes",
             {"metadata": {"name": "n"}, "spec": {"taints": [{"key": "k", "effect": "Odd"}]}},

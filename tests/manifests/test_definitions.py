@@ -64,7 +64,8 @@ def test_amounts_say_their_unit(crd: Document) -> None:
             if path.endswith(suffix):
                 assert words in field["description"], path
         if path.endswith(("nominal", "borrowingLimit", "lendingLimit")):
-            assert "whole GPUs" in field["description"], path
+            unit = "cores" if ".cpu." in path else "GiB" if ".memory." in path else "GPUs"
+            assert f"whole {unit}" in field["description"], path
 
 
 @each_definition

@@ -155,11 +155,11 @@ REPLACED = {
     "Pod": {
         *("name", "namespace", "node", "nominated_node", "owner_name", "owner_uid", "queue", "scheduler_message"),
         *("role", "role_required", "told", "topology_exclusive", "topology_preferred", "topology_required"),
-        *("topology_slices", "uid"),
+        *("topology_slices", "uid", "user"),
     },
     "PodShape": {"node_selector"},
     "Problem": {"allowed", "value", "where"},
-    "Queue": {"name", "namespaces", "parent"},
+    "Queue": {"name", "namespaces", "parent", "taken", "user"},
     "Requirement": {"values"},
     "Snapshot": {
         *("devices_unsure", "devices_used", "in_flight", "nodes", "pod_nodes", "ports_used", "queues", "shares_used"),
@@ -172,6 +172,7 @@ REPLACED = {
         "key",
         "queue",
         "role_minimums",
+        "user",
         "topology_exclusive",
         "topology_preferred",
         "topology_required",

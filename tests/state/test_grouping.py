@@ -221,7 +221,7 @@ def test_a_pod_that_no_queue_serves_is_told_which_there_are() -> None:
     workload = alone(pod("p"), *many)
     assert workload.queue is None
     names = "q0, q1, q2, q3, q4, q5, q6, q7 and 2 more"
-    unserved = "no Queue lists the namespace 'a'"
+    unserved = "no Queue serves the namespace 'a'"
     assert said(workload) == [f"label bayplan.dev/queue is ''; allowed: the name of a Queue ({names}); {unserved}"]
     assert "(there is none yet)" in said(alone(pod("p")))[0]
 

@@ -16,7 +16,6 @@ from scheduler.planning.reasons.no_node import no_node
 from scheduler.planning.reasons.refuse import refuse
 from scheduler.planning.reasons.wording import listed
 from scheduler.planning.screen import screen
-from scheduler.quota.tree import Bill
 from scheduler.scoring.fleet import Codes, Mask
 from scheduler.scoring.moves.moves import Bundle, Opening
 from scheduler.scoring.topology import NO_DOMAIN, domains, find_level
@@ -181,7 +180,7 @@ def _fitting(scene: Scene, pool: Pool, target: MakeFit) -> Goal | NoAdvice:
         rules = listed(sorted({rule for pod in candidate.pending for rule in pod.shape.scheduler_rules}))
         return NoAdvice(message=f"{target.workload} has rules that only kube-scheduler can judge ({rules})")
     desk = scene.desk(snapshot)
-    short = desk.ledger.shortage(QueueName(str(candidate.workload.queue)), Bill(candidate.milli_gpu)) is not None
+    short = desk.ledger.shortage(QueueName(str(candidate.workload.queue)), desk.base_bill(candidate)) is not None
     now = refuse(desk, candidate) if short else no_node(desk, candidate)
     if now is not None:
         message = f"moves do not help {target.workload}: {now.message}"

@@ -8,6 +8,7 @@ import numpy as np
 from scheduler.model.names import QueueName, people_name
 from scheduler.model.node import TopologyLevel
 from scheduler.model.plan import Blocker, Reason, Wait
+from scheduler.model.queue import CPU, MEMORY
 from scheduler.model.snapshot import IntTable
 from scheduler.model.workload import PodShape
 from scheduler.planning.candidate import Candidate
@@ -16,9 +17,19 @@ from scheduler.planning.reasons.further import further
 from scheduler.planning.reasons.no_layout import no_domain_apart, no_layout
 from scheduler.planning.reasons.no_node import no_node
 from scheduler.planning.reasons.no_part import no_part
-from scheduler.planning.reasons.wording import amount, asked, gpus, lasting, listed, pods, resource_name
+from scheduler.planning.reasons.wording import (
+    amount,
+    asked,
+    gpus,
+    lasting,
+    listed,
+    pods,
+    quota_amount,
+    quota_unit,
+    resource_name,
+)
 from scheduler.planning.reserve.text import kept_for
-from scheduler.quota.tree import Bill, Shortage
+from scheduler.quota.tree import NOBODY, USER, Bill, Shortage
 from scheduler.scoring.devices.free import linked_size
 from scheduler.scoring.fleet import Codes, Mask
 from scheduler.scoring.gangs.gang import Ask
@@ -52,37 +63,66 @@ def behind(candidate: Candidate, ahead: Candidate) -> Wait:
 
 def _no_quota(desk: Desk, candidate: Candidate) -> Wait | None:
     queue = QueueName(str(candidate.workload.queue))
-    shortage = desk.ledger.shortage(queue, Bill(candidate.milli_gpu))
+    shortage = desk.ledger.shortage(queue, desk.base_bill(candidate))
     if shortage is None:
         return None
     wait = _quota_wait(candidate, shortage)
-    if desk.slots.inside and desk.unreserved.shortage(queue, Bill(candidate.milli_gpu)) is None:
+    if desk.slots.inside and desk.unreserved.shortage(queue, desk.base_bill(candidate)) is None:
         return _behind_reservations(desk, wait, "quota")
     return wait
 
 
 def _quota_wait(candidate: Candidate, shortage: Shortage) -> Wait:
-    of = "" if shortage.flavor is None else f" of {shortage.flavor}"
+    flavor, name = shortage.flavor, shortage.queue
+    if flavor is not None and flavor.startswith(USER):
+        return _user_wait(candidate, shortage, flavor.removeprefix(USER))
+    of = "" if flavor is None else f" of {flavor}"
     never = shortage.needed_milli_gpu > shortage.most_milli_gpu
     return Wait(
         workload=candidate.workload.key,
         reason=Reason.QUOTA_EXHAUSTED,
-        message=f"it asks for more{of} than queue {shortage.queue} may ever use"
+        message=f"it asks for more{of} than queue {name} may ever use"
         if never
-        else f"the quota{of} of queue {shortage.queue} is used up",
-        detail=f"needs {gpus(shortage.needed_milli_gpu)}{of}; queue {shortage.queue} may use "
-        f"{gpus(shortage.most_milli_gpu)} and has {gpus(shortage.left_milli_gpu)} left",
+        else f"the quota{of} of queue {name} is used up",
+        detail=f"needs {quota_amount(flavor, shortage.needed_milli_gpu)}; queue {name} may use "
+        f"{quota_amount(None if flavor not in (CPU, MEMORY) else flavor, shortage.most_milli_gpu)} and has "
+        f"{quota_amount(None if flavor not in (CPU, MEMORY) else flavor, shortage.left_milli_gpu)} left",
         blocking=(
             Blocker(
                 kind="quota",
                 subject=f"{shortage.queue}{of}",
                 needed=shortage.needed_milli_gpu,
                 available=shortage.left_milli_gpu,
-                unit="milli-GPU",
+                unit=quota_unit(flavor),
             ),
         ),
         unblock=f"{'Ask' if never else 'Wait until work of the queue ends, or ask'} for a larger nominal quota or "
         f"borrowingLimit{of} in queue {shortage.queue}.",
+    )
+
+
+def _user_wait(candidate: Candidate, shortage: Shortage, user: str) -> Wait:
+    never = shortage.needed_milli_gpu > shortage.most_milli_gpu
+    whose = "pods that do not say whose they are" if user == NOBODY else f"user {user}"
+    return Wait(
+        workload=candidate.workload.key,
+        reason=Reason.QUOTA_EXHAUSTED,
+        message=f"it asks for more than queue {shortage.queue} allows to any one user"
+        if never
+        else f"{whose} may use no more of queue {shortage.queue}",
+        detail=f"needs {gpus(shortage.needed_milli_gpu)}; queue {shortage.queue} allows "
+        f"{gpus(shortage.most_milli_gpu)} to a user, and {whose} may use {gpus(shortage.left_milli_gpu)} more",
+        blocking=(
+            Blocker(
+                kind="quota",
+                subject=f"{shortage.queue} for {whose}",
+                needed=shortage.needed_milli_gpu,
+                available=shortage.left_milli_gpu,
+                unit="milli-GPU",
+            ),
+        ),
+        unblock=f"{'Ask' if never else 'Wait until other work of that user ends, or ask'} for a larger userLimit in "
+        f"queue {shortage.queue}.",
     )
 
 
@@ -147,6 +187,7 @@ def _no_flavor_quota(desk: Desk, candidate: Candidate) -> Wait:
     shortages = [
         shortage
         for flavor, _ in sorted(queue.flavors, key=lambda entry: entry[0])
+        if flavor not in (CPU, MEMORY)
         if (shortage := desk.ledger.shortage(queue.name, Bill(0, ((flavor, candidate.milli_gpu),)))) is not None
     ]
     return _quota_wait(candidate, shortages[0])

@@ -1,7 +1,9 @@
 """How amounts and resources are called when people are told about them."""
 
+from scheduler.model.queue import CPU, MEMORY
 from scheduler.model.resources import GPU, GPU_SHARED, MIG_PREFIX, MILLI_GPU
 from scheduler.model.workload import PodShape
+from scheduler.quota.tree import MIB, USER
 
 _BASE = {
     "milli_cpu": ("CPU", 1000, "cores"),
@@ -50,6 +52,20 @@ def _asked(resource: str, number: int, share_milli: int) -> str:
 def gpus(milli_gpu: int) -> str:
     """A quota amount in GPUs: `1 GPU`, `2.286 GPUs`."""
     return f"{milli_gpu / MILLI_GPU:.4g} GPU{'' if milli_gpu == MILLI_GPU else 's'}"
+
+
+def quota_amount(flavor: str | None, number: int) -> str:
+    """An amount of a queue's quota: `2 GPUs`, `2 GPUs of H100`, `12 cores`, `64 GiB memory`."""
+    if flavor == CPU:
+        return amount("milli_cpu", number)
+    if flavor == MEMORY:
+        return amount("memory_bytes", number * MIB)
+    return gpus(number) if flavor is None or flavor.startswith(USER) else f"{gpus(number)} of {flavor}"
+
+
+def quota_unit(flavor: str | None) -> str:
+    """The unit in which a queue's quota counts."""
+    return {CPU: "milli-CPU", MEMORY: "MiB"}.get(flavor or "", "milli-GPU")
 
 
 def pods(count: int) -> str:

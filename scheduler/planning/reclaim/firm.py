@@ -12,10 +12,10 @@ from scheduler.model.names import QueueName, WorkloadKey, people_name
 from scheduler.model.plan import Blocker, Decision, Reason, Wait
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
-from scheduler.planning.reasons.wording import gpus
+from scheduler.planning.reasons.wording import quota_amount, quota_unit
 from scheduler.planning.reclaim.options import options_of
 from scheduler.planning.reclaim.rights import on_nominal
-from scheduler.quota.tree import Bill, Ledger, Shortage, bill_for
+from scheduler.quota.tree import USER, Ledger, Shortage, bill_for
 from scheduler.quota.usage import opening_ledger
 from scheduler.scoring.rules.queue import nodes_of
 
@@ -38,7 +38,7 @@ def filled(desk: Desk, candidate: Candidate, decisions: Iterable[Decision]) -> N
     """Remember what of nominal quota work like the candidate, if it is not preemptible, was given."""
     if candidate.workload.preemptible:
         return
-    queue, products = desk.snapshot.queues[QueueName(str(candidate.workload.queue))], desk.fleet.products
+    queue, products = desk.payer(candidate.workload), desk.fleet.products
     firm = _firm(desk)
     for decision in decisions:
         shapes = {pod.uid: pod.shape for pod in desk.snapshot.workloads[decision.workload].members}
@@ -56,10 +56,13 @@ def overfilled(desk: Desk, candidate: Candidate) -> Wait | None:
     queue = QueueName(str(candidate.workload.queue))
     firm, chain = _firm(desk), desk.ledger.forest.chain(queue)
     at_rest = Ledger(on_nominal(firm.forest, chain, Ledger(firm.forest, {})), firm.used)
-    shortages = [at_rest.shortage(queue, Bill(least.milli_gpu))]
+    shortages = [at_rest.shortage(queue, desk.base_bill(least))]
     if shortages[0] is None and firm.forest.queues[queue].flavors:
         shortages = [at_rest.shortage(queue, bill) for _, bill in options_of(desk, least)]
-    found = [shortage for shortage in shortages if shortage is not None]
+    # A user's limit is told as that.
+    found = [
+        shortage for shortage in shortages if shortage is not None and not (shortage.flavor or "").startswith(USER)
+    ]
     # Nodes of another model may do.
     return _wait(candidate, found[0]) if found and len(found) == len(shortages) else None
 
@@ -70,15 +73,15 @@ def _wait(candidate: Candidate, shortage: Shortage) -> Wait:
         workload=candidate.workload.key,
         reason=Reason.QUOTA_EXHAUSTED,
         message="it is not preemptible and may only fill nominal quota, of its queue and of every queue above",
-        detail=f"needs {gpus(shortage.needed_milli_gpu)}{of}; queue {shortage.queue} has "
-        f"{gpus(shortage.left_milli_gpu)} left for such work",
+        detail=f"needs {quota_amount(shortage.flavor, shortage.needed_milli_gpu)}; queue {shortage.queue} has "
+        f"{quota_amount(shortage.flavor, shortage.left_milli_gpu)} left for such work",
         blocking=(
             Blocker(
                 kind="quota",
                 subject=f"{shortage.queue}{of}",
                 needed=shortage.needed_milli_gpu,
                 available=shortage.left_milli_gpu,
-                unit="milli-GPU",
+                unit=quota_unit(shortage.flavor),
             ),
         ),
         unblock=f"Let it be preemptible, or ask for a larger nominal quota{of} in queue {shortage.queue}.",

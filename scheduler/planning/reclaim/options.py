@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from scheduler.model.names import QueueName
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
 from scheduler.quota.tree import Bill, bill_for
@@ -11,11 +10,11 @@ from scheduler.scoring.fleet import Mask
 
 def options_of(desk: Desk, candidate: Candidate) -> list[tuple[Mask, Bill]]:
     """The nodes that the workload may use and its charge there: of each product where that matters, else all."""
-    queue = desk.snapshot.queues[QueueName(str(candidate.workload.queue))]
+    queue = desk.payer(candidate.workload)
     products = desk.fleet.products
     everywhere = np.ones(len(desk.fleet), dtype=np.bool_)
     if not queue.flavors:
-        return [(everywhere, Bill(candidate.milli_gpu))]
+        return [(everywhere, desk.base_bill(candidate))]
     suits = np.logical_or.reduce([desk.room.view(shape).mask for shape, _ in candidate.groups])
     found: list[tuple[Mask, Bill]] = []
     for code in sorted(set[int](products.codes[suits].tolist()) - {-1}):

@@ -9,7 +9,6 @@ from scheduler.model.resources import GPU, MILLI_GPU
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
 from scheduler.planning.reclaim.units import Side, is_open
-from scheduler.quota.tree import Bill
 from scheduler.scoring.fleet import Codes, Mask
 from scheduler.scoring.gangs.gang import Ask
 from scheduler.scoring.gangs.problem import held_by, model_choices, usable
@@ -45,7 +44,7 @@ def useful(desk: Desk, candidate: Candidate, allowed: Mapping[QueueName, Side]) 
     ) < _least_gpus(desk, ask, helps):
         return []
     queue = QueueName(str(candidate.workload.queue))
-    if desk.ledger.shortage(queue, Bill(candidate.milli_gpu)) is None:
+    if desk.ledger.shortage(queue, desk.base_bill(candidate)) is None:
         keep = np.zeros(len(stands.keys), dtype=np.bool_)
         keep[stands.who[entries & helps[stands.rows]]] = True
         # Whoever borrows beside it may have to leave for the sake of quota alone.

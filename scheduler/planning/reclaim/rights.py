@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from scheduler.model.names import QueueName, WorkloadKey
-from scheduler.model.queue import Queue, Quota
+from scheduler.model.queue import CPU, MEMORY, Queue, Quota
 from scheduler.quota.forest import Forest
-from scheduler.quota.tree import Bill, Ledger, quota_of
+from scheduler.quota.tree import USER, Bill, Ledger, quota_of
 
 
 class Ways(msgspec.Struct, frozen=True):
@@ -38,14 +38,14 @@ def counted(forest: Forest, queue: Queue, bill: Bill) -> Iterator[tuple[str | No
     """What of a charge counts against nominal quota of a queue: flavor, amount, nominal; None is the total.
 
     Flavors count where the queue states an amount for them, or queues below it do; the total where it is stated, or no
-    flavor of the charge is.
+    GPU flavor of the charge is.
     """
     inner = bool(forest.below.get(queue.name))
     named = False
     for flavor, amount in bill.flavors:
-        quota = quota_of(queue, flavor)
+        quota = None if flavor.startswith(USER) else quota_of(queue, flavor)
         if amount and quota is not None and (quota.given or (inner and quota.nominal_milli_gpu)):
-            named = True
+            named = named or flavor not in (CPU, MEMORY)
             yield flavor, amount, quota.nominal_milli_gpu
     if bill.total_milli_gpu and (queue.total.given or not named):
         yield None, bill.total_milli_gpu, queue.total.nominal_milli_gpu

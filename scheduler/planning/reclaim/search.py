@@ -110,7 +110,7 @@ class Search:
 
     def _placed(self, *, thorough: bool) -> Layout | None:
         desk, candidate = self._desk, self._candidate
-        if desk.ledger.shortage(self._queue, Bill(candidate.milli_gpu)) is not None:
+        if desk.ledger.shortage(self._queue, desk.base_bill(candidate)) is not None:
             return None
         ask = self._ask()
         layout = desk.could_place(candidate, ask)
@@ -125,7 +125,7 @@ class Search:
         return msgspec.structs.replace(ask, allowed=self._nodes if ask.allowed is None else ask.allowed & self._nodes)
 
     def _bill(self, layout: Layout) -> Bill:
-        queue, products = self._desk.snapshot.queues[self._queue], self._desk.fleet.products
+        queue, products = self._desk.payer(self._candidate.workload), self._desk.fleet.products
         bill = Bill()
         for (shape, _), (rows, counts) in zip(self._candidate.groups, layout.groups, strict=True):
             for row, count in zip(rows.tolist(), counts.tolist(), strict=True):

@@ -110,7 +110,6 @@ def _units(desk: Desk, workload: Workload, side: Side) -> Iterable[Unit]:
         return
     if not all(_may_be_lifted(desk.snapshot, pod) for pod in placed):
         return
-    queue = desk.snapshot.queues[QueueName(str(workload.queue))]
     core, surplus = placed[: workload.min_member], placed[workload.min_member :]
     latest = [_since_s(pod) for pod in core]
     open_to_all = True
@@ -118,9 +117,9 @@ def _units(desk: Desk, workload: Workload, side: Side) -> Iterable[Unit]:
         if _is_safe(desk, side, [_since_s(pod)]):
             open_to_all = False
         else:
-            yield _unit(desk, workload, (pod,), "surplus", queue_bill=_bill(desk, queue.name, (pod,)), whole=False)
+            yield _unit(desk, workload, (pod,), "surplus", queue_bill=_bill(desk, workload, (pod,)), whole=False)
     if open_to_all and not _is_safe(desk, side, latest):
-        yield _unit(desk, workload, core, side.why, queue_bill=_bill(desk, queue.name, core), whole=True)
+        yield _unit(desk, workload, core, side.why, queue_bill=_bill(desk, workload, core), whole=True)
 
 
 def _is_safe(desk: Desk, side: Side, since_s: Iterable[int]) -> bool:
@@ -149,8 +148,8 @@ def _unit(
     return Unit(workload, pods, why, whole, queue_bill, lost_milli(pods, desk.now_s))
 
 
-def _bill(desk: Desk, queue: QueueName, pods: Iterable[Pod]) -> Bill:
-    record, bill = desk.snapshot.queues[queue], Bill()
+def _bill(desk: Desk, workload: Workload, pods: Iterable[Pod]) -> Bill:
+    record, bill = desk.payer(workload), Bill()
     for pod in pods:
         product = desk.snapshot.nodes[pod.node].product if pod.node is not None else ""
         bill = bill.plus(bill_for(record, pod.shape, product))

@@ -26,7 +26,7 @@ from scheduler.planning.reclaim.reach import enough
 from scheduler.planning.reserve.passing import catch_up, count_in, end_if_started, use_of
 from scheduler.planning.reserve.slots import Slot
 from scheduler.planning.reserve.timeline import Timeline, Use, is_limited
-from scheduler.quota.tree import Bill, Ledger
+from scheduler.quota.tree import Ledger
 from scheduler.scoring.devices.free import linked_size
 from scheduler.scoring.fleet import Codes, Mask
 from scheduler.scoring.gangs.gang import Ask, Layout
@@ -84,7 +84,7 @@ def reserve_ahead(desk: Desk, candidate: Candidate) -> None:
     gets enough of it. Other queues have their own nominal quota and are not kept from anything yet.
     """
     queue = QueueName(str(candidate.workload.queue))
-    shortage = desk.ledger.shortage(queue, Bill(candidate.milli_gpu))
+    shortage = desk.ledger.shortage(queue, desk.base_bill(candidate))
     desk.slots.narrow(())
     if shortage is None:
         ask = desk.ask(candidate)
@@ -154,7 +154,7 @@ class _Search:
         desk, candidate = self._desk, self._candidate
         with at_time(desk, ledger_at(desk, self._timeline, at_s) if self._is_limited else desk.ledger):
             queue = QueueName(str(candidate.workload.queue))
-            if desk.ledger.shortage(queue, Bill(candidate.milli_gpu)) is not None:
+            if desk.ledger.shortage(queue, desk.base_bill(candidate)) is not None:
                 return False
             ask = desk.ask(candidate)
             return enough(desk, ask, usable(desk.room, ask, self._table(at_s) - desk.room.free))
@@ -163,7 +163,7 @@ class _Search:
         desk, candidate = self._desk, self._candidate
         ledger = ledger_at(desk, self._timeline, at_s) if self._is_limited else desk.ledger
         with at_time(desk, ledger, self._table(at_s)):
-            if desk.ledger.shortage(QueueName(str(candidate.workload.queue)), Bill(candidate.milli_gpu)) is not None:
+            if desk.ledger.shortage(QueueName(str(candidate.workload.queue)), desk.base_bill(candidate)) is not None:
                 return None
             ask = desk.ask(candidate)
             sparing = self._sparing(ask)
@@ -237,7 +237,7 @@ def at_time(desk: Desk, ledger: Ledger, table: IntTable | None = None) -> Genera
 
 
 def _kept(desk: Desk, candidate: Candidate, timeline: Timeline, at_s: int, layout: Layout) -> Reservation:
-    queue = desk.snapshot.queues[QueueName(str(candidate.workload.queue))]
+    queue = desk.payer(candidate.workload)
     assignments: list[Assignment] = []
     placed = [
         (shape, row, count)

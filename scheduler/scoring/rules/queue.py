@@ -1,5 +1,6 @@
 """Limits of queues, for the checker: what stands, what is in flight and what a plan adds, summed pod by pod."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import assert_never
@@ -50,7 +51,28 @@ def broken_quotas(snapshot: Snapshot, plan: Plan) -> list[str]:
         for used, most in [(after[name, flavor], quota.nominal_milli_gpu + quota.borrowing_limit_milli_gpu)]
         if used > max(most, before[name, flavor])
     ]
-    return [*above, *broken, *_broken_nominal(quotas, snapshot, plan)]
+    return [*above, *broken, *_broken_nominal(quotas, snapshot, plan), *_broken_users(snapshot, plan)]
+
+
+def _broken_users(snapshot: Snapshot, plan: Plan) -> Iterator[str]:
+    """Users that a plan lets use more of a queue than any one of them may."""
+    before: Use = defaultdict(int)
+    going: dict[PodUid, NodeName] = {}
+    for flight in snapshot.in_flight.values():
+        going |= {a.pod: a.node for a in flight.assignments}
+    planned = {uid: node for decision in plan.decisions for uid, node in nodes_of(decision).items()}
+    after: Use = defaultdict(int)
+    for workload in snapshot.workloads.values():
+        limited = [] if workload.queue is None else list(upwards(snapshot, workload.queue))
+        for name in [name for name in limited if snapshot.queues[name].user_limit_milli_gpu is not None]:
+            for pod in workload.members:
+                stands = not pod.deleting and (pod.node is not None or pod.uid in going)
+                before[name, workload.user] += pod.shape.milli_gpu * stands
+                after[name, workload.user] += pod.shape.milli_gpu * (stands or pod.uid in planned)
+    for (name, user), used in sorted(after.items(), key=str):
+        most = snapshot.queues[name].user_limit_milli_gpu
+        if most is not None and used > max(most, before[name, user]):
+            yield f"queue {name}: {used} milli-GPU of user {user!r} of at most {most}"
 
 
 def _broken_keeps(
@@ -199,7 +221,11 @@ def charge_one(use: Use, queue: Queue, pod: Pod, product: str, *, times: int = 1
     slices = dict(requests.mig_slices)
     use[queue.name, None] += times * (of_model + sum(count * _slice(p) for p, count in requests.mig_slices))
     for flavor, _ in queue.flavors:
-        if flavor in slices:
+        if flavor == "cpu":
+            use[queue.name, flavor] += times * requests.milli_cpu
+        elif flavor == "memory":
+            use[queue.name, flavor] += times * math.ceil(requests.memory_bytes / 2**20)
+        elif flavor in slices:
             use[queue.name, flavor] += times * _slice(flavor) * slices[flavor]
         elif of_model and is_model(flavor, product):
             use[queue.name, flavor] += times * of_model
