@@ -225,6 +225,7 @@ def test_the_status_of_a_queue_is_shown(admin: Api, reader: Reader) -> None:
         columns = ("Parent", "Nominal", "Used-mGPU", "Borrowed-mGPU", "Pending", "Running", "Order")
         assert [rows["shown"][c] for c in columns] == ["org", 8, 9500, 1500, 2, 3, "Fair"]
     finally:
+        admin.merge(f"{path}/shown/status", {"status": {"runningWorkloads": 0}})
         admin.delete(f"{path}/shown")
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from scheduler.localcluster.api import Api, Json
 from scheduler.localcluster.errors import ApiError
+from scheduler.localcluster.waiting import until
 from tests.manifests.people import CLUSTER_SCHEDULER, OWN_SCHEDULER, SERVICE, STRATEGIC, Somebody, gates, pod
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("manifests")]
@@ -155,3 +156,25 @@ def test_the_service_binds_and_a_kubelet_reports(admin: Api, as_user: As, team: 
         assert admin.merge(f"{bound.path}/status", {"status": {"phase": "Running"}})["status"]["phase"] == "Running"
     finally:
         admin.delete(f"{bound.path}?gracePeriodSeconds=0")
+
+
+def test_a_queue_with_running_work_is_not_deleted(admin: Api) -> None:
+    queues = "/apis/bayplan.dev/v1alpha1/queues"
+    admin.create(
+        queues, {"apiVersion": "bayplan.dev/v1alpha1", "kind": "Queue", "metadata": {"name": "busy"}, "spec": {}}
+    )
+    admin.merge(f"{queues}/busy/status", {"status": {"runningWorkloads": 2}})
+
+    def refused() -> bool:
+        try:
+            admin.delete(f"{queues}/busy?dryRun=All")
+        except ApiError as err:
+            return "queue busy has 2 running workloads; let them end" in str(err)
+        return False
+
+    until(refused, timeout_s=60, what="the guard of queues")
+    admin.merge(f"{queues}/busy", {"metadata": {"annotations": {"bayplan.dev/delete-in-use": "true"}}})
+    admin.delete(f"{queues}/busy")
+    idle = {"apiVersion": "bayplan.dev/v1alpha1", "kind": "Queue", "metadata": {"name": "idle"}, "spec": {}}
+    admin.create(queues, idle)
+    admin.delete(f"{queues}/idle")

@@ -69,9 +69,8 @@ def count_in(desk: Desk, decision: Decision) -> None:
     length = length_of(workload)
     end_s = desk.now_s + length.median_s if length is not None and length.sure else NEVER
     placed = [(pod.shape, desk.fleet.row_of[nodes[pod.uid]]) for pod in workload.members if pod.uid in nodes]
-    queue = desk.snapshot.queues.get(workload.queue) if workload.queue is not None else None
-    if queue is not None:
-        desk.slots.start(workload.key, use_of(desk, queue, placed), end_s)
+    if workload.queue is not None and workload.queue in desk.snapshot.queues:
+        desk.slots.start(workload.key, use_of(desk, desk.payer(workload), placed), end_s)
 
 
 def use_of(desk: Desk, queue: Queue, placed: Iterable[tuple[PodShape, int]]) -> Use:
