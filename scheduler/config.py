@@ -65,6 +65,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Whether running work is evicted where others have a right to its room; `false`: what is lent comes back when
     its borrower ends."""
 
+    eviction_grace_s: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """How long pods that are to be evicted for others have to save their work first; 0: no time. They are asked by the
+    annotation `bayplan.dev/checkpoint-requested`, and leave once `bayplan.dev/checkpointed-at` of all is newer."""
+
     audit_period_s: SecondsOrNever = 300.0
     """How often the believed state is compared with a fresh list; 0: never."""
 

@@ -6,12 +6,14 @@ goes whole: its pods were all marked before, so that whoever leads next finishes
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from typing import assert_never
 
 import msgspec
 
-from scheduler.app.binding import GONE, NOT_LEADING, insist
-from scheduler.app.evictions import Evictions, Notice
-from scheduler.kube.effects import Done, Effects, Fenced, Gone, PodRef, Refused, Unreachable
+from scheduler.app.binding import GONE, insist
+from scheduler.app.evictions import Evictions, Notice, Obstacle
+from scheduler.app.grace import Grace
+from scheduler.kube.effects import PodRef
 from scheduler.model.names import NodeName, PodUid, WorkloadKey
 from scheduler.model.plan import Reclaim, Victim, VictimWhy
 from scheduler.planning.reasons.explain import evicted_line
@@ -20,14 +22,18 @@ REASONS: Mapping[VictimWhy, str] = {"reclaim": "Reclaimed", "preempt": "Preempte
 """Why pods were evicted, as their condition and event have it."""
 
 
+AGAIN = "room became free"
+
+
 class Cleared(msgspec.Struct, frozen=True, kw_only=True):
     """All that had to leave is gone."""
 
 
 class InTheWay(msgspec.Struct, frozen=True, kw_only=True):
-    """Nobody was evicted, since pods of a workload cannot be."""
+    """Nobody was evicted, since pods of a workload cannot be. `budget`: the disruption budget that keeps them."""
 
     workload: WorkloadKey
+    budget: str = ""
     why: str
 
 
@@ -38,7 +44,11 @@ class Dropped(msgspec.Struct, frozen=True, kw_only=True):
     evicted: int = 0
 
 
-ClaimResult = Cleared | InTheWay | Dropped
+class Again(msgspec.Struct, frozen=True, kw_only=True):
+    """Given up before anybody was evicted, to be decided anew."""
+
+
+ClaimResult = Cleared | InTheWay | Dropped | Again
 
 
 class Parting(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +78,7 @@ class Claim:
         *,
         members: tuple[tuple[PodRef, NodeName], ...],
         leaving: Iterable[PodUid],
-        effects: Effects,
+        grace: Grace,
         evictions: Evictions,
         nominate: bool,
     ) -> None:
@@ -79,18 +89,26 @@ class Claim:
         self.victims = frozenset(pod.uid for part in partings for pod in part.pods)
         self.leaving = set(leaving)
         self._places = members
-        self._effects = effects
+        self._effects = grace.effects
+        self._grace = grace
+        self._asked = grace.asked(self.victims)
         self._evictions = evictions
         self._nominate = nominate
         self._dropped: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._gone = asyncio.Event()
         self._evicted = 0
+        self.in_grace = False
+        """Whether the victims still have time to save their work."""
+        self.begun = False
+        """Whether nothing was found to be in the way."""
 
     async def run(self) -> ClaimResult:
         """Clear the room; returns how it ended."""
         work = asyncio.ensure_future(self._clear())
         try:
             await asyncio.wait({work, self._dropped}, return_when=asyncio.FIRST_COMPLETED)
+            if self._dropped.done() and self._dropped.result() == AGAIN:
+                return Again()
             if self._dropped.done():
                 return Dropped(why=self._dropped.result(), evicted=self._evicted)
             return work.result()
@@ -101,6 +119,11 @@ class Claim:
         """Give the claim up."""
         if not self._dropped.done():
             self._dropped.set_result(why)
+
+    def reconsider(self) -> None:
+        """Room became free: as long as nobody was evicted, see whether anybody has to be."""
+        if self.in_grace:
+            self.drop(AGAIN)
 
     def pod_gone(self, uid: PodUid) -> None:
         """A pod is no more."""
@@ -114,10 +137,18 @@ class Claim:
         found = await self._tried()
         if found is not None:
             return found
+        self.begun = True
         if self._nominate:
             # A nomination only holds the room against others, so a refusal is left at that.
             await asyncio.gather(*(self._hold(pod, node) for pod, node in self._places))
         why = await self._marked()
+        if why is None:
+            self.in_grace = True
+            told = [(pod, part.notice.text) for part in self.partings for pod in part.pods]
+            why = await self._grace.over(told, self._asked)
+            self.in_grace = False
+        if self._dropped.done():
+            return Again()
         for part in self.partings if why is None else ():
             why = await self._evict(part)
             if why is not None:
@@ -130,20 +161,17 @@ class Claim:
 
     async def _tried(self) -> ClaimResult | None:
         """What keeps a victim from being evicted, before any is."""
-        for part in self.partings:
-            outcomes = await asyncio.gather(*(self._effects.evict(pod, only_try=True) for pod in part.pods))
-            for pod, outcome in zip(part.pods, outcomes, strict=True):
-                match outcome:
-                    case Done() | Gone():
-                        continue
-                    case Fenced():
-                        return Dropped(why=NOT_LEADING)
-                    case Refused(message=message):
-                        why = f"{pod.namespace}/{pod.name} cannot be evicted: {message}"
-                        return InTheWay(workload=part.victim.workload, why=why)
-                    case Unreachable(message=message):
-                        return Dropped(why=message)
-        return None
+        found = await self._evictions.obstacle([pod for part in self.partings for pod in part.pods])
+        match found:
+            case None:
+                return None
+            case Obstacle(pods=pods, budget=budget, why=why):
+                keeper = next(part.victim.workload for part in self.partings if pods.intersection(part.pods))
+                return InTheWay(workload=keeper, budget=budget, why=why)
+            case str():
+                return Dropped(why=found)
+            case _:
+                assert_never(found)
 
     async def _hold(self, pod: PodRef, node: NodeName) -> None:
         await insist(lambda: self._effects.nominate(pod, node))
@@ -160,6 +188,10 @@ class Claim:
 
     async def _evict(self, part: Parting) -> str | None:
         """Evict the pods of one victim; why not all could be, or None."""
-        found = await asyncio.gather(*(self._evictions.evict(pod, part.notice) for pod in part.pods))
-        self._evicted += sum(why is None for why in found)
+        found = await asyncio.gather(*(self._evict_one(pod, part.notice) for pod in part.pods))
         return next((why for why in found if why is not None), None)
+
+    async def _evict_one(self, pod: PodRef, notice: Notice) -> str | None:
+        why = await self._evictions.evict(pod, notice)
+        self._evicted += why is None
+        return why

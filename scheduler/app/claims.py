@@ -2,21 +2,36 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from typing import assert_never
+from typing import Any, assert_never
+
+import msgspec
 
 from scheduler.app import log
-from scheduler.app.claim import Claim, ClaimResult, Cleared, Dropped, InTheWay, parting
+from scheduler.app.binding import insist
+from scheduler.app.claim import Again, Claim, ClaimResult, Cleared, Dropped, InTheWay, parting
 from scheduler.app.commit import Committer
 from scheduler.app.evictions import Evictions
+from scheduler.app.grace import Grace
 from scheduler.app.reservation import reservation
-from scheduler.kube.effects import Effects, ref
+from scheduler.kube.effects import ref
 from scheduler.model.names import NodeName, PodUid, WorkloadKey, people_name
 from scheduler.model.plan import Admit, Reclaim, Wait
+from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Pod, Workload
-from scheduler.planning.reasons.explain import claim_wait
+from scheduler.planning.partial import unfinished
+from scheduler.planning.reasons.explain import claim_wait, kept_wait
+from scheduler.planning.reasons.wording import pods
+from scheduler.planning.reclaim.departing import LATE_S
 from scheduler.state.cluster import ClusterState
-from scheduler.state.events import Event, Released
+from scheduler.state.events import Event, Kept, Released
 from scheduler.telemetry import CLAIMS, LOST_GPU_SECONDS, Telemetry
+
+FIRST_PAUSE_S = 4
+LONGEST_PAUSE_S = 60
+"""After so many seconds, doubled each time, it is tried again whether work can make way that could not."""
+
+STAYS = "Stays"
+STAYS_TEXT = "it need not leave any more"
 
 
 class Claims:
@@ -25,7 +40,7 @@ class Claims:
     def __init__(
         self,
         *,
-        effects: Effects,
+        grace: Grace,
         evictions: Evictions,
         committer: Committer,
         state: ClusterState,
@@ -33,7 +48,8 @@ class Claims:
         now_s: Callable[[], int],
         wake: Callable[[], None],
     ) -> None:
-        self._effects = effects
+        self._effects = grace.effects
+        self._grace = grace
         self._evictions = evictions
         self._committer = committer
         self._state = state
@@ -42,18 +58,24 @@ class Claims:
         self._wake = wake
         self._claims: dict[WorkloadKey, Claim] = {}
         self._tasks: dict[WorkloadKey, asyncio.Task[None]] = {}
+        self._freed = False
+        self._blocked: dict[WorkloadKey, InTheWay] = {}
+        self._lines: dict[WorkloadKey, str] = {}
+        """Why workloads lost pods that have not come back since."""
+        self._pauses_s: dict[WorkloadKey, int] = {}
+        self._tellings: dict[PodUid, asyncio.Task[Any]] = {}
 
     def begin(self, decision: Reclaim, workload: Workload, *, nominate: bool, plan_name: str) -> None:
         """Start to clear the room for a workload that is pending as the decision has it."""
-        pods = {pod.uid: pod for pod in workload.pending}
+        pending = {pod.uid: pod for pod in workload.pending}
         leaving = self._standing([*(uid for victim in decision.victims for uid in victim.pods), *decision.after])
         placed = decision.placement.assignments
         claim = Claim(
             decision,
             tuple(parting(decision, v, map(ref, self._standing(v.pods).values())) for v in decision.victims),
-            members=tuple((ref(pods[a.pod]), a.node) for a in placed),
+            members=tuple((ref(pending[a.pod]), a.node) for a in placed),
             leaving=leaving,
-            effects=self._effects,
+            grace=self._grace,
             evictions=self._evictions,
             nominate=nominate,
         )
@@ -62,10 +84,27 @@ class Claims:
         task = asyncio.ensure_future(self._carry_out(claim, nominate=nominate, plan_name=plan_name))
         self._tasks[workload.key] = task
 
-    @property
-    def waiting(self) -> Mapping[WorkloadKey, Wait]:
-        """What the workloads wait for whose room is being cleared."""
-        return {key: claim_wait(claim.decision) for key, claim in self._claims.items()}
+    def told(self, snapshot: Snapshot, waiting: Mapping[WorkloadKey, Wait]) -> Mapping[WorkloadKey, Wait]:
+        """What workloads wait for: those whose room is being cleared too, and what keeps work from making way."""
+        found = dict(waiting)
+        for key, claim in self._claims.items():
+            if key in snapshot.workloads and (claim.begun or key not in self._blocked):
+                found[key] = claim_wait(claim.decision)
+        for key in [key for key in self._lines if key in snapshot.workloads and snapshot.workloads[key].placed]:
+            del self._lines[key]
+        for key, line in self._lines.items():
+            if key in found:
+                wait = found[key]
+                found[key] = msgspec.structs.replace(wait, detail="; ".join(filter(None, (wait.detail, line))))
+        for key in [key for key in self._blocked if key not in snapshot.workloads]:
+            del self._blocked[key]
+        for key, block in self._blocked.items():
+            wait, keeper = found.get(key), snapshot.workloads.get(block.workload)
+            if key in self._claims and not self._claims[key].begun:
+                found[key] = kept_wait(claim_wait(self._claims[key].decision), block.budget, block.why)
+            elif wait is not None and keeper is not None and keeper.kept:
+                found[key] = kept_wait(wait, block.budget, block.why)
+        return found
 
     def pod_seen(self, pod: Pod) -> None:
         """A pod as it is now: a claim whose workload is leaving, or stands already, ends."""
@@ -77,6 +116,7 @@ class Claims:
 
     def pod_gone(self, uid: PodUid) -> None:
         """A pod is no more."""
+        self._freed = True
         for claim in self._claims.values():
             claim.pod_gone(uid)
 
@@ -87,7 +127,11 @@ class Claims:
                 claim.drop(f"{node} {why}")
 
     def look(self) -> None:
-        """See to claims that wait for pods which do not leave any more."""
+        """See to claims that wait for pods which do not leave any more, or whose victims may not have to leave."""
+        if self._freed:
+            self._freed = False
+            for claim in self._claims.values():
+                claim.reconsider()
         going = {uid for claim in self._claims.values() for uid in claim.victims}
         for claim in self._claims.values():
             for uid in sorted(claim.leaving):
@@ -96,10 +140,28 @@ class Claims:
                     claim.pod_gone(uid)
                 elif not (pod.deleting or uid in going or self._evictions.under_way(uid)):
                     claim.drop(f"{pod.namespace}/{pod.name}, which was to leave, stays")
+                elif pod.leaves_by_s is not None and self._now_s() > pod.leaves_by_s + LATE_S:
+                    claim.drop(f"{pod.namespace}/{pod.name} does not end")
+
+    def planned(self, snapshot: Snapshot) -> None:
+        """A plan was handed on: pods that were told to leave, and need not any more, are told that they stay."""
+        going = {uid for claim in self._claims.values() for uid in claim.leaving}
+        going.update(uid for flight in snapshot.in_flight.values() for uid in flight.leaving)
+        for uid in sorted(self._state.marked()):
+            pod, key = self._state.pod(uid), self._state.workload_of(uid)
+            workload = None if key is None else snapshot.workloads.get(key)
+            if pod is None or pod.node is None or pod.deleting or workload is None:
+                continue
+            if uid not in going and uid not in self._tellings and unfinished(workload) is None:
+                self._tellings[uid] = asyncio.ensure_future(self._unmark(pod))
+
+    async def _unmark(self, pod: Pod) -> None:
+        await insist(lambda: self._effects.mark(ref(pod), reason=STAYS, message=STAYS_TEXT, leaves=False))
+        del self._tellings[pod.uid]
 
     async def stop(self) -> None:
         """End everything without another write; what is left is planned anew by whoever leads."""
-        tasks = list(self._tasks.values())
+        tasks = [*self._tasks.values(), *self._tellings.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -107,10 +169,11 @@ class Claims:
             self._apply(Released(workload=key))
         self._claims.clear()
         self._tasks.clear()
+        self._tellings.clear()
 
     def _standing(self, uids: Iterable[PodUid]) -> dict[PodUid, Pod]:
-        pods = {uid: self._state.pod(uid) for uid in uids}
-        return {uid: pod for uid, pod in pods.items() if pod is not None and pod.node is not None}
+        known = {uid: self._state.pod(uid) for uid in uids}
+        return {uid: pod for uid, pod in known.items() if pod is not None and pod.node is not None}
 
     async def _carry_out(self, claim: Claim, *, nominate: bool, plan_name: str) -> None:
         result = await claim.run() if claim.leaving else Cleared()
@@ -122,20 +185,37 @@ class Claims:
         match result:
             case Cleared():
                 self._telemetry.count(CLAIMS, "cleared")
+                self._blocked.pop(key, None)
                 for part in claim.partings:
+                    self._lines[part.victim.workload] = part.notice.text
                     self._telemetry.count(LOST_GPU_SECONDS, part.notice.reason, by=part.victim.cost_gpu_seconds)
                 log.info("room is clear", workload=key, victims=len(claim.partings), pods=len(claim.victims))
                 self._start(claim, nominate=nominate, plan_name=plan_name)
-            case InTheWay(why=why):
+            case InTheWay(workload=keeper, why=why):
                 self._telemetry.count(CLAIMS, "in the way")
                 log.warning("nobody makes way", workload=key, why=why)
+                self._blocked[key] = result
+                self._pauses_s[keeper] = min(2 * self._pauses_s.get(keeper, FIRST_PAUSE_S // 2), LONGEST_PAUSE_S)
+                self._apply(Kept(workload=keeper, until_s=self._now_s() + self._pauses_s[keeper]))
+                self._apply(Released(workload=key))
+            case Again():
                 self._apply(Released(workload=key))
             case Dropped(why=why, evicted=evicted):
                 self._telemetry.count(CLAIMS, "dropped")
                 log.warning("claim dropped", workload=key, why=why, evicted=evicted)
+                if evicted:
+                    self._regret(claim, why, evicted)
                 self._apply(Released(workload=key))
             case _:
                 assert_never(result)
+
+    def _regret(self, claim: Claim, why: str, evicted: int) -> None:
+        """Say on the workload that pods left for it in vain, so far."""
+        first = next(iter(claim.members.values()))
+        note = f"{pods(evicted)} evicted for it, and then the claim was dropped: {why}; it is planned anew"
+        telling = asyncio.ensure_future(self._effects.event(first, reason="ClaimDropped", note=note, warning=True))
+        self._tellings[first.uid] = telling
+        telling.add_done_callback(lambda _: self._tellings.pop(first.uid, None))
 
     def _start(self, claim: Claim, *, nominate: bool, plan_name: str) -> None:
         """The room is there: carry the plan out like any other."""

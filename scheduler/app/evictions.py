@@ -1,14 +1,15 @@
 """The one way in which the service evicts pods: repeated while that makes sense, counted, and told on the pod."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import assert_never
 
 import msgspec
 
 from scheduler.app import log
 from scheduler.app.binding import FIRST_PAUSE_S, LONGEST_PAUSE_S, NOT_LEADING
-from scheduler.kube.effects import Done, Effects, Fenced, Gone, PodRef, Refused, Unreachable, ref
+from scheduler.kube.budgets import overdrawn
+from scheduler.kube.effects import Done, Effects, Fenced, Gone, PodRef, Refused, Requests, Unreachable, ref
 from scheduler.model.names import PodUid, people_name
 from scheduler.model.plan import RollBack
 from scheduler.model.workload import Workload
@@ -27,14 +28,47 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
+class Obstacle(msgspec.Struct, frozen=True, kw_only=True):
+    """Pods that cannot be evicted now, and why; `budget`: the disruption budget that keeps them, `namespace/name`."""
+
+    pods: frozenset[PodRef]
+    budget: str = ""
+    why: str
+
+
 class Evictions:
     """Evicts pods and says so. Lives on the service's event loop."""
 
-    def __init__(self, effects: Effects, telemetry: Telemetry, wake: Callable[[], None]) -> None:
+    def __init__(self, api: Requests, effects: Effects, telemetry: Telemetry, wake: Callable[[], None]) -> None:
+        self._api = api
         self._effects = effects
         self._telemetry = telemetry
         self._wake = wake
         self._tasks: dict[PodUid, asyncio.Task[None]] = {}
+
+    async def obstacle(self, pods: Sequence[PodRef]) -> Obstacle | str | None:
+        """What keeps any of the pods from being evicted, if all are to go; a sentence where that cannot be found out.
+
+        Nothing is evicted.
+        """
+        short = await overdrawn(self._api, pods)
+        if short is not None:
+            return Obstacle(pods=short.pods, budget=short.name, why=str(short))
+        outcomes = await asyncio.gather(*(self._effects.evict(pod, only_try=True) for pod in pods))
+        for pod, outcome in zip(pods, outcomes, strict=True):
+            match outcome:
+                case Done() | Gone():
+                    continue
+                case Fenced():
+                    return NOT_LEADING
+                case Refused(message=message):
+                    why = f"{pod.namespace}/{pod.name} cannot be evicted: {message}"
+                    return Obstacle(pods=frozenset({pod}), why=why)
+                case Unreachable(message=message):
+                    return message
+                case _:
+                    assert_never(outcome)
+        return None
 
     async def evict(self, pod: PodRef, notice: Notice) -> str | None:
         """Evict the pod; None once it is on its way or gone, otherwise why it is not."""

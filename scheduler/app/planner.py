@@ -79,6 +79,7 @@ class PlannerLoop:
                     await asyncio.sleep(FAILURE_PAUSE_S)
                     continue
                 self._hand_on(snapshot, decided)
+                self._claims.planned(snapshot)
                 took_s = loop.time() - began_s
                 self._listener.planned(snapshot, decided, took_s)
                 await asyncio.sleep(max(self._pause_s - took_s, 0.0))
@@ -96,7 +97,10 @@ class PlannerLoop:
                 case RollBack():
                     self._evictions.roll_back(decision, workload)
                 case Reclaim():
-                    if self._still_stands(a.pod for a in decision.placement.assignments):
+                    # Nobody leaves for a workload that nodes would not take just before.
+                    if not (decision.victims and workload.avoid) and self._still_stands(
+                        a.pod for a in decision.placement.assignments
+                    ):
                         self._claims.begin(decision, workload, nominate=nominate, plan_name=_name(snapshot))
                 case Admit():
                     if not self._committer.rests(workload.key) and self._still_stands(

@@ -1,20 +1,18 @@
 """What stands in the status of every Queue: usage, what waits, and whether the queue is in force as it is written."""
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from scheduler.kube.effects import Done, Effects
+from scheduler.model.names import QueueName
 from scheduler.model.queue import Queue
 from scheduler.model.snapshot import Snapshot
 from scheduler.quota.forest import PARENT
 from scheduler.quota.standing import Standing, standings
 from scheduler.quota.tree import Ledger
-
-if TYPE_CHECKING:
-    from scheduler.model.names import QueueName
 
 ACCEPTED = "Accepted"
 """The condition that says whether everything in the spec holds."""
@@ -38,9 +36,9 @@ class QueueStatusWriter:
 
     async def write(self, snapshot: Snapshot, ledger: Ledger) -> None:
         """Bring the status of every queue in step with the snapshot."""
-        stand = standings(snapshot, ledger)
+        stand, coming = standings(snapshot, ledger), reclaiming(snapshot, ledger)
         for name, queue in sorted(snapshot.queues.items()):
-            wanted = (amounts_of(stand[name]), verdict_on(queue))
+            wanted = ({**amounts_of(stand[name]), "reclaimingMilliGpu": coming[name]}, verdict_on(queue))
             if self._written.get(name) != wanted and await self._put(queue, *wanted):
                 self._written[name] = wanted
         for name in [name for name in self._written if name not in snapshot.queues]:
@@ -78,6 +76,15 @@ def verdict_on(queue: Queue) -> Verdict:
         allowed = "a namespace that a queue lists goes to the first such queue by name, before those that select it"
         return Verdict(status="False", reason="NamespaceTaken", message=f"{others}; {allowed}. All else is in force")
     return Verdict(status="True", reason="InForce", message="the queue is in force")
+
+
+def reclaiming(snapshot: Snapshot, ledger: Ledger) -> Counter[QueueName]:
+    """What is being cleared for work of each queue and of those below it, in milli-GPU."""
+    found: Counter[QueueName] = Counter()
+    for flight in snapshot.in_flight.values():
+        if flight.leaving and flight.queue in snapshot.queues:
+            found.update({queue.name: flight.milli_gpu for queue in ledger.forest.chain(flight.queue)})
+    return found
 
 
 def amounts_of(standing: Standing) -> Mapping[str, int]:

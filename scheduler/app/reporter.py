@@ -46,14 +46,12 @@ class Reporter:
         *,
         leading: Callable[[], bool],
         lease: LeaseRef,
-        claimed: Callable[[], Mapping[WorkloadKey, Wait]] = dict,
     ) -> None:
         self._effects = effects
         self._lease = lease
         self._teller = teller
         self._telemetry = telemetry
         self._leading = leading
-        self._claimed = claimed
         self._told_rules: set[tuple[str, str]] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._queue_status = QueueStatusWriter(effects)
@@ -61,13 +59,16 @@ class Reporter:
         self._told: set[str] = set()
         self.last: tuple[Snapshot, Plan] | None = None
         self.waiting: Mapping[WorkloadKey, Wait] = {}
+        self.told: Callable[[Snapshot, Mapping[WorkloadKey, Wait]], Mapping[WorkloadKey, Wait]] = lambda _, waiting: (
+            waiting
+        )
+        """What is made of the refusals of a plan before they are told."""
         self.listeners: list[Callable[[Snapshot, Plan], None]] = []
 
     def planned(self, snapshot: Snapshot, decided: Plan, took_s: float) -> None:
         """A cycle ended."""
         self.last = (snapshot, decided)
-        claimed = {key: wait for key, wait in self._claimed().items() if key in snapshot.workloads}
-        self.waiting = {**waits(decided), **claimed}
+        self.waiting = self.told(snapshot, waits(decided))
         self._teller.decided(snapshot, self.waiting)
         self._tell_levels(snapshot)
         self._telemetry.observe(PLAN_DURATION, took_s)

@@ -20,6 +20,7 @@ from scheduler.app.board import Board
 from scheduler.app.claims import Claims
 from scheduler.app.commit import Clocks, CommitLimits, Committer
 from scheduler.app.evictions import Evictions
+from scheduler.app.grace import Grace
 from scheduler.app.guard import ServiceGuard
 from scheduler.app.intake import Intake
 from scheduler.app.node_teller import NodeTeller
@@ -98,14 +99,7 @@ class Service:
         self._board = Board()
         self._teller = Teller(self._effects, settle_s=settings.settle_s, leading=self._leads)
         lease = LeaseRef(namespace=settings.namespace, name=settings.lease_name)
-        self._reporter = Reporter(
-            self._effects,
-            self._teller,
-            self._telemetry,
-            leading=self._leads,
-            lease=lease,
-            claimed=lambda: self._claims.waiting,
-        )
+        self._reporter = Reporter(self._effects, self._teller, self._telemetry, leading=self._leads, lease=lease)
         self._guard = ServiceGuard(
             self._board,
             scheduler_name=settings.scheduler_name,
@@ -127,9 +121,11 @@ class Service:
             wake=self._wake_planner,
             ended=self._reporter.ended,
         )
-        self._evictions = Evictions(self._effects, self._telemetry, self._wake_planner)
+        self._evictions = Evictions(api, self._effects, self._telemetry, self._wake_planner)
         self._claims = Claims(
-            effects=self._effects,
+            grace=Grace(
+                effects=self._effects, length_s=settings.eviction_grace_s, now_s=_now_s, pod_of=self._state.pod
+            ),
             evictions=self._evictions,
             committer=self._committer,
             state=self._state,
@@ -137,6 +133,7 @@ class Service:
             now_s=_now_s,
             wake=self._wake_planner,
         )
+        self._reporter.told = self._claims.told
         self._planner = PlannerLoop(
             self._state,
             self._committer,

@@ -66,6 +66,8 @@ class Teller:
             if pending and self._said.get(key) != words:
                 since_s = self._events[key][2] if key in self._events else now_s
                 self._events[key] = (ref(pending[0]), wait, since_s)
+            else:
+                self._events.pop(key, None)
         for key in [key for key in self._events if key not in waiting]:
             del self._events[key]
         for key in [key for key in self._said if key not in snapshot.workloads]:

@@ -23,6 +23,8 @@ LINE_LIMIT_BYTES = 64 * 1024 * 1024
 
 ERROR_TEXT_LIMIT = 2048
 
+TOO_MANY = 429
+
 _PATH = re.compile(r"/[!-~]*\Z")
 _HEADER_VALUE = re.compile(r"[ -~]+\Z")
 
@@ -49,9 +51,18 @@ Response = Reply
 """HTTP status (200 to 299) and body of an answer."""
 
 
+class _Cause(msgspec.Struct):
+    message: str | None = None
+
+
+class _Details(msgspec.Struct):
+    causes: list[_Cause] | None = None
+
+
 class _Status(msgspec.Struct):
     reason: str | None = None
     message: str | None = None
+    details: _Details | None = None
 
 
 class _Failure:
@@ -248,7 +259,11 @@ def refusal(status: int, body: bytes) -> ApiRefusedError:
     """The failure that an answer's status and body tell of."""
     try:
         read = msgspec.json.decode(body, type=_Status)
-        return ApiRefusedError(status, read.reason or "", (read.message or "")[:ERROR_TEXT_LIMIT])
+        message = read.message or ""
+        if status == TOO_MANY and read.details is not None:
+            # Only here the API server names the disruption budget that an eviction would violate.
+            message = " ".join([message, *(cause.message or "" for cause in read.details.causes or ())]).strip()
+        return ApiRefusedError(status, read.reason or "", message[:ERROR_TEXT_LIMIT])
     except (msgspec.DecodeError, UnicodeDecodeError):
         return ApiRefusedError(status, "", body[:ERROR_TEXT_LIMIT].decode("utf-8", "replace").strip())
 

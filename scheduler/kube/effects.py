@@ -14,7 +14,14 @@ import msgspec
 
 from scheduler.kube.api import ApiRefusedError, ApiUnreachableError, Response
 from scheduler.kube.http import Method
-from scheduler.kube.keys import CONDITION_TYPE, GROUP_VERSION, MAKES_WAY_CONDITION_TYPE, PLAN_ANNOTATION, PLAN_GATE
+from scheduler.kube.keys import (
+    CHECKPOINT_REQUESTED_ANNOTATION,
+    CONDITION_TYPE,
+    GROUP_VERSION,
+    MAKES_WAY_CONDITION_TYPE,
+    PLAN_ANNOTATION,
+    PLAN_GATE,
+)
 from scheduler.model.names import NodeName, PodUid
 from scheduler.model.workload import Pod
 
@@ -242,6 +249,12 @@ class Effects:
     async def mark(self, pod: PodRef, *, reason: str, message: str, leaves: bool = True) -> Outcome:
         """Write on a running pod that it is to make way, for whom and why; or that it stays after all."""
         return await self._condition("mark", pod, MAKES_WAY_CONDITION_TYPE, leaves, reason, message)
+
+    async def request_checkpoint(self, pod: PodRef, now_s: int) -> Outcome:
+        """Ask a running pod to save its work now."""
+        moment = datetime.fromtimestamp(now_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        patch = {"metadata": {"uid": pod.uid, "annotations": {CHECKPOINT_REQUESTED_ANNOTATION: moment}}}
+        return await self._send("ask", "PATCH", pod.path, patch, MERGE_PATCH)
 
     async def _condition(
         self,

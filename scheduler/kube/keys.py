@@ -55,6 +55,9 @@ DURATION_ANNOTATION = "bayplan.dev/duration"
 CHECKPOINTED_ANNOTATION = "bayplan.dev/checkpointed-at"
 """When the pod last saved its work."""
 
+CHECKPOINT_REQUESTED_ANNOTATION = "bayplan.dev/checkpoint-requested"
+"""Written on a running pod that is about to be evicted: when it was asked to save its work."""
+
 PLAN_GATE = "bayplan.dev/plan"
 """Scheduling gate that keeps a pod from kube-scheduler until it has a plan."""
 

@@ -119,6 +119,9 @@ class PodReader:
             duration_s=translate_values.duration_s(annotations, problems),
             checkpointed_s=translate_values.checkpointed_s(annotations, problems),
             preemptible=translate_values.preemptible(annotations, problems),
+            makes_way=_is_true(_condition(wire.status.conditions, keys.MAKES_WAY_CONDITION_TYPE)),
+            asked_to_save_s=translate_values.asked_to_save_s(annotations),
+            leaves_by_s=int(meta.deletion_timestamp.timestamp()) if meta.deletion_timestamp is not None else None,
             problems=tuple(problems),
             told=(told.reason, told.message) if told is not None else None,
         )
@@ -150,6 +153,10 @@ def _condition(conditions: Iterable[Condition], kind: str) -> Condition | None:
 
 def _is(condition: Condition | None, status: str, reason: str) -> bool:
     return condition is not None and condition.status == status and condition.reason == reason
+
+
+def _is_true(condition: Condition | None) -> bool:
+    return condition is not None and condition.status == "True"
 
 
 def _bound_s(scheduled: Condition | None) -> int | None:

@@ -201,6 +201,17 @@ def checkpointed_s(annotations: Texts, problems: list[Problem]) -> int | None:
     return None
 
 
+def asked_to_save_s(annotations: Texts) -> int | None:
+    """When we asked the pod to save its work, in seconds since 1970; what cannot be read is not from us."""
+    text = annotations.get(keys.CHECKPOINT_REQUESTED_ANNOTATION, "")
+    if _INSTANT.match(text) is None:
+        return None
+    try:
+        return int(datetime.fromisoformat(text.upper()).timestamp())
+    except ValueError:
+        return None
+
+
 def level(annotations: Texts, key: str, problems: list[Problem]) -> str | None:
     """The topology level, or node label key, that the annotation `key` names; whether it is known is judged later."""
     text = annotations.get(key)

@@ -118,6 +118,8 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `told`: reason and message of the condition that was last written on it, to write only changes.
     `index`: its rank, where its controller gives one. `devices`: indexes of the GPUs it is known to hold, in whole or
     in part. `slices`: the MIG instances it is known to hold on a node that makes them on demand.
+    `makes_way`: it was told that it is to leave for others. `leaves_by_s`: by when it has to end; None unless it is
+    being deleted. `asked_to_save_s`: when it was asked last to save its work, since it is to leave.
     `checkpointed_s`: when it last saved its work; None where nobody said. `preemptible`: it may be moved or evicted.
     `policy`: how it is placed if it stands alone; None leaves it to its queue. `user`: whose it is, where it says so.
     `role`: its part in the gang, and `role_required` the level of which one domain has to hold all pods of that role.
@@ -155,6 +157,9 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     duration_s: int | None = None
     checkpointed_s: int | None = None
     preemptible: bool = True
+    makes_way: bool = False
+    asked_to_save_s: int | None = None
+    leaves_by_s: int | None = None
     devices: tuple[int, ...] = ()
     slices: tuple[MigInstance, ...] = ()
     problems: tuple[Problem, ...] = ()
@@ -168,6 +173,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     which roles (`Pod.role`) must be among them; their sum is at most `min_member`, and a role without one needs none.
     `topology_exclusive`: no member of another gang stands in a domain of that level where one of this gang does.
     `avoid`: nodes that refused a planned member since they last changed.
+    `kept`: its pods cannot be evicted now.
     `queue` is None where none could be found; `problems` says why.
     """
 
@@ -188,6 +194,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     duration_s: int | None = None
     preemptible: bool = True
     avoid: frozenset[NodeName] = frozenset()
+    kept: bool = False
     problems: tuple[Problem, ...] = ()
 
     @property

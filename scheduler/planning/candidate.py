@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import msgspec
 
-from scheduler.model.names import WorkloadKey
 from scheduler.model.workload import Pod, PodShape, Problem, Workload
 from scheduler.scoring.gangs.gang import size_of
 from scheduler.scoring.gangs.slices import kind_of
@@ -45,10 +44,6 @@ class Candidate(msgspec.Struct, frozen=True):
     def only(self, pods: Sequence[Pod]) -> "Candidate":
         """The same workload with some of its pending members, by rank."""
         return _candidate(self.workload, tuple(pods), self.standing)
-
-
-KnownCandidates = dict[WorkloadKey, tuple[Workload, Candidate | None]]
-"""Candidates, valid while the workload is the very same record."""
 
 
 def candidate_of(workload: Workload) -> Candidate | None:

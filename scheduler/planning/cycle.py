@@ -17,6 +17,7 @@ from scheduler.planning.order import Turns, by_turn
 from scheduler.planning.partial import is_broken, roll_back
 from scheduler.planning.reasons.refuse import behind, refuse
 from scheduler.planning.reclaim.decide import reclaim_for, when_gone
+from scheduler.planning.reclaim.departing import departed, departing, send_away
 from scheduler.planning.reclaim.firm import filled, gives_way, overfilled, own_quota
 from scheduler.planning.reserve.passing import beside_reservations, passed_by
 from scheduler.planning.reserve.reserve import reserve_ahead, reserve_for
@@ -54,7 +55,7 @@ def plan(
             ready.append(candidate)
         else:
             refused.append(refusal)
-    if not ready:
+    if not ready and not cache.unfinished:
         return Plan(generation=snapshot.generation, now_s=now_s, decisions=tuple(refused), troubles=rules.troubles)
     ledger = cache.ledger(snapshot)
     desk = Desk(
@@ -66,6 +67,10 @@ def plan(
         rules=rules,
         known=cache.known,
     )
+    for rest in sorted(cache.unfinished, key=lambda decision: decision.workload):
+        send_away(desk, rest)
+    if settings.reclaim:
+        desk.departing = departing(snapshot, cache.departing, now_s)
     for candidate in by_turn(candidate for candidate in ready if is_broken(candidate)):
         desk.decisions.append(_complete(desk, candidate))
     whole = [candidate for candidate in ready if not is_broken(candidate)]
@@ -101,8 +106,8 @@ def _decide(desk: Desk, batch: Sequence[Candidate]) -> int:
         first = batch[started]
         with own_quota(desk, first), beside_reservations(desk, first):
             admitted = _admitted(desk, batch[started:])
-        if not admitted and overfilled(desk, first) is None and (claim := reclaim_for(desk, first)) is not None:
-            admitted = [claim]
+        if not admitted and overfilled(desk, first) is None:
+            admitted = _cleared(desk, first)
         filled(desk, first, admitted)
         desk.decisions += admitted
         started += len(admitted)
@@ -147,6 +152,18 @@ def _admitted(desk: Desk, batch: Sequence[Candidate]) -> list[Decision]:
         return list(made)
     later = (when_gone(desk, decision) for decision in made)
     return [decision for decision in takewhile(lambda decision: decision is not None, later) if decision is not None]
+
+
+def _cleared(desk: Desk, candidate: Candidate) -> list[Decision]:
+    """The decision to wait for work that leaves anyway, or else to have some make way; none where neither is of use."""
+    with departed(desk, candidate) as more:
+        if more:
+            with own_quota(desk, candidate):
+                admitted = _admitted(desk, [candidate])
+            if admitted:
+                return admitted
+        claim = reclaim_for(desk, candidate)
+        return [] if claim is None else [claim]
 
 
 def _refused(desk: Desk, candidate: Candidate) -> Wait:

@@ -7,7 +7,7 @@ from scheduler.model.names import PodUid, QueueName, WorkloadKey
 from scheduler.model.plan import Admit, Decision, Proof, Wait
 from scheduler.model.queue import Queue
 from scheduler.model.snapshot import IntTable, Snapshot
-from scheduler.model.workload import Workload
+from scheduler.model.workload import Pod, Workload
 from scheduler.planning.apart import Apart
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.known import Known
@@ -30,6 +30,10 @@ class Seat(msgspec.Struct, frozen=True, eq=False):
     candidate: Candidate
     layout: Layout
     admit: Admit
+
+
+Leaving = tuple[Workload, tuple[Pod, ...]]
+"""A workload, and those of its members that leave."""
 
 
 class Desk:
@@ -68,6 +72,8 @@ class Desk:
         """Pods that make way by this plan."""
         self.leaving: dict[int, set[PodUid]] = {}
         """Rows of nodes whose room this plan counts on when work has left, and the pods that leave."""
+        self.departing: tuple[Leaving, ...] = ()
+        """Members that leave anyway, as far as nobody was given their room."""
         self.firm: Ledger | None = None
         """What queues use for work that is not preemptible, once that was asked for."""
         self.freed: dict[int, set[int]] = {}

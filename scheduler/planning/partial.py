@@ -1,6 +1,10 @@
-"""Gangs part of which stands: a bind that was cut short (`Workload.never_stood`), or a member that was replaced."""
+"""Gangs part of which stands.
+
+A bind that was cut short (`Workload.never_stood`), a member that was replaced, or an eviction that was cut short.
+"""
 
 from scheduler.model.plan import RollBack
+from scheduler.model.workload import Workload
 from scheduler.planning.candidate import Candidate
 
 
@@ -17,3 +21,17 @@ def roll_back(candidate: Candidate, why: str) -> RollBack:
         evict=tuple(pod.uid for pod in candidate.standing),
         why=f"{stand} of {least} pods were bound and the others cannot be: {why}",
     )
+
+
+def unfinished(workload: Workload) -> RollBack | None:
+    """The rest of a gang that was made to leave and of which only some have left; None where there is no such rest.
+
+    Too few stand for it to work, and those that do were told to leave.
+    """
+    placed = workload.placed
+    if not placed or len(placed) >= workload.min_member or not any(pod.makes_way for pod in placed):
+        return None
+    why = (
+        f"the others had to make way for another workload, and {len(placed)} of at least {workload.min_member} are left"
+    )
+    return RollBack(workload=workload.key, evict=tuple(pod.uid for pod in placed), why=why)

@@ -1,6 +1,6 @@
 """What is believed of the cluster: changed by `ClusterState.apply` alone, read as immutable snapshots."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import assert_never
 
 import msgspec
@@ -19,6 +19,7 @@ from scheduler.state.events import (
     Event,
     JobGone,
     JobSeen,
+    Kept,
     NamespaceGone,
     NamespaceSeen,
     NodeGone,
@@ -53,6 +54,7 @@ class ClusterState:
         self._uid_of: dict[str, PodUid] = {}
         self._charged: dict[PodUid, NodeName] = {}
         self._standing: dict[PodUid, NodeName] = {}
+        self._marked: set[PodUid] = set()
         self._nodes = NodeBook()
         self._groups = GroupBook(flying=lambda: {flight.queue for flight in self._flights.view().values()})
         self._flights = FlightBook()
@@ -104,6 +106,10 @@ class ClusterState:
         """The pod, where it is known and counts."""
         return self._pods.get(uid)
 
+    def marked(self) -> Collection[PodUid]:
+        """The pods that were told that they are to leave."""
+        return self._marked
+
     def workload_of(self, uid: PodUid) -> WorkloadKey | None:
         """The workload that the pod is a member of."""
         return self._groups.key(uid)
@@ -147,6 +153,7 @@ class ClusterState:
                 | NamespaceSeen()
                 | NamespaceGone()
                 | NodeRefused()
+                | Kept()
                 | Ticked()
             ):
                 return self._take_in_group(event)
@@ -166,7 +173,8 @@ class ClusterState:
                 assert_never(event)
 
     def _take_in_group(
-        self, event: JobSeen | JobGone | QueueSeen | QueueGone | NamespaceSeen | NamespaceGone | NodeRefused | Ticked
+        self,
+        event: JobSeen | JobGone | QueueSeen | QueueGone | NamespaceSeen | NamespaceGone | NodeRefused | Kept | Ticked,
     ) -> bool:
         match event:
             case JobSeen(uid=uid):
@@ -185,6 +193,8 @@ class ClusterState:
                 return self._groups.forget_namespace(name)
             case NodeRefused():
                 return self._groups.refuse(event)
+            case Kept(workload=workload, until_s=until_s):
+                return self._groups.keep(workload, until_s)
             case Ticked(now_s=now_s):
                 return self._groups.tick(now_s)
             case _:
@@ -222,6 +232,7 @@ class ClusterState:
         if before is None:
             self._take_name(pod)
         self._pods[pod.uid] = pod
+        (self._marked.add if pod.makes_way else self._marked.discard)(pod.uid)
         self._demand.see(pod, before)
         self._place(pod, before)
         return True
@@ -258,6 +269,7 @@ class ClusterState:
         if pod is None:
             return False
         del self._uid_of[f"{pod.namespace}/{pod.name}"]
+        self._marked.discard(uid)
         self._end_flight(uid, pod)
         charged = self._charged.get(uid)
         if charged is not None:

@@ -165,6 +165,13 @@ class NodeRefused(msgspec.Struct, frozen=True, kw_only=True):
     until_s: int
 
 
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """Pods of `workload` could not be evicted: until `until_s` nobody is planned in their place."""
+
+    workload: WorkloadKey
+    until_s: int
+
+
 class RequestsSeen(msgspec.Struct, frozen=True, kw_only=True):
     """So many pods that are gone asked for this; `period` is the time of their creation, in `demand.PERIOD_S`."""
 
@@ -197,6 +204,7 @@ Event = (
     | Reserved
     | Released
     | NodeRefused
+    | Kept
     | RequestsSeen
     | Ticked
 )

@@ -8,7 +8,7 @@ from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
 from scheduler.model.queue import Queue
 from scheduler.model.workload import Pod, Workload
 from scheduler.quota.forest import in_force
-from scheduler.state.events import JobGone, JobSeen, NamespaceSeen, NodeRefused, QueueGone
+from scheduler.state.events import JobGone, JobSeen, Kept, NamespaceSeen, NodeRefused, QueueGone
 from scheduler.state.grouping import key_of, workload_of
 from scheduler.state.queues import Labels, QueueFinder
 from scheduler.state.refusals import RefusalBook
@@ -32,6 +32,7 @@ class GroupBook:
         self._finder = QueueFinder({})
         self._queues_view: Mapping[QueueName, Queue] = {}
         self._refusals = RefusalBook()
+        self._kept: dict[WorkloadKey, int] = {}
         self._stale: set[WorkloadKey] = set()
         self._workloads: dict[WorkloadKey, Workload] = {}
         self._view: Mapping[WorkloadKey, Workload] = {}
@@ -72,6 +73,7 @@ class GroupBook:
         if not members:
             del self._members[key]
             self._refusals.workload_gone(key)
+            self._kept.pop(key, None)
 
     def _disown(self, pod: Pod) -> None:
         owned = self._owned.get(pod.owner_uid) if pod.owner_uid is not None else None
@@ -199,13 +201,24 @@ class GroupBook:
         self._stale.add(refused.workload)
         return True
 
+    def keep(self, workload: WorkloadKey, until_s: int) -> bool:
+        """The workload's pods could not be evicted; whether there is such a workload."""
+        if workload not in self._members:
+            return False
+        self._kept[workload] = until_s
+        self._stale.add(workload)
+        return True
+
     def node_changed(self, node: NodeName) -> None:
         """The node may take now what it refused before."""
         self._stale.update(self._refusals.node_changed(node))
 
     def tick(self, now_s: int) -> bool:
         """Time passed; whether that changed anything."""
-        over = self._refusals.ended(now_s)
+        over = {key for key, until_s in self._kept.items() if until_s <= now_s}
+        for key in over:
+            del self._kept[key]
+        over.update(self._refusals.ended(now_s))
         self._stale.update(over)
         return bool(over)
 
@@ -226,7 +239,8 @@ class GroupBook:
                     self._workloads.pop(key, None)
                 else:
                     avoid = self._refusals.avoid(key)
-                    self._workloads[key] = workload_of(key, members.values(), self._jobs, self._finder, avoid)
+                    made = workload_of(key, members.values(), self._jobs, self._finder, avoid)
+                    self._workloads[key] = replace(made, kept=True) if key in self._kept else made
             self._stale.clear()
             self._view = self._workloads.copy()
             self._end_queues()
@@ -234,7 +248,7 @@ class GroupBook:
                 return self.workloads()
         return self._view
 
-    def facts(self) -> Iterator[JobSeen | JobGone | Queue | QueueGone | NamespaceSeen | NodeRefused]:
+    def facts(self) -> Iterator[JobSeen | JobGone | Queue | QueueGone | NamespaceSeen | NodeRefused | Kept]:
         """Everything known beside the pods. Jobs that are gone, but whose word still holds, come and go."""
         yield from self._jobs.values()
         yield from (JobGone(uid=uid) for uid in sorted(self._ended_jobs))
@@ -243,3 +257,4 @@ class GroupBook:
         yield from (QueueGone(name=name) for name in sorted(self._ending))
         yield from (NamespaceSeen(name=name, labels=labels) for name, labels in self._namespaces.items())
         yield from self._refusals.facts()
+        yield from (Kept(workload=key, until_s=until_s) for key, until_s in self._kept.items())

@@ -55,7 +55,10 @@ def test_the_service_writes_only_what_a_plan_needs() -> None:
 
 def test_the_service_reads_no_secret_and_no_configuration() -> None:
     read = {resource for _, resource, verb in granted() if verb in ("get", "list", "watch")}
-    assert read == {"pods", "nodes", "jobs", "namespaces", "queues", "queues/status", "gpunodes", "topologies"}
+    assert read == {
+        *("pods", "nodes", "jobs", "namespaces", "poddisruptionbudgets"),
+        *("queues", "queues/status", "gpunodes", "topologies"),
+    }
 
 
 def test_leases_are_named_except_where_the_api_cannot() -> None:

@@ -2,6 +2,8 @@
 
 from typing import assert_never
 
+import msgspec
+
 from scheduler.model.names import people_name
 from scheduler.model.plan import (
     Admit,
@@ -90,6 +92,18 @@ def claim_wait(decision: Reclaim) -> Wait:
         message="running work makes way for it",
         detail="; ".join(lines),
         unblock=f"It starts on {nodes} as soon as the pods that make way are gone.",
+    )
+
+
+def kept_wait(wait: Wait, budget: str, why: str) -> Wait:
+    """What a workload waits for that would have room if others could be evicted."""
+    keeper = f"PodDisruptionBudget {budget}" if budget else "a PodDisruptionBudget"
+    return msgspec.structs.replace(
+        wait,
+        reason=Reason.DISRUPTION_BUDGET,
+        message=f"{keeper} keeps work from making way for it",
+        detail=why,
+        unblock=f"It starts when {keeper} lets that work go, or when that ends. Nobody was evicted.",
     )
 
 

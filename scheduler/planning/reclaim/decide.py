@@ -87,6 +87,7 @@ def _carried(desk: Desk, lifter: Lifter, candidate: Candidate, found: Found) -> 
         victims=victims,
         proof=Proof(status="optimal" if found.proven else "feasible", cost=cost, bound=cost if found.proven else 0),
         lent_milli_gpu=max(nominal - used.total_milli_gpu, 0),
+        after=_leaving(desk, (desk.room.name(row) for rows, _ in found.layout.groups for row in rows.tolist())),
     )
     if broken_rules(desk.snapshot, Plan(generation=desk.snapshot.generation, decisions=(*desk.decisions, made))):
         return None
@@ -94,7 +95,6 @@ def _carried(desk: Desk, lifter: Lifter, candidate: Candidate, found: Found) -> 
     admit = commit(desk, candidate, found.layout)
     lifter.keep(lifted)
     desk.gone.update(uid for victim in victims for uid in victim.pods)
-    after = _leaving(desk, (assignment.node for assignment in admit.placement.assignments))
     for unit in found.units:
         for pod in unit.pods:
             if pod.node is not None:
@@ -102,7 +102,7 @@ def _carried(desk: Desk, lifter: Lifter, candidate: Candidate, found: Found) -> 
     desk.moving.update({victim.workload: key for victim in victims})
     desk.moving[key] = key
     desk.forget_refusals()
-    return msgspec.structs.replace(made, placement=admit.placement, after=after)
+    return msgspec.structs.replace(made, placement=admit.placement)
 
 
 def _leaving(desk: Desk, nodes: Iterable[NodeName]) -> tuple[PodUid, ...]:

@@ -77,7 +77,7 @@ def sides(
 
 def is_open(side: Side, workload: Workload, asking: Workload, now_s: int) -> bool:
     """Whether any pod of a workload might have to leave."""
-    if not workload.preemptible or (side.why == "preempt" and workload.priority >= asking.priority):
+    if not workload.preemptible or workload.kept or (side.why == "preempt" and workload.priority >= asking.priority):
         return False
     if not side.protected_s:
         return True
@@ -108,7 +108,7 @@ def _units(desk: Desk, workload: Workload, side: Side) -> Iterable[Unit]:
         workload.members
     ):
         return
-    if not all(_may_be_lifted(desk.snapshot, pod) for pod in placed):
+    if not all(may_be_lifted(desk.snapshot, pod) for pod in placed):
         return
     core, surplus = placed[: workload.min_member], placed[workload.min_member :]
     latest = [_since_s(pod) for pod in core]
@@ -131,8 +131,11 @@ def _since_s(pod: Pod) -> int:
     return pod.created_s if pod.bound_s is None else pod.bound_s
 
 
-def _may_be_lifted(snapshot: Snapshot, pod: Pod) -> bool:
-    """Nodes that divide their GPUs on demand, and nodes that are not known, take no part."""
+def may_be_lifted(snapshot: Snapshot, pod: Pod) -> bool:
+    """Whether a pod's room can be counted on once it is gone.
+
+    Nodes that divide their GPUs on demand, and nodes that are not known, take no part.
+    """
     node = None if pod.node is None else snapshot.nodes.get(pod.node)
     return node is not None and not node.on_demand
 
@@ -140,6 +143,11 @@ def _may_be_lifted(snapshot: Snapshot, pod: Pod) -> bool:
 def lost_milli(pods: Iterable[Pod], now_s: int) -> int:
     """Milli-GPU-seconds since these pods got their nodes, or since they last saved their work."""
     return sum(pod.shape.milli_gpu * max(0, now_s - max(_since_s(pod), pod.checkpointed_s or 0)) for pod in pods)
+
+
+def unit_of(desk: Desk, workload: Workload, pods: tuple[Pod, ...]) -> Unit:
+    """Pods of a workload that leave whatever it costs."""
+    return _unit(desk, workload, pods, "surplus", queue_bill=_bill(desk, workload, pods), whole=False)
 
 
 def _unit(

@@ -18,7 +18,7 @@ from scheduler.scoring.rules.links import broken_links, too_few_linked
 from scheduler.scoring.rules.node import why_not_on
 from scheduler.scoring.rules.parts import broken_parts, counted, divides, no_place
 from scheduler.scoring.rules.queue import broken_quotas
-from scheduler.scoring.rules.reclaim import broken_reclaims, evicted
+from scheduler.scoring.rules.reclaim import broken_reclaims, gone
 from scheduler.scoring.rules.reserve import broken_reservations
 
 ANYWHERE = "0.0.0.0"  # noqa: S104  the API's own word for every address
@@ -36,9 +36,11 @@ def broken_rules(snapshot: Snapshot, plan: Plan) -> list[str]:
         return [*broken, *_broken_starts(snapshot, plan)]
     at_once = tuple(decision for decision in plan.decisions if not isinstance(decision, Reclaim))
     broken += _broken_places(snapshot, msgspec.structs.replace(plan, decisions=at_once))
-    after = without_pods(snapshot, evicted(plan))
+    after = without_pods(snapshot, gone(plan))
     together = tuple(
-        Admit(workload=d.workload, placement=d.placement) if isinstance(d, Reclaim) else d for d in plan.decisions
+        Admit(workload=d.workload, placement=d.placement) if isinstance(d, Reclaim) else d
+        for d in plan.decisions
+        if not isinstance(d, RollBack)
     )
     later = msgspec.structs.replace(plan, decisions=together)
     broken += _broken_places(after, later)

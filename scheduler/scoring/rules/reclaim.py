@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 
 from scheduler.model.names import NodeName, PodUid, QueueName
-from scheduler.model.plan import Plan, Reclaim
+from scheduler.model.plan import Plan, Reclaim, RollBack
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Pod, Workload
 from scheduler.scoring.rules.queue import Use, add, nodes_of, standing, upwards
@@ -19,9 +19,26 @@ def evicted(plan: Plan) -> frozenset[PodUid]:
     return frozenset(uid for claim in claims for victim in claim.victims for uid in victim.pods)
 
 
+def gone(plan: Plan) -> frozenset[PodUid]:
+    """The pods that stand, or are leaving, and will be gone when all of a plan starts."""
+    back = (uid for decision in plan.decisions if isinstance(decision, RollBack) for uid in decision.evict)
+    leaving = (uid for decision in plan.decisions if isinstance(decision, Reclaim) for uid in decision.after)
+    return evicted(plan).union(back, leaving)
+
+
+def _staying(snapshot: Snapshot, plan: Plan, claim: Reclaim) -> Iterator[str]:
+    """Pods that a claim counts on to leave, and that nobody makes leave."""
+    back = (uid for decision in plan.decisions if isinstance(decision, RollBack) for uid in decision.evict)
+    sent = evicted(plan).union(back)
+    members = (pod for workload in snapshot.workloads.values() for pod in workload.members)
+    deleting = {pod.uid for pod in members if pod.deleting} if set(claim.after) - sent else set[PodUid]()
+    for uid in sorted(set(claim.after) - sent - deleting):
+        yield f"{claim.workload}: it counts on {uid} to leave, which stays"
+
+
 def broken_reclaims(snapshot: Snapshot, plan: Plan) -> list[str]:
     """Every rule that the evictions of a plan break, one sentence each; rights as they are when each is decided."""
-    gone = evicted(plan)
+    leaving = gone(plan)
     times = Counter(
         uid for d in plan.decisions if isinstance(d, Reclaim) for victim in d.victims for uid in victim.pods
     )
@@ -31,11 +48,15 @@ def broken_reclaims(snapshot: Snapshot, plan: Plan) -> list[str]:
         asking = snapshot.workloads.get(decision.workload)
         if asking is None:
             continue
+        if isinstance(decision, RollBack):
+            back = [(pod, pod.node) for pod in asking.placed if pod.uid in decision.evict and pod.node is not None]
+            _charge(use, snapshot, asking, back, times=-1)
         nodes = nodes_of(decision)
         placed = [(pod, nodes[pod.uid]) for pod in asking.members if pod.uid in nodes]
         _charge(use, snapshot, asking, placed)
         if isinstance(decision, Reclaim):
-            broken += _broken_claim(snapshot, use, decision, (asking, placed), gone)
+            broken += _broken_claim(snapshot, use, decision, (asking, placed), leaving)
+            broken += _staying(snapshot, plan, decision)
     return broken
 
 

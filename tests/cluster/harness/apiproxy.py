@@ -15,9 +15,12 @@ from tests.cluster.harness.background import Background
 HOST = "127.0.0.1"
 HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "keep-alive", "host"}
 
-WriteKind = Literal["nominate", "ungate", "wake", "bind", "evict", "tell", "lease", "event", "other"]
+WriteKind = Literal["nominate", "ungate", "wake", "bind", "mark", "evict", "tell", "lease", "event", "other"]
 PLAN_WRITES: frozenset[WriteKind] = frozenset({"nominate", "ungate", "wake", "bind"})
 """The writes that carry a plan out."""
+
+CLAIM_WRITES: frozenset[WriteKind] = frozenset({*PLAN_WRITES, "mark", "evict"})
+"""Those that clear room for a workload, and start it."""
 
 
 class Write(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +32,7 @@ class Write(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Trap(msgspec.Struct, frozen=True, kw_only=True):
-    """Spring when the API server answered the plan's write number `index`, counted from 1.
+    """Spring when the API server answered write number `index` of those of `kinds`, counted from 1.
 
     `cuts`: whoever writes does not get that answer, and nothing of theirs passes any more.
     """
@@ -37,11 +40,12 @@ class Trap(msgspec.Struct, frozen=True, kw_only=True):
     index: int
     spring: Callable[[], None]
     cuts: bool
+    kinds: frozenset[WriteKind] = PLAN_WRITES
 
 
-def kind_of(method: str, path: str, body: bytes) -> WriteKind | None:
+def kind_of(method: str, path: str, query: str, body: bytes) -> WriteKind | None:
     """What a request writes; None for one that only reads."""
-    if method == "GET":
+    if method == "GET" or "dryRun" in query:
         return None
     if "/leases" in path:
         return "lease"
@@ -53,7 +57,8 @@ def kind_of(method: str, path: str, body: bytes) -> WriteKind | None:
         if path.endswith({"bind": "/binding", "evict": "/eviction"}[end]):
             return "bind" if end == "bind" else "evict"
     if path.endswith("/status"):
-        return "nominate" if b"nominatedNodeName" in body else "tell"
+        told: WriteKind = "mark" if b"bayplan.dev/MakesWay" in body else "tell"
+        return "nominate" if b"nominatedNodeName" in body else told
     return "ungate" if b"schedulingGates" in body else "wake"
 
 
@@ -123,8 +128,8 @@ class ApiProxy:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
-        kind = kind_of(request.method, request.path, body)
-        if kind not in PLAN_WRITES:
+        kind = kind_of(request.method, request.path, request.query_string, body)
+        if kind not in (PLAN_WRITES if self._trap is None else self._trap.kinds):
             return await self._pass_on(request, body, kind)
         async with self._one:
             self._count += 1
