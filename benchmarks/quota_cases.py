@@ -92,7 +92,7 @@ def _workload(
         "name": name,
         "queue": chance.choice(QUEUES),
         "priority": chance.choice([0, 0, 0, 10]),
-        "submitted": chance.randint(-2000, 0),
+        "submitted": chance.randint(-1700, 0),
         "preemptible": chance.random() < 0.9,
     }
     group: dict[str, Any] = {"count": pods, "gpus": gpus}

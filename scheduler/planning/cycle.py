@@ -170,4 +170,8 @@ def _refused(desk: Desk, candidate: Candidate) -> Wait:
     """Why a workload waits."""
     if (winner := desk.moving.get(candidate.workload.key)) is not None:
         return gives_way(candidate, winner)
-    return overfilled(desk, candidate) or refuse(desk, candidate)
+    wait = overfilled(desk, candidate)
+    if wait is None:
+        with own_quota(desk, candidate):
+            wait = refuse(desk, candidate)
+    return wait

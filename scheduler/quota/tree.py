@@ -67,11 +67,13 @@ class Ledger(msgspec.Struct, frozen=True):
     """What every queue uses with all that stands below it. A charge makes a new ledger.
 
     `capacity`: what there is in the cluster. It matters where queues keep quota from being lent; None where none does.
+    `beside`: another account that is charged too, and whose limits hold as well.
     """
 
     forest: Forest
     used: Mapping[QueueName, Bill]
     capacity: Bill | None = None
+    beside: "Ledger | None" = None
 
     def used_by(self, queue: QueueName) -> Bill:
         """What `queue` uses now."""
@@ -87,7 +89,8 @@ class Ledger(msgspec.Struct, frozen=True):
         used = dict(self.used)
         for each in self.forest.chain(queue):
             used[each.name] = self.used_by(each.name).plus(bill, times)
-        return Ledger(self.forest, used, self.capacity)
+        beside = None if self.beside is None else self.beside.charge(queue, bill, times)
+        return Ledger(self.forest, used, self.capacity, beside)
 
     def headroom(self, queue: QueueName, flavor: str | None = None) -> int | None:
         """Milli-GPU that `queue` may still use, of one flavor or in total; None where it has no limit."""
@@ -144,7 +147,8 @@ class Ledger(msgspec.Struct, frozen=True):
             taken = sum(self._taken(name, flavor) for name in self.forest.below.get(None, ()))
             left = unnoticed + max(_amount(self.capacity, flavor) - taken, 0)
             found.append((max(left, own), way[-1].name))
-        return min(found, key=lambda limit: limit[0], default=None)
+        more = None if self.beside is None else self.beside._tightest(queue, flavor)  # noqa: SLF001  of the same class
+        return min([*found, *([] if more is None else [more])], key=lambda limit: limit[0], default=None)
 
     def _taken(self, queue: QueueName, flavor: str | None) -> int:
         """What the queue uses and those below it keep, or what it keeps to itself where that is more."""

@@ -55,7 +55,7 @@ def overfilled(desk: Desk, candidate: Candidate) -> Wait | None:
     least = candidate if candidate.needed == len(candidate.pending) else candidate.first(candidate.needed)
     queue = QueueName(str(candidate.workload.queue))
     firm, chain = _firm(desk), desk.ledger.forest.chain(queue)
-    at_rest = Ledger(on_nominal(firm.forest, chain, Ledger(firm.forest, {})), firm.used)
+    at_rest = Ledger(on_nominal(firm.forest, chain), firm.used)
     shortages = [at_rest.shortage(queue, desk.base_bill(least))]
     if shortages[0] is None and firm.forest.queues[queue].flavors:
         shortages = [at_rest.shortage(queue, bill) for _, bill in options_of(desk, least)]
@@ -92,8 +92,7 @@ def _limited(desk: Desk, candidate: Candidate) -> Ledger:
     """The ledger in which what is left is no more than what such work may fill."""
     ledger, firm = desk.ledger, _firm(desk)
     chain = ledger.forest.chain(QueueName(str(candidate.workload.queue)))
-    soft = {queue.name: ledger.used_by(queue.name).plus(firm.used_by(queue.name), -1) for queue in chain}
-    return Ledger(on_nominal(ledger.forest, chain, Ledger(ledger.forest, soft)), ledger.used, ledger.capacity)
+    return Ledger(ledger.forest, ledger.used, ledger.capacity, Ledger(on_nominal(firm.forest, chain), firm.used))
 
 
 def _firm(desk: Desk) -> Ledger:

@@ -175,26 +175,19 @@ def protection_s(way: Iterable[Queue]) -> int:
     return max((queue.min_runtime_s for queue in way), default=0)
 
 
-def on_nominal(forest: Forest, way: Iterable[Queue], soft: Ledger) -> Forest:
-    """The queues, those on the way with no more to borrow than what `soft` says they use for others.
-
-    With a ledger of all use, that leaves each what of its nominal quota is not used otherwise.
-    """
-    return forest.changed({queue.name: _own_only(forest, queue, soft.used_by(queue.name)) for queue in way})
+def on_nominal(forest: Forest, way: Iterable[Queue]) -> Forest:
+    """The queues, those on the way without anything to borrow."""
+    return forest.changed({queue.name: _own_only(forest, queue) for queue in way})
 
 
-def _own_only(forest: Forest, queue: Queue, soft: Bill) -> Queue:
+def _own_only(forest: Forest, queue: Queue) -> Queue:
     inner = bool(forest.below.get(queue.name))
     flavors = tuple(
-        (name, _at_most(quota, soft.of(name))) if quota.given or (inner and quota.nominal_milli_gpu) else (name, quota)
+        (name, _no_more(quota)) if quota.given or (inner and quota.nominal_milli_gpu) else (name, quota)
         for name, quota in queue.flavors
     )
-    total = _at_most(queue.total, soft.total_milli_gpu)
-    return msgspec.structs.replace(queue, total=total, flavors=flavors)
+    return msgspec.structs.replace(queue, total=_no_more(queue.total), flavors=flavors)
 
 
-def _at_most(quota: Quota, milli_gpu: int) -> Quota:
-    limit = quota.borrowing_limit_milli_gpu
-    return msgspec.structs.replace(
-        quota, borrowing_limit_milli_gpu=milli_gpu if limit is None else min(limit, milli_gpu)
-    )
+def _no_more(quota: Quota) -> Quota:
+    return msgspec.structs.replace(quota, borrowing_limit_milli_gpu=0)

@@ -142,8 +142,18 @@ def _broken_nominal(quotas: Quotas, snapshot: Snapshot, plan: Plan) -> list[str]
         f"preemptible, of {quota.nominal_milli_gpu} that are its own"
         for (name, flavor), quota in sorted(quotas.items(), key=lambda entry: (entry[0][0], entry[0][1] or ""))
         if (flavor is None or quota.is_stated)
-        and after[name, flavor] > max(quota.nominal_milli_gpu, before[name, flavor])
+        and (
+            after[name, flavor] > max(quota.nominal_milli_gpu, before[name, flavor])
+            or _over(quotas, snapshot, (before, after), name, flavor)
+        )
     ]
+
+
+def _over(quotas: Quotas, snapshot: Snapshot, uses: tuple[Use, Use], name: QueueName, flavor: str | None) -> bool:
+    """Whether queues below borrow more of its nominal quota, and others there keep what then is missing."""
+    loads = [_load(quotas, snapshot, use, name, flavor) for use in uses]
+    nominal = quotas[name, flavor].nominal_milli_gpu
+    return loads[1] > max(nominal, loads[0]) and _borrows_more(quotas, snapshot, uses, name, flavor)
 
 
 def _load(

@@ -131,11 +131,12 @@ def test_flavors_count_where_they_are_stated_and_the_total_otherwise() -> None:
     assert list(counted(forest, queue, Bill(GPU, (("A100", GPU),)))) == [(None, GPU, 9 * GPU)]
 
 
-def test_on_nominal_nobody_borrows_but_what_others_use_does_not_count() -> None:
-    before = ledger(TREE, {"a": 12, "c": 2})
-    chain = before.forest.chain(QueueName("a"))
-    forest = on_nominal(before.forest, chain, ledger(TREE, {"a": 5}))
-    made = Ledger(forest, before.used)
+def test_on_nominal_nobody_borrows_whatever_work_that_can_make_way_uses() -> None:
+    whole = ledger(TREE, {"a": 12, "c": 2})
+    chain = whole.forest.chain(QueueName("a"))
     # Of the 12, 5 can make way: 7 of a's 8 are filled for good.
+    firm = Ledger(on_nominal(whole.forest, chain), ledger(TREE, {"a": 7, "c": 2}).used)
+    made = Ledger(whole.forest, whole.used, None, firm)
     assert made.headroom(QueueName("a")) == 1 * GPU
-    assert made.headroom(QueueName("c")) == (24 + 5 - 14) * GPU
+    assert made.charge(QueueName("a"), Bill(GPU)).headroom(QueueName("a")) == 0
+    assert made.headroom(QueueName("c")) == (24 - 9) * GPU
