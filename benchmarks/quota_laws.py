@@ -90,6 +90,7 @@ def broken_laws(seed: int) -> list[Broken]:
     game = Simulation(
         doc,
         settings=_EXACT if holds else _NO_HOLDS,
+        stable_rounds=2,
         clock_ns=lambda: next(ticks),
         watch=lambda seen, made: rounds.append(Round(seen, made)),
     )

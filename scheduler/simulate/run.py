@@ -56,16 +56,19 @@ class Simulation:
         clock_ns: Callable[[], int],
         rules: OwnRules = NO_RULES,
         watch: Callable[[Snapshot, Plan], None] = lambda _snapshot, _plan: None,
+        stable_rounds: int = STABLE_ROUNDS,
     ) -> None:
         """Tell a fresh `ClusterState` everything that stands in the scenario.
 
-        `watch` is shown each plan before it happens, with the snapshot that it was made of.
+        `watch` is shown each plan before it happens, with the snapshot that it was made of. `stable_rounds`: how many
+        further rounds may change nothing.
         """
         self._doc = doc
         self._settings = msgspec.structs.replace(settings, reclaim=True)
         self._clock_ns = clock_ns
         self._rules = rules
         self._watch = watch
+        self._stable_rounds = stable_rounds
         self._world = World(doc)
         self._state = ClusterState()
         self._plans: list[PlanOutcome] = []
@@ -92,7 +95,7 @@ class Simulation:
         while changed and rounds < self._doc.rounds:
             rounds += 1
             changed = self._round()
-        later = [self._round() for _ in range(STABLE_ROUNDS)]
+        later = [self._round() for _ in range(self._stable_rounds)]
         snapshot = self._state.snapshot()
         return outcome_of(
             self._world,
