@@ -18,6 +18,10 @@ ACCEPTED = "Accepted"
 """The condition that says whether everything in the spec holds."""
 
 
+Kinds = list[dict[str, str | int]]
+"""What of a queue's status is told for each flavor, CPU and memory."""
+
+
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """Status, reason and message of the condition `Accepted`."""
 
@@ -31,20 +35,21 @@ class QueueStatusWriter:
 
     def __init__(self, effects: Effects) -> None:
         self._effects = effects
-        self._written: dict[QueueName, tuple[Mapping[str, int], Verdict]] = {}
+        self._written: dict[QueueName, tuple[Mapping[str, int], Kinds, Verdict]] = {}
         self._since: dict[QueueName, tuple[str, str]] = {}
 
     async def write(self, snapshot: Snapshot, ledger: Ledger) -> None:
         """Bring the status of every queue in step with the snapshot."""
         stand, coming = standings(snapshot, ledger), reclaiming(snapshot, ledger)
         for name, queue in sorted(snapshot.queues.items()):
-            wanted = ({**amounts_of(stand[name]), "reclaimingMilliGpu": coming[name]}, verdict_on(queue))
+            amounts = {**amounts_of(stand[name]), "reclaimingMilliGpu": coming[name]}
+            wanted = (amounts, kinds_of(stand[name]), verdict_on(queue))
             if self._written.get(name) != wanted and await self._put(queue, *wanted):
                 self._written[name] = wanted
         for name in [name for name in self._written if name not in snapshot.queues]:
             del self._written[name], self._since[name]
 
-    async def _put(self, queue: Queue, amounts: Mapping[str, int], verdict: Verdict) -> bool:
+    async def _put(self, queue: Queue, amounts: Mapping[str, int], kinds: Kinds, verdict: Verdict) -> bool:
         since = self._since.get(queue.name) or await self._effects.queue_condition(queue.name, ACCEPTED)
         if since is None or since[0] != verdict.status:
             since = (verdict.status, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
@@ -57,7 +62,7 @@ class QueueStatusWriter:
             "lastTransitionTime": since[1],
             "observedGeneration": queue.generation,
         }
-        status = {**amounts, "observedGeneration": queue.generation, "conditions": [condition]}
+        status = {**amounts, "kinds": kinds, "observedGeneration": queue.generation, "conditions": [condition]}
         return isinstance(await self._effects.queue_status(queue.name, status), Done)
 
 
@@ -85,6 +90,22 @@ def reclaiming(snapshot: Snapshot, ledger: Ledger) -> Counter[QueueName]:
         if flight.leaving and flight.queue in snapshot.queues:
             found.update({queue.name: flight.milli_gpu for queue in ledger.forest.chain(flight.queue)})
     return found
+
+
+def kinds_of(standing: Standing) -> Kinds:
+    """The entries of a queue's status on flavors, CPU and memory."""
+    return [
+        {
+            "name": kind.name,
+            "nominal": kind.nominal,
+            "used": kind.used,
+            "borrowed": kind.borrowed,
+            "lent": kind.lent,
+            "pending": kind.pending,
+            "fairShare": kind.fair_share,
+        }
+        for kind in standing.kinds
+    ]
 
 
 def amounts_of(standing: Standing) -> Mapping[str, int]:

@@ -24,7 +24,7 @@ from scheduler.planning.reserve.reserve import reserve_ahead, reserve_for
 from scheduler.planning.screen import screen
 from scheduler.planning.settings import PlanSettings
 from scheduler.planning.singles import admit_singles
-from scheduler.quota.usage import capacity_milli_gpu
+from scheduler.quota.usage import fair_capacity
 from scheduler.scoring.own_rules import NO_RULES, OwnRules
 
 __all__ = ["PlanCache", "plan"]
@@ -74,7 +74,7 @@ def plan(
     for candidate in by_turn(candidate for candidate in ready if is_broken(candidate)):
         desk.decisions.append(_complete(desk, candidate))
     whole = [candidate for candidate in ready if not is_broken(candidate)]
-    turns = Turns(whole, desk.ledger, lambda: capacity_milli_gpu(snapshot))
+    turns = Turns(whole, desk.ledger, lambda: fair_capacity(snapshot))
     while batch := turns.next_batch(desk.ledger):
         for candidate in turns.overtaken():
             reserve_ahead(desk, candidate)

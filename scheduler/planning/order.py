@@ -2,21 +2,21 @@
 
 Each queue has its own: by priority, then the older ones, then by key. Between queues, work that nominal quota covers
 goes before work that borrows; then at each level of the tree, from the top, the queue of the highest priority goes
-first, then the one that is furthest below its fair share (`quota.share`), then the one whose next workload is first. A
-queue's use grows as the plan goes, so all this is judged anew after each admission.
+first, then the one that is furthest below its fair share (`quota.dominant`), then the one whose next workload is first.
+A queue's use grows as the plan goes, so all this is judged anew after each admission.
 
 In a `Fair` queue a workload that has to wait lets others of its queue pass; in a `StrictFIFO` queue it holds them back.
 """
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 
 from scheduler.model.ends import length_of
 from scheduler.model.names import QueueName
 from scheduler.planning.candidate import Candidate
-from scheduler.quota.share import fair_shares
-from scheduler.quota.tree import Ledger
+from scheduler.quota.dominant import fair_bills, used_parts
+from scheduler.quota.tree import Bill, Ledger, sure_bill
 
 QUANTUM_MILLI_GPU = 8000
 """What equal pods that stand alone get at a time, at least one of them: a whole node of 8 GPUs. Then another queue may
@@ -45,8 +45,8 @@ def by_turn(candidates: Iterable[Candidate]) -> list[Candidate]:
 class Turns:
     """Candidates that wait for their turn: `next_batch` gives the next, `decided` tells what became of them."""
 
-    def __init__(self, candidates: Iterable[Candidate], ledger: Ledger, capacity_milli_gpu: Callable[[], int]) -> None:
-        """All wait. `capacity_milli_gpu`: the GPUs of the whole cluster, asked for where queues share them."""
+    def __init__(self, candidates: Iterable[Candidate], ledger: Ledger, capacity: Callable[[], Bill]) -> None:
+        """All wait. `capacity`: what the whole cluster has, asked for where queues share it."""
         lines: dict[QueueName, list[Candidate]] = {}
         for candidate in by_turn(candidates):
             lines.setdefault(QueueName(str(candidate.workload.queue)), []).append(candidate)
@@ -61,9 +61,9 @@ class Turns:
         self._turn_of: QueueName | None = None
         self._overtaken: dict[QueueName, Candidate] = {}
         self._told: set[QueueName] = set()
-        self._shares: Mapping[QueueName, int] = {}
+        self._shares: Mapping[QueueName, Bill] = {}
         if len(lines) > 1:
-            self._shares = fair_shares(ledger.forest, _demand(lines, ledger), capacity_milli_gpu())
+            self._shares = fair_bills(ledger.forest, _demand(lines, ledger), capacity())
 
     def next_batch(self, ledger: Ledger) -> list[Candidate]:
         """Equal pods that stand alone, or one other workload; nothing when all had their turn.
@@ -132,8 +132,8 @@ class Turns:
         return at
 
     def _standing(self, name: QueueName, ledger: Ledger) -> tuple[int, int]:
-        share, used = self._shares[name], ledger.used_by(name).total_milli_gpu
-        return -self._forest.queues[name].priority, used * _PARTS // share if share else _LAST
+        used = used_parts(ledger.used_by(name), self._shares[name], _PARTS)
+        return -self._forest.queues[name].priority, _LAST if used is None else used
 
 
 def _runs(line: Iterable[Candidate], *, by_user: bool) -> Line:
@@ -170,11 +170,16 @@ def _drop_empty(lines: dict[QueueName, Line], name: QueueName) -> None:
         del lines[name]
 
 
-def _demand(lines: Mapping[QueueName, Iterable[Candidate]], ledger: Ledger) -> Mapping[QueueName, int]:
-    """What each queue's own work uses or waits for, in milli-GPU."""
-    demand = Counter({name: sum(candidate.milli_gpu for candidate in line) for name, line in lines.items()})
-    for name in ledger.forest.queues:
-        demand[name] += ledger.own_milli_gpu(name)
+def _demand(lines: Mapping[QueueName, Iterable[Candidate]], ledger: Ledger) -> Mapping[QueueName, Bill]:
+    """What each queue's own work uses or waits for."""
+    demand = {name: ledger.own(name) for name in ledger.forest.queues}
+    for name, line in lines.items():
+        queue = ledger.forest.queues[name]
+        if not queue.flavors:
+            demand[name] = demand[name].plus(Bill(sum(candidate.milli_gpu for candidate in line)))
+            continue
+        for candidate in line:
+            demand[name] = demand[name].plus(sure_bill(queue, candidate.groups))
     return demand
 
 

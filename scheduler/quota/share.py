@@ -10,7 +10,9 @@ to queues by name, so that the result depends on no order.
 from collections.abc import Mapping, Sequence
 
 from scheduler.model.names import QueueName
+from scheduler.model.queue import Quota
 from scheduler.quota.forest import Forest
+from scheduler.quota.tree import quota_of
 
 
 def fair_shares(forest: Forest, demand: Mapping[QueueName, int], capacity_milli_gpu: int) -> dict[QueueName, int]:
@@ -36,8 +38,10 @@ def fair_shares(forest: Forest, demand: Mapping[QueueName, int], capacity_milli_
     return shares
 
 
-def lent(forest: Forest, used: Mapping[QueueName, int], capacity_milli_gpu: int) -> dict[QueueName, int]:
-    """Milli-GPU of each queue's nominal quota that others use now.
+def lent(
+    forest: Forest, used: Mapping[QueueName, int], capacity_milli_gpu: int, flavor: str | None = None
+) -> dict[QueueName, int]:
+    """Milli-GPU of each queue's nominal quota, of a flavor or in total, that others use now.
 
     What queues beside each other use above nominal comes from what nobody owns, and then from what the others leave
     idle and lend, in proportion to that.
@@ -47,7 +51,7 @@ def lent(forest: Forest, used: Mapping[QueueName, int], capacity_milli_gpu: int)
     while left:
         above, nominal, outside = left.pop()
         names = forest.below.get(above, [])
-        totals = [forest.queues[name].total for name in names]
+        totals = [quota_of(forest.queues[name], flavor) or Quota() for name in names]
         uses = [used.get(name, 0) for name in names]
         borrowed = sum(max(n - q.nominal_milli_gpu, 0) for n, q in zip(uses, totals, strict=True))
         unowned = max(nominal - sum(q.nominal_milli_gpu for q in totals), 0)

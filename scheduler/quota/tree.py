@@ -84,6 +84,13 @@ class Ledger(msgspec.Struct, frozen=True):
         below = sum(self.used_by(name).total_milli_gpu for name in self.forest.below.get(queue, ()))
         return self.used_by(queue).total_milli_gpu - below
 
+    def own(self, queue: QueueName) -> Bill:
+        """What the queue's own workloads use, without those of the queues below it."""
+        bill = self.used_by(queue)
+        for name in self.forest.below.get(queue, ()):
+            bill = bill.plus(self.used_by(name), -1)
+        return bill
+
     def charge(self, queue: QueueName, bill: Bill, times: int = 1) -> "Ledger":
         """The ledger after `queue` was charged `times` the bill."""
         used = dict(self.used)
@@ -204,6 +211,22 @@ def base_bill(queue: Queue, groups: Iterable[tuple[PodShape, int]]) -> Bill:
     if queue.user and total:
         named.append((USER + queue.user, total))
     return Bill(total, tuple(sorted(named)))
+
+
+def sure_bill(queue: Queue, groups: Iterable[tuple[PodShape, int]]) -> Bill:
+    """What so many pods of these shapes are charged at least, whichever of the models that they accept they get."""
+    groups = tuple(groups)
+    bill = base_bill(queue, groups)
+    for shape, count in groups:
+        slices = dict(shape.requests.mig_slices)
+        of_model = MILLI_GPU * shape.requests.gpus + shape.share_milli * shape.requests.shared_gpus
+        sure = [
+            (name, slices[name] * mig_milli_gpu(name) if name in slices else of_model)
+            for name, _ in queue.flavors
+            if name in slices or (shape.models and all(model_matches(name, model) for model in shape.models))
+        ]
+        bill = bill.plus(Bill(0, tuple((name, n) for name, n in sure if n)), count)
+    return bill
 
 
 def payer(queues: Mapping[QueueName, Queue], workload: Workload) -> Queue:

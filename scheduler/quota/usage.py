@@ -73,6 +73,13 @@ def capacity_of(snapshot: Snapshot) -> Bill:
     )
 
 
+def fair_capacity(snapshot: Snapshot) -> Bill:
+    """What there is to be shared: all GPUs, and what else some queue names."""
+    if any(queue.flavors for queue in snapshot.queues.values()):
+        return capacity_of(snapshot)
+    return Bill(capacity_milli_gpu(snapshot))
+
+
 def _bill_of(snapshot: Snapshot, workload: Workload, flight: InFlight | None) -> Bill:
     if flight is not None and not flight.assignments:
         # An offer: where the pod will go is not known yet.

@@ -145,7 +145,7 @@ def test_everybody_has_one_turn_in_an_order_that_depends_on_nothing_else(data: s
 
     def told(line: list[Candidate]) -> list[str]:
         ledger, left, names = Ledger(forest, {}), 1000 * room, list[str]()
-        turns = Turns(line, ledger, lambda: 30_000)
+        turns = Turns(line, ledger, lambda: Bill(30_000))
         while batch := turns.next_batch(ledger):
             fit = len(batch) if not batch[0].milli_gpu else min(len(batch), left // batch[0].milli_gpu)
             for each in batch[:fit]:
