@@ -70,6 +70,8 @@ class Desk:
         """Workloads of which this plan starts or evicts pods, and for which workload."""
         self.gone: set[PodUid] = set()
         """Pods that make way by this plan."""
+        self.softer: dict[tuple[QueueName, int, int], Bill] = {}
+        """What could make way within its queue, by queue, priority and how many decisions were made."""
         self.leaving: dict[int, set[PodUid]] = {}
         """Rows of nodes whose room this plan counts on when work has left, and the pods that leave."""
         self.departing: tuple[Leaving, ...] = ()

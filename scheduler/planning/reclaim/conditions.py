@@ -7,7 +7,9 @@ judged by `rights`.
 from collections.abc import Iterator, Sequence
 
 from scheduler.model.names import QueueName
+from scheduler.planning.desk import Desk
 from scheduler.planning.reclaim.rights import Asking, amount_of, counted, ways
+from scheduler.planning.reclaim.softer import softer
 from scheduler.planning.reclaim.units import Unit
 from scheduler.quota.tree import Bill, Ledger, quota_of
 from scheduler.scoring.moves.moves import Sum
@@ -16,11 +18,12 @@ MOST_PAIRS = 100_000
 """Up to so many pairs of units, rights are said unit by unit."""
 
 
-def conditions(ledger: Ledger, asking: Asking, units: Sequence[Unit]) -> tuple[Sum, ...]:
+def conditions(desk: Desk, asking: Asking, units: Sequence[Unit]) -> tuple[Sum, ...]:
     """What has to hold for the units that leave, so that the asking workload may be charged for what it gets."""
+    ledger = desk.ledger
     found = [*_whole(units), *_ceilings(ledger, asking.queue, asking.bill, units)]
     if len(units) ** 2 <= MOST_PAIRS:
-        found += _rights(ledger, asking, units)
+        found += _rights(desk, asking, units)
     return tuple(found)
 
 
@@ -45,8 +48,9 @@ def _ceilings(ledger: Ledger, queue: QueueName, bill: Bill, units: Sequence[Unit
                     yield Sum(_inside(ledger, each.name, flavor, units), least=needed)
 
 
-def _rights(ledger: Ledger, asking: Asking, units: Sequence[Unit]) -> Iterator[Sum]:
+def _rights(desk: Desk, asking: Asking, units: Sequence[Unit]) -> Iterator[Sum]:
     """Who asks is covered by nominal quota, and who loses would borrow again."""
+    ledger = desk.ledger
     for at, unit in enumerate(units):
         if unit.queue == asking.queue:
             continue
@@ -62,16 +66,24 @@ def _rights(ledger: Ledger, asking: Asking, units: Sequence[Unit]) -> Iterator[S
         ]
         for places in levels if asking.outright else [[place for level in levels for place in level]]:
             if len(places) == 1:
-                yield from _borrows_again(ledger, places[0], units, at)
+                yield from _borrows_again(desk, places[0], units, at)
 
 
 def _borrows_again(
-    ledger: Ledger, place: tuple[QueueName, str | None, int], units: Sequence[Unit], at: int
+    desk: Desk, place: tuple[QueueName, str | None, int], units: Sequence[Unit], at: int
 ) -> Iterator[Sum]:
     """If the unit leaves, what else leaves keeps its queue so full that it would be above nominal with it."""
     name, flavor, nominal = place
-    above = amount_of(ledger.used_by(name), flavor) - nominal - 1
-    others = tuple(term for term in _inside(ledger, name, flavor, units) if units[term[0]].key != units[at].key)
+    ledger, unit = desk.ledger, units[at]
+    soft = softer(desk, unit.queue, unit.workload.priority)
+    above = amount_of(ledger.used_by(name), flavor) - amount_of(soft, flavor) - nominal - 1
+    others = tuple(
+        term
+        for term in _inside(ledger, name, flavor, units)
+        for other in (units[term[0]],)
+        if other.key != unit.key
+        and not (other.queue == unit.queue and other.workload.priority < unit.workload.priority)
+    )
     all_of_them = sum(n for _, n in others)
     if above < 0:
         yield Sum(((at, 1),), most=0)

@@ -8,6 +8,7 @@ from scheduler.model.names import NodeName, WorkloadKey
 from scheduler.model.workload import PodShape
 from scheduler.planning.desk import Desk
 from scheduler.planning.reclaim.rights import Loser, without
+from scheduler.planning.reclaim.softer import softer
 from scheduler.planning.reclaim.units import Unit
 from scheduler.quota.tree import Bill, Ledger
 from scheduler.scoring.fleet import Codes
@@ -104,10 +105,19 @@ class Lifter:
         return self._known
 
 
-def losers(units: Iterable[Unit]) -> list[Loser]:
-    """What each workload gives up, by key."""
+def losers(units: Iterable[Unit], desk: Desk | None = None) -> list[Loser]:
+    """What each workload gives up, by key; with a desk, what could make way for it too."""
     sums: dict[WorkloadKey, tuple[Unit, Bill]] = {}
     for unit in units:
         bill = sums[unit.key][1] if unit.key in sums else Bill()
         sums[unit.key] = unit, bill.plus(unit.bill)
-    return [Loser(key, unit.queue, unit.workload.priority, bill) for key, (unit, bill) in sorted(sums.items())]
+    return [
+        Loser(
+            key,
+            unit.queue,
+            unit.workload.priority,
+            bill,
+            Bill() if desk is None else softer(desk, unit.queue, unit.workload.priority),
+        )
+        for key, (unit, bill) in sorted(sums.items())
+    ]

@@ -4,8 +4,9 @@ Between queues (reclaim): whoever asks stays within the nominal quota of its que
 one that both sides have in common; whoever loses borrows, its queue or one above it below the common one, and were it
 to come back alone, it would borrow again. So nobody is taken below nominal, and nobody who lost has a right to take it
 back. Where that is enough only who borrows at every level loses: of others either their own queue could take it back
-from these, or a queue above them is entitled to it. What a queue borrows since others below it do is not laid to the
-charge of those that do not. Within a queue (preempt): strictly lower priority loses.
+from these, or a queue above them is entitled to it. Nor may it have a right by its priority: what its queue borrows
+only with work of lower priority is not borrowed by it. And what a queue borrows since others below it do is not laid to
+the charge of those that do not. Within a queue (preempt): strictly lower priority loses.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -94,12 +95,16 @@ def _others(after: Ledger, way: Sequence[Queue], top: Queue, flavor: str | None)
 
 
 class Loser(msgspec.Struct, frozen=True):
-    """What one workload gives up: its queue, its priority, the charge."""
+    """What one workload gives up: its queue, its priority, the charge.
+
+    `softer`: what work of its queue uses that could make way for it (`softer.softer`), losers included.
+    """
 
     workload: WorkloadKey
     queue: QueueName
     priority: int
     bill: Bill
+    softer: Bill = Bill()
 
 
 class Asking(msgspec.Struct, frozen=True):
@@ -127,9 +132,18 @@ def wronged(before: Ledger, asking: Asking, losers: Sequence[Loser]) -> dict[Wor
         both = ways(before.forest, queue, loser.queue)
         if not is_covered(after, both.asking, bill):
             found[loser.workload] = "the asking workload is not covered by nominal quota"
-        elif not would_borrow(after, both.losing, loser.bill, everywhere=asking.outright):
+        elif not would_borrow(_firm(after, loser, losers), both.losing, loser.bill, everywhere=asking.outright):
             found[loser.workload] = "its queue does not borrow that much"
     return found
+
+
+def _firm(after: Ledger, loser: Loser, losers: Sequence[Loser]) -> Ledger:
+    """The ledger without the work of its queue that could make way for a loser and does not leave anyway."""
+    soft = loser.softer
+    for other in losers:
+        if other.queue == loser.queue and other.priority < loser.priority:
+            soft = soft.plus(other.bill, -1)
+    return after if not soft.total_milli_gpu else after.charge(loser.queue, soft, -1)
 
 
 def without(ledger: Ledger, losers: Iterable[Loser]) -> Ledger:

@@ -101,7 +101,7 @@ class Search:
         """Whether the workload has a right to have all of these leave."""
         gone = {unit.key for unit in units if unit.whole}
         left = {unit for unit in self._all if unit.key in gone and not unit.whole} - set(units)
-        return not left and not wronged(self._desk.ledger, self._asking(self._bill(layout)), losers(units))
+        return not left and not wronged(self._desk.ledger, self._asking(self._bill(layout)), losers(units, self._desk))
 
     def _asking(self, bill: Bill) -> Asking:
         return Asking(self._queue, self._candidate.workload.priority, bill, self._outright)
@@ -156,7 +156,7 @@ class Search:
     def _solved(self, units: Sequence[Unit], seat: Bundle, bill: Bill) -> Found | None:
         if self._desk.solver_left_ms <= 0:
             return None
-        base = conditions(self._desk.ledger, self._asking(bill), units)
+        base = conditions(self._desk, self._asking(bill), units)
         failed: list[Choice] = []
         while len(failed) < TRIES:
             choice, optimal = self._choose(units, seat, base, failed)

@@ -1,7 +1,7 @@
 """What evictions have to keep, for the checker: who may lose work to whom, and gangs that stand whole or not at all."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from scheduler.model.names import NodeName, PodUid, QueueName
 from scheduler.model.plan import Plan, Reclaim, RollBack
@@ -44,6 +44,7 @@ def broken_reclaims(snapshot: Snapshot, plan: Plan) -> list[str]:
     )
     broken = [f"{uid} is evicted {n} times" for uid, n in sorted(times.items()) if n > 1]
     use = standing(snapshot)
+    stands = {pod.uid: pod.node for w in snapshot.workloads.values() for pod in w.placed if pod.node is not None}
     for decision in plan.decisions:
         asking = snapshot.workloads.get(decision.workload)
         if asking is None:
@@ -51,19 +52,33 @@ def broken_reclaims(snapshot: Snapshot, plan: Plan) -> list[str]:
         if isinstance(decision, RollBack):
             back = [(pod, pod.node) for pod in asking.placed if pod.uid in decision.evict and pod.node is not None]
             _charge(use, snapshot, asking, back, times=-1)
+            for pod, _ in back:
+                stands.pop(pod.uid, None)
         nodes = nodes_of(decision)
         placed = [(pod, nodes[pod.uid]) for pod in asking.members if pod.uid in nodes]
         _charge(use, snapshot, asking, placed)
         if isinstance(decision, Reclaim):
-            broken += _broken_claim(snapshot, use, decision, (asking, placed), leaving)
+            for victim in decision.victims:
+                for uid in victim.pods:
+                    stands.pop(uid, None)
+            broken += _broken_claim(snapshot, use, decision, (asking, placed), leaving, stands)
             broken += _staying(snapshot, plan, decision)
+        stands |= nodes
     return broken
 
 
 def _broken_claim(
-    snapshot: Snapshot, use: Use, claim: Reclaim, asking: Losing, gone: Collection[PodUid]
+    snapshot: Snapshot,
+    use: Use,
+    claim: Reclaim,
+    asking: Losing,
+    gone: Collection[PodUid],
+    stands: Mapping[PodUid, NodeName],
 ) -> Iterator[str]:
-    """What is wrong with one claim; `use`, which contains what it places, is charged with what leaves for it."""
+    """What is wrong with one claim; `use`, which contains what it places, is charged with what leaves for it.
+
+    `stands`: where pods are that neither leave by then nor are placed by the claim.
+    """
     lost: list[Losing] = []
     for victim in claim.victims:
         losing = snapshot.workloads.get(victim.workload)
@@ -75,7 +90,12 @@ def _broken_claim(
     for losing, pods in lost:
         _charge(use, snapshot, losing, pods, times=-1)
     for losing, pods in lost:
-        for why in (*_odd(snapshot, losing, gone), *_no_right(snapshot, use, asking, (losing, pods))):
+        firm = use.copy()
+        for other in snapshot.workloads.values():
+            if other.queue == losing.queue and other.priority < losing.priority and other.preemptible:
+                soft = [(pod, stands[pod.uid]) for pod in other.members if pod.uid in stands]
+                _charge(firm, snapshot, other, soft, times=-1)
+        for why in (*_odd(snapshot, losing, gone), *_no_right(snapshot, use, firm, asking, (losing, pods))):
             yield f"{losing.key}: evicted for {claim.workload}, but {why}"
 
 
@@ -100,10 +120,14 @@ def _odd(snapshot: Snapshot, losing: Workload, gone: Collection[PodUid]) -> Iter
 def _no_right(
     snapshot: Snapshot,
     use: Use,
+    firm: Use,
     asking: Losing,
     losing: Losing,
 ) -> Iterator[str]:
-    """Why the one workload may not have pods of the other evicted; `use` is what queues use afterwards."""
+    """Why the one workload may not have pods of the other evicted; `use` is what queues use afterwards.
+
+    `firm`: the same without what could make way for the other in its own queue.
+    """
     one, other = asking[0], losing[0]
     if one.queue is None or other.queue is None:
         yield "one of the two has no queue"
@@ -117,7 +141,7 @@ def _no_right(
         if any(use[name, flavor] > nominal for name, flavor, _, nominal in _counted(snapshot, up, *asking)):
             yield "the asking queue is above nominal quota"
         elif all(
-            use[name, flavor] + n - _of_others(snapshot, use, down[: down.index(name) + 1], flavor) <= nominal
+            firm[name, flavor] + n - _of_others(snapshot, firm, down[: down.index(name) + 1], flavor) <= nominal
             for name, flavor, n, nominal in _counted(snapshot, down, *losing)
         ):
             yield "its queue does not borrow that much"

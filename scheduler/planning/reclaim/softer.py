@@ -1,0 +1,33 @@
+"""What of a queue could make way for other work of the same queue: preemptible work of lower priority.
+
+Such work is what a queue borrows with first. Whoever of the queue has a higher priority could have it evicted, and so
+would take back at once what it lost for its sake.
+"""
+
+from scheduler.model.names import QueueName
+from scheduler.planning.desk import Desk
+from scheduler.quota.tree import Bill, bill_for
+from scheduler.scoring.rules.queue import nodes_of
+
+
+def softer(desk: Desk, queue: QueueName, priority: int) -> Bill:
+    """What preemptible work of `queue` below `priority` uses by now."""
+    key = (queue, priority, len(desk.decisions))
+    known = desk.softer.get(key)
+    if known is None:
+        known = desk.softer[key] = _sum(desk, queue, priority)
+    return known
+
+
+def _sum(desk: Desk, queue: QueueName, priority: int) -> Bill:
+    planned = {uid: node for decision in desk.decisions for uid, node in nodes_of(decision).items()}
+    bill = Bill()
+    for workload in desk.snapshot.workloads.values():
+        if workload.queue != queue or workload.priority >= priority or not workload.preemptible:
+            continue
+        paying = desk.payer(workload)
+        for pod in workload.members:
+            node = planned.get(pod.uid) if pod.node is None else pod.node
+            if node is not None and not pod.deleting and pod.uid not in desk.gone and node in desk.snapshot.nodes:
+                bill = bill.plus(bill_for(paying, pod.shape, desk.snapshot.nodes[node].product))
+    return bill
