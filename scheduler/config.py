@@ -69,6 +69,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """How long pods that are to be evicted for others have to save their work first; 0: no time. They are asked by the
     annotation `bayplan.dev/checkpoint-requested`, and leave once `bayplan.dev/checkpointed-at` of all is newer."""
 
+    usage_half_life_s: Annotated[int, msgspec.Meta(ge=0, le=315_360_000)] = 0
+    """Who goes first between queues goes by what they used of late too, half of which is forgotten after this long; 0:
+    only by what they use."""
+
     audit_period_s: SecondsOrNever = 300.0
     """How often the believed state is compared with a fresh list; 0: never."""
 
@@ -81,7 +85,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def planning(self) -> PlanSettings:
         """What of the settings is input of every plan."""
-        return PlanSettings(solver_budget_ms=self.solver_budget_ms, reclaim=self.reclaim)
+        return PlanSettings(
+            solver_budget_ms=self.solver_budget_ms, reclaim=self.reclaim, usage_half_life_s=self.usage_half_life_s
+        )
 
 
 class SettingsError(ValueError):

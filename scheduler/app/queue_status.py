@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 
@@ -10,6 +11,7 @@ from scheduler.kube.effects import Done, Effects
 from scheduler.model.names import QueueName
 from scheduler.model.queue import Queue
 from scheduler.model.snapshot import Snapshot
+from scheduler.quota.decay import used_of_late
 from scheduler.quota.forest import PARENT
 from scheduler.quota.standing import Standing, standings
 from scheduler.quota.tree import Ledger
@@ -17,6 +19,12 @@ from scheduler.quota.tree import Ledger
 ACCEPTED = "Accepted"
 """The condition that says whether everything in the spec holds."""
 
+
+Recent = dict[str, int | str]
+"""What of a queue's status says what it used of late, and when that was."""
+
+LEAST_PERIOD_S = 60
+"""What was used of late is written at most this often, and a 64th of the half-life apart."""
 
 Kinds = list[dict[str, str | int]]
 """What of a queue's status is told for each flavor, CPU and memory."""
@@ -33,23 +41,28 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 class QueueStatusWriter:
     """Writes the status of queues where it changed. Lives on the service's event loop."""
 
-    def __init__(self, effects: Effects) -> None:
+    def __init__(self, effects: Effects, usage_half_life_s: int = 0) -> None:
+        """`usage_half_life_s`: as in the settings."""
         self._effects = effects
-        self._written: dict[QueueName, tuple[Mapping[str, int], Kinds, Verdict]] = {}
+        self._half_life_s = usage_half_life_s
+        self._written: dict[QueueName, tuple[Mapping[str, int], Kinds, Recent | None, Verdict]] = {}
         self._since: dict[QueueName, tuple[str, str]] = {}
 
-    async def write(self, snapshot: Snapshot, ledger: Ledger) -> None:
+    async def write(self, snapshot: Snapshot, ledger: Ledger, *, now_s: int) -> None:
         """Bring the status of every queue in step with the snapshot."""
         stand, coming = standings(snapshot, ledger), reclaiming(snapshot, ledger)
+        recent = recents(ledger, now_s=now_s, half_life_s=self._half_life_s)
         for name, queue in sorted(snapshot.queues.items()):
             amounts = {**amounts_of(stand[name]), "reclaimingMilliGpu": coming[name]}
-            wanted = (amounts, kinds_of(stand[name]), verdict_on(queue))
+            wanted = (amounts, kinds_of(stand[name]), recent.get(name), verdict_on(queue))
             if self._written.get(name) != wanted and await self._put(queue, *wanted):
                 self._written[name] = wanted
         for name in [name for name in self._written if name not in snapshot.queues]:
             del self._written[name], self._since[name]
 
-    async def _put(self, queue: Queue, amounts: Mapping[str, int], kinds: Kinds, verdict: Verdict) -> bool:
+    async def _put(
+        self, queue: Queue, amounts: Mapping[str, int], kinds: Kinds, recent: Recent | None, verdict: Verdict
+    ) -> bool:
         since = self._since.get(queue.name) or await self._effects.queue_condition(queue.name, ACCEPTED)
         if since is None or since[0] != verdict.status:
             since = (verdict.status, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
@@ -62,7 +75,14 @@ class QueueStatusWriter:
             "lastTransitionTime": since[1],
             "observedGeneration": queue.generation,
         }
-        status = {**amounts, "kinds": kinds, "observedGeneration": queue.generation, "conditions": [condition]}
+        status: dict[str, Any] = {
+            **amounts,
+            "kinds": kinds,
+            "observedGeneration": queue.generation,
+            "conditions": [condition],
+        }
+        if recent is not None:
+            status["recent"] = recent
         return isinstance(await self._effects.queue_status(queue.name, status), Done)
 
 
@@ -106,6 +126,19 @@ def kinds_of(standing: Standing) -> Kinds:
         }
         for kind in standing.kinds
     ]
+
+
+def recents(ledger: Ledger, *, now_s: int, half_life_s: int) -> dict[QueueName, Recent]:
+    """What each queue used of late, as it is to be written: what stands there until it is older than it may get."""
+    if not half_life_s:
+        return {}
+    found: dict[QueueName, Recent] = {}
+    for name, used in used_of_late(ledger, now_s=now_s, half_life_s=half_life_s).items():
+        queue, told, at_s = ledger.forest.queues[name], used, now_s
+        if queue.recent_at_s is not None and now_s - queue.recent_at_s < max(half_life_s // 64, LEAST_PERIOD_S):
+            told, at_s = queue.recent_milli_gpu, queue.recent_at_s
+        found[name] = {"milliGpu": told, "at": datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
+    return found
 
 
 def amounts_of(standing: Standing) -> Mapping[str, int]:

@@ -1,6 +1,7 @@
 """What is told of a planning cycle beyond the pods themselves: log, metrics, queue status, the last word on waits."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, assert_never
@@ -46,6 +47,7 @@ class Reporter:
         *,
         leading: Callable[[], bool],
         lease: LeaseRef,
+        usage_half_life_s: int = 0,
     ) -> None:
         self._effects = effects
         self._lease = lease
@@ -54,7 +56,7 @@ class Reporter:
         self._leading = leading
         self._told_rules: set[tuple[str, str]] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._queue_status = QueueStatusWriter(effects)
+        self._queue_status = QueueStatusWriter(effects, usage_half_life_s)
         self._nodes_told = 0
         self._told: set[str] = set()
         self.last: tuple[Snapshot, Plan] | None = None
@@ -169,4 +171,4 @@ class Reporter:
         }
         self._telemetry.replace(QUEUE_USED_GPUS, used)
         self._telemetry.replace(QUEUE_NOMINAL_GPUS, nominal)
-        await self._queue_status.write(snapshot, ledger)
+        await self._queue_status.write(snapshot, ledger, now_s=int(time.time()))

@@ -99,7 +99,14 @@ class Service:
         self._board = Board()
         self._teller = Teller(self._effects, settle_s=settings.settle_s, leading=self._leads)
         lease = LeaseRef(namespace=settings.namespace, name=settings.lease_name)
-        self._reporter = Reporter(self._effects, self._teller, self._telemetry, leading=self._leads, lease=lease)
+        self._reporter = Reporter(
+            self._effects,
+            self._teller,
+            self._telemetry,
+            leading=self._leads,
+            lease=lease,
+            usage_half_life_s=settings.usage_half_life_s,
+        )
         self._guard = ServiceGuard(
             self._board,
             scheduler_name=settings.scheduler_name,

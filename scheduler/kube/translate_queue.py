@@ -44,7 +44,7 @@ def read_queue(raw: bytes | msgspec.Raw) -> tuple[NameMeta, QueueSeen]:
         meta = _meta_decoder.decode(raw).metadata
         problem = _unreadable(str(err), msgspec.json.decode(raw))
         return meta, QueueSeen(queue=Queue(name=_name(meta), generation=meta.generation, problems=(problem,)))
-    spec = wire.spec
+    spec, recent = wire.spec, wire.status.recent
     problems = tuple(_problems(wire.metadata.name, spec))
     if problems:
         queue = Queue(name=_name(wire.metadata), generation=wire.metadata.generation, problems=problems)
@@ -69,6 +69,8 @@ def read_queue(raw: bytes | msgspec.Raw) -> tuple[NameMeta, QueueSeen]:
             order="StrictFIFO" if spec.order == "StrictFIFO" else "Fair",
             policy=None if spec.policy is None else policy_named(spec.policy),
             generation=wire.metadata.generation,
+            recent_milli_gpu=max(recent.milli_gpu, 0),
+            recent_at_s=None if recent.at is None else int(recent.at.timestamp()),
         )
     )
 

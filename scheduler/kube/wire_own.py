@@ -1,5 +1,7 @@
 """Bayplan's own objects as they come over the wire: the fields that are used."""
 
+from datetime import datetime
+
 import msgspec
 
 from scheduler.kube.wire import Expression, NameMeta, Wire
@@ -49,11 +51,25 @@ class QueueSpec(Wire, frozen=True, kw_only=True):
     policy: str | None = None
 
 
+class QueueRecent(Wire, frozen=True, kw_only=True):
+    """status.recent of a Queue."""
+
+    milli_gpu: int = 0
+    at: datetime | None = None
+
+
+class QueueStatus(Wire, frozen=True, kw_only=True):
+    """status of a Queue, of which what it used of late is read back."""
+
+    recent: QueueRecent = QueueRecent()
+
+
 class WireQueue(Wire, frozen=True, kw_only=True):
     """bayplan.dev/v1alpha1 Queue."""
 
     metadata: NameMeta
     spec: QueueSpec = QueueSpec()
+    status: QueueStatus = QueueStatus()
 
 
 class WireQueueMeta(Wire, frozen=True, kw_only=True):

@@ -58,7 +58,8 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     `counts_users`: whether it or a queue above it has such a limit. `user`: whose pods are charged, in the record that
     a charge is worked out with (`quota.tree.payer`).
     `problems`: what of the queue is not in force as it is written, and why. `taken`: namespaces it claims that another
-    queue serves. `ending`: it was deleted and is in force only for what still runs in it.
+    queue serves. `recent_milli_gpu`: what it used of late at `recent_at_s`, in seconds since 1970, None where nobody
+    wrote it down (`quota.decay`). `ending`: it was deleted and is in force only for what still runs in it.
     """
 
     name: QueueName
@@ -79,4 +80,6 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     generation: int = 0
     problems: tuple[Problem, ...] = ()
     taken: tuple[tuple[str, QueueName], ...] = ()
+    recent_milli_gpu: int = 0
+    recent_at_s: int | None = None
     ending: bool = False

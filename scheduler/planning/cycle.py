@@ -24,6 +24,7 @@ from scheduler.planning.reserve.reserve import reserve_ahead, reserve_for
 from scheduler.planning.screen import screen
 from scheduler.planning.settings import PlanSettings
 from scheduler.planning.singles import admit_singles
+from scheduler.quota.decay import used_of_late
 from scheduler.quota.usage import fair_capacity
 from scheduler.scoring.own_rules import NO_RULES, OwnRules
 
@@ -74,7 +75,10 @@ def plan(
     for candidate in by_turn(candidate for candidate in ready if is_broken(candidate)):
         desk.decisions.append(_complete(desk, candidate))
     whole = [candidate for candidate in ready if not is_broken(candidate)]
-    turns = Turns(whole, desk.ledger, lambda: fair_capacity(snapshot))
+    half_life_s, recent = settings.usage_half_life_s, None
+    if half_life_s:
+        recent = used_of_late(desk.ledger, now_s=now_s, half_life_s=half_life_s)
+    turns = Turns(whole, desk.ledger, lambda: fair_capacity(snapshot), recent)
     while batch := turns.next_batch(desk.ledger):
         for candidate in turns.overtaken():
             reserve_ahead(desk, candidate)

@@ -45,12 +45,22 @@ def by_turn(candidates: Iterable[Candidate]) -> list[Candidate]:
 class Turns:
     """Candidates that wait for their turn: `next_batch` gives the next, `decided` tells what became of them."""
 
-    def __init__(self, candidates: Iterable[Candidate], ledger: Ledger, capacity: Callable[[], Bill]) -> None:
-        """All wait. `capacity`: what the whole cluster has, asked for where queues share it."""
+    def __init__(
+        self,
+        candidates: Iterable[Candidate],
+        ledger: Ledger,
+        capacity: Callable[[], Bill],
+        recent: Mapping[QueueName, int] | None = None,
+    ) -> None:
+        """All wait. `capacity`: what the whole cluster has, asked for where queues share it.
+
+        `recent`: milli-GPU that each queue used of late, where that counts beside what it uses.
+        """
         lines: dict[QueueName, list[Candidate]] = {}
         for candidate in by_turn(candidates):
             lines.setdefault(QueueName(str(candidate.workload.queue)), []).append(candidate)
         self._forest = ledger.forest
+        self._recent = recent or {}
         self._covered = {
             name: _runs(line, by_user=ledger.forest.queues[name].counts_users) for name, line in lines.items()
         }
@@ -132,7 +142,8 @@ class Turns:
         return at
 
     def _standing(self, name: QueueName, ledger: Ledger) -> tuple[int, int]:
-        used = used_parts(ledger.used_by(name), self._shares[name], _PARTS)
+        used = ledger.used_by(name).plus(Bill(self._recent.get(name, 0)))
+        used = used_parts(used, self._shares[name], _PARTS)
         return -self._forest.queues[name].priority, _LAST if used is None else used
 
 

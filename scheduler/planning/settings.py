@@ -15,7 +15,8 @@ class PlanSettings(msgspec.Struct, frozen=True, kw_only=True):
     clock; 0 plans without the solver. `seed` and `workers` go to the solver as they are; more than one worker makes
     plans depend on timing. `backfill`: for whom room is reserved whose start is known (`reserve`). `hold_s`: for so
     many seconds from its creation a blocked gang whose start is not known keeps room (`holds`); 0 is never. `reclaim`:
-    running work may have to make way (`planning.reclaim`).
+    running work may have to make way (`planning.reclaim`). `usage_half_life_s`: what queues used of late counts beside
+    what they use, and half of it is forgotten after so many seconds; 0: only what they use now counts.
     """
 
     solver_budget_ms: int = 200
@@ -24,3 +25,4 @@ class PlanSettings(msgspec.Struct, frozen=True, kw_only=True):
     hold_s: int = 1800
     backfill: Backfill = "easy"
     reclaim: bool = False
+    usage_half_life_s: int = 0

@@ -158,3 +158,19 @@ def test_everybody_has_one_turn_in_an_order_that_depends_on_nothing_else(data: s
     order = told(waiting)
     assert sorted(order) == sorted(str(each.workload.key) for each in waiting)
     assert told(data.draw(st.permutations(waiting))) == order
+
+
+def test_who_used_much_of_late_yields_where_that_counts() -> None:
+    queues = [
+        msgspec.structs.replace(q("a"), recent_milli_gpu=16_000, recent_at_s=0),
+        msgspec.structs.replace(q("b"), recent_milli_gpu=0, recent_at_s=0),
+    ]
+    waiting = [single(f"{name}{at}", shape(8), queue=QueueName(name)) for name in "ab" for at in range(2)]
+    snap = snapshot([node("n0", 8), node("n1", 8)], waiting, queues=queues)
+
+    def first(half_life_s: int) -> list[str]:
+        made = plan(snap, now_s=10, settings=PlanSettings(usage_half_life_s=half_life_s))
+        return [d.workload.partition("/")[2] for d in made.decisions if isinstance(d, Admit)]
+
+    assert first(0) == ["a0", "b0"]
+    assert first(86_400) == ["b0", "b1"]

@@ -10,6 +10,7 @@ from scheduler.model.plan import Admit, Assignment, Offer, Placement, Plan, Proo
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
 from scheduler.planning.gangs import commit
+from scheduler.planning.reclaim.firm import may_fill
 from scheduler.planning.reclaim.lift import Lifter
 from scheduler.planning.reclaim.options import options_of
 from scheduler.planning.reclaim.reach import useful
@@ -34,7 +35,7 @@ def reclaim_for(desk: Desk, candidate: Candidate) -> Reclaim | None:
         return None
     if any(shape.scheduler_rules for shape, _ in least.groups):
         return None
-    options = options_of(desk, least)
+    options = [(nodes, bill) for nodes, bill in options_of(desk, least) if may_fill(desk, least, bill)]
     bills, nodes = [bill for _, bill in options], [nodes for nodes, _ in options]
     lifter = Lifter(desk)
     tried: list[Mapping[QueueName, Side]] = []

@@ -15,7 +15,7 @@ from scheduler.planning.desk import Desk
 from scheduler.planning.reasons.wording import quota_amount, quota_unit
 from scheduler.planning.reclaim.options import options_of
 from scheduler.planning.reclaim.rights import on_nominal
-from scheduler.quota.tree import USER, Ledger, Shortage, bill_for
+from scheduler.quota.tree import USER, Bill, Ledger, Shortage, bill_for
 from scheduler.quota.usage import opening_ledger
 from scheduler.scoring.rules.queue import nodes_of
 
@@ -46,6 +46,16 @@ def filled(desk: Desk, candidate: Candidate, decisions: Iterable[Decision]) -> N
             code = int(products.codes[desk.fleet.row_of[node]])
             firm = firm.charge(queue.name, bill_for(queue, shapes[uid], products.values[code] if code >= 0 else ""))
     desk.firm = firm
+
+
+def may_fill(desk: Desk, candidate: Candidate, bill: Bill) -> bool:
+    """Whether the candidate is preemptible, or its charge leaves what such work may fill of nominal quota."""
+    if candidate.workload.preemptible:
+        return True
+    queue = QueueName(str(candidate.workload.queue))
+    firm = _firm(desk)
+    at_rest = Ledger(on_nominal(firm.forest, firm.forest.chain(queue)), firm.used)
+    return at_rest.shortage(queue, bill) is None
 
 
 def overfilled(desk: Desk, candidate: Candidate) -> Wait | None:

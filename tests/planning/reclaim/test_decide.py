@@ -249,3 +249,28 @@ def test_a_gang_whose_surplus_is_safe_is_safe_whole() -> None:
     )
     dear = runs("dear", "a", ["n2"], since=9_000)
     assert gone(decided(nodes(TWO, grown, dear, asks("x", "b", 1, 4), queues=queues))) == {"dear"}
+
+
+def test_work_that_is_not_preemptible_makes_others_leave_only_nodes_whose_model_its_queue_owns() -> None:
+    flavors = (
+        ("A100", Quota(nominal_milli_gpu=4000)),
+        ("H100", Quota(nominal_milli_gpu=0, borrowing_limit_milli_gpu=4000)),
+    )
+    team_ = msgspec.structs.replace(team("a", 8), flavors=flavors)
+    nodes = [node("n1", 4, product="A100"), node("n2", 4, product="H100")]
+    work = [runs("own", "a", ["n1"], 4), asks("x", "a", gpus=4, priority=5, preemptible=False)]
+    (claim,) = claims(decided(snapshot(nodes, work, queues=tree(team_))))
+    assert [assignment.node for assignment in claim.placement.assignments] == ["n1"]
+    assert gone(decided(snapshot(nodes, work, queues=tree(team_)))) == {"own"}
+
+
+def test_two_teams_do_not_evict_each_other_by_turns() -> None:
+    nodes = [node("n1", 4), node("n2", 4)]
+    work = [
+        runs("high", "a", ["n1"], 4, priority=10),
+        runs("low", "a", ["n2"], 1),
+        runs("mine", "b", ["n2"], 2, preemptible=False),
+        asks("x", "b", gpus=4, priority=10),
+    ]
+    made = decided(snapshot(nodes, work, queues=tree(team("a", 4), team("b", 6))))
+    assert claims(made) == []
