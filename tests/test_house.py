@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 MODULES = sorted(path for path in (ROOT / "scheduler").rglob("*.py") if not path.stem.endswith(("_pb2", "_pb2_grpc")))
 LONGEST_LINES = 400
 
-KEY_READERS = re.compile(r"kube/(keys|translate\w*)\.py")
+KEY_READERS = re.compile(r"kube/(keys|translate\w*|dialects/\w+)\.py")
 NOT_POD_KEYS = {"bayplan.dev/v1alpha1", "bayplan.dev/planner"}
 """The API group's version and the name under which events are reported: neither is a label or an annotation."""
 

@@ -1,7 +1,7 @@
 """Compares what is believed with what the API server says, now and then and when asked."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -45,7 +45,10 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
 class Auditor:
     """Audits one state against one API server."""
 
-    def __init__(self, api: ApiClient, state: ClusterState, kinds: tuple[Kind, ...], telemetry: Telemetry) -> None:
+    def __init__(
+        self, api: ApiClient, state: ClusterState, kinds: Callable[[], tuple[Kind, ...]], telemetry: Telemetry
+    ) -> None:
+        """`kinds` gives those that are watched by now."""
         self._api = api
         self._state = state
         self._kinds = kinds
@@ -84,7 +87,7 @@ class Auditor:
     async def _look(self) -> Findings:
         fresh = [
             event
-            for kind in self._kinds
+            for kind in self._kinds()
             for event in await list_events(self._api, kind, lambda name, text: log.warning(text, kind=name))
         ]
         believed, snapshot = tuple(self._state.facts()), self._state.snapshot()

@@ -50,11 +50,11 @@ class NodeTeller:
                 self._said[node] = report.assumed
 
 
-def note_of(sentences: Sequence[str]) -> str:
-    """As many whole sentences as an event takes, and how many there are beyond."""
+def note_of(sentences: Sequence[str], where: str = "the service's log") -> str:
+    """As many whole sentences as an event takes, and how many there are beyond, which stand `where`."""
     for shown in range(len(sentences), 0, -1):
         rest = len(sentences) - shown
-        text = "; ".join(sentences[:shown]) + (f"; and {rest} more, which the service's log has" if rest else "")
+        text = "; ".join(sentences[:shown]) + (f"; and {rest} more, which {where} has" if rest else "")
         if len(text) <= EVENT_TEXT_LIMIT:
             return text
     return sentences[0][:EVENT_TEXT_LIMIT] if sentences else ""

@@ -24,6 +24,7 @@ from scheduler.app.grace import Grace
 from scheduler.app.guard import ServiceGuard
 from scheduler.app.intake import Intake
 from scheduler.app.node_teller import NodeTeller
+from scheduler.app.note_teller import NoteTeller
 from scheduler.app.planner import PlannerLoop
 from scheduler.app.reporter import Reporter
 from scheduler.app.teller import Teller
@@ -33,6 +34,7 @@ from scheduler.config import Settings
 from scheduler.extender.guard import BindRequest
 from scheduler.extender.server import SWITCH_INTERVAL_S, ExtenderServer, Tls
 from scheduler.kube.api import ApiClient
+from scheduler.kube.discovery import ForeignWatchers
 from scheduler.kube.effects import Effects, LeaseRef
 from scheduler.kube.lease import Leadership, LeaseTimes
 from scheduler.kube.translate import kinds
@@ -174,9 +176,17 @@ class Service:
             )
             for kind in self._kinds
         ]
+        self._foreign = ForeignWatchers(
+            api,
+            on_event=self._counted,
+            trouble=lambda name, text: log.warning("a watch has trouble", kind=name, why=text),
+            chance=random.random,
+        )
+        self._note_teller = NoteTeller(self._effects, leading=self._leads)
+        self._reporter.listeners.append(self._note_teller.planned)
         self._feed = PlanFeed()
         self._reporter.listeners.append(lambda _, decided: self._feed.publish(decided))
-        self._auditor = Auditor(api, self._state, self._kinds, self._telemetry)
+        self._auditor = Auditor(api, self._state, lambda: (*self._kinds, *self._foreign.kinds), self._telemetry)
 
     @classmethod
     async def connect(
@@ -210,11 +220,12 @@ class Service:
         view = ServiceView(self._state, self._board, self._reporter, adviser)
         rpc = RpcServer(view, self._feed, self._not_ready)
         tasks = [asyncio.ensure_future(watcher.run()) for watcher in self._watchers]
+        tasks.append(asyncio.ensure_future(self._foreign.run()))
         try:
             await rpc.start(*self._addresses.grpc)
             # Loading the solver takes 0.6 s, which no plan should wait for.
             await asyncio.to_thread(importlib.import_module, "scheduler.scoring.gangs.cpsat")
-            await _first(stop, asyncio.gather(*(w.synced.wait() for w in self._watchers)))
+            await _first(stop, asyncio.gather(self._foreign.looked.wait(), *(w.synced.wait() for w in self._watchers)))
             if not stop.is_set():
                 snapshot = self._state.snapshot()
                 log.info("synced", nodes=len(snapshot.nodes), workloads=len(snapshot.workloads))
@@ -223,6 +234,7 @@ class Service:
                     asyncio.ensure_future(self._lead()),
                     asyncio.ensure_future(self._teller.run()),
                     asyncio.ensure_future(self._node_teller.run()),
+                    asyncio.ensure_future(self._note_teller.run()),
                     asyncio.ensure_future(self._reporter.run()),
                     asyncio.ensure_future(self._auditor.run(self._settings.audit_period_s)),
                     asyncio.ensure_future(self._tick()),

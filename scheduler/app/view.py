@@ -79,7 +79,9 @@ class ServiceView:
         text = explain(wait) if wait is not None else _standing(workload, standing)
         last = self._reporter.last
         left_out = rule_lines(last[1]) if last is not None else []
-        return Explanation(text=(*text, *left_out), queue=workload.queue, decision=wait, standing=standing)
+        return Explanation(
+            text=(*text, *workload.notes, *left_out), queue=workload.queue, decision=wait, standing=standing
+        )
 
 
 def _standing(workload: Workload, standing: tuple[Assignment, ...]) -> list[str]:

@@ -122,7 +122,9 @@ def _keys(snapshot: Snapshot, here: Sequence[Pod], namespace: str, name: str) ->
     for key in (*named, gang_key(namespace, name), pod_key(namespace, name)):
         if key in snapshot.workloads:
             return [key]
-    return list(dict.fromkeys(of_pod[pod.uid] for pod in here if pod.owner_name == name and pod.uid in of_pod))
+    owned = [of_pod[pod.uid] for pod in here if pod.owner_name == name and pod.uid in of_pod]
+    described = [key for key in snapshot.workloads if key.startswith(f"gang:{namespace}/")]
+    return list(dict.fromkeys(owned or [key for key in described if name in key.split("/")[2:]]))
 
 
 def _workload(workload: Workload, decision: Decision | None) -> Explanation:
@@ -141,7 +143,8 @@ def _workload(workload: Workload, decision: Decision | None) -> Explanation:
         placed=len(workload.placed),
         nodes=dict(sorted(nodes.items())),
     )
-    return found if decision is None else _decided(found, decision)
+    found = found if decision is None else _decided(found, decision)
+    return msgspec.structs.replace(found, lines=(*found.lines, *workload.notes)) if workload.notes else found
 
 
 def _decided(found: Explanation, decision: Decision) -> Explanation:

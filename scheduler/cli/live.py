@@ -5,6 +5,7 @@ from pathlib import Path
 
 from scheduler.cli.output import BadInputError, CommandError, complain
 from scheduler.kube.api import ApiClient, ApiRefusedError, ApiUnreachableError
+from scheduler.kube.discovery import foreign_kinds
 from scheduler.kube.keys import GROUP_VERSION
 from scheduler.kube.login import LoginError
 from scheduler.kube.translate import kinds
@@ -38,7 +39,7 @@ def read_cluster(kubeconfig: Path | None, scheduler_name: str) -> tuple[ClusterS
 async def _listed(kubeconfig: Path | None, scheduler_name: str) -> tuple[ClusterState, list[Pod]]:
     state, pods = ClusterState(), list[Pod]()
     async with await ApiClient.connect(kubeconfig) as api:
-        for kind in kinds(scheduler_name):
+        for kind in (*kinds(scheduler_name), *await foreign_kinds(api)):
             for event in await list_events(api, kind, lambda what, text: complain("bayplan", f"{what}: {text}")):
                 state.apply(event)
                 if isinstance(event, PodSeen):

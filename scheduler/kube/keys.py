@@ -82,6 +82,7 @@ RANK_KEYS = (
     "training.kubeflow.org/replica-index",
     "volcano.sh/task-index",
     "kueue.x-k8s.io/pod-group-pod-index",
+    "gang.scheduling.koordinator.sh/network-topology-index",
     "apps.kubernetes.io/pod-index",
 )
 """Labels or annotations with a pod's place among its like; the first that is there counts. The pods of LeaderWorkerSets

@@ -4,12 +4,15 @@ import sys
 
 import msgspec
 
-from scheduler.kube import keys, translate_values
+from scheduler.kube import translate_values
+from scheduler.kube.dialects import kueue
+from scheduler.kube.dialects.record import Texts
+from scheduler.kube.dialects.table import understand
+from scheduler.kube.dialects.words import queue_of
 from scheduler.kube.wire import Meta, NameMeta, WireJob, WireNamespace
 from scheduler.kube.wire_own import WireTopology
-from scheduler.model.names import QueueName
 from scheduler.model.node import NODE_LEVEL, TopologyLevel
-from scheduler.model.workload import Problem
+from scheduler.model.workload import GangClaim, Problem
 from scheduler.state.events import JobSeen, NamespaceSeen, TopologySeen
 
 _job_decoder = msgspec.json.Decoder(WireJob)
@@ -20,24 +23,41 @@ _topology_decoder = msgspec.json.Decoder(WireTopology)
 def read_job(raw: bytes | msgspec.Raw) -> tuple[Meta, JobSeen]:
     """A Job's metadata, and what it says of its pods.
 
+    An Indexed Job of which Kueue admits all pods at once is a gang.
+
     Raises:
         ValueError: the text is no Job.
     """
     wire = _job_decoder.decode(raw)
     meta, spec = wire.metadata, wire.spec
     problems = list[Problem]()
-    gang = translate_values.gang_claim(meta.labels, meta.annotations, problems)
+    owner = next((o for o in meta.owner_references if o.controller), None)
+    others = understand(
+        Texts(
+            labels=meta.labels,
+            annotations=meta.annotations,
+            owner_kind="Job" if owner is None else owner.kind,
+            owner_name=meta.name if owner is None else owner.name,
+        )
+    )
+    problems.extend(others.problems)
+    gang = translate_values.gang_claim(meta.labels, meta.annotations, problems, others.gang)
     whole = spec.completion_mode == "Indexed" and spec.completions is not None and spec.completions > 1
-    queue = meta.labels.get(keys.QUEUE_LABEL)
+    queue, queue_key = queue_of(meta.labels, others)
+    whole = whole and spec.completions == spec.parallelism
+    if gang is None and whole and kueue.NAME in others.dialects and others.queue is not None:
+        gang = GangClaim(name=f"job/{meta.name}")
     return meta, JobSeen(
         uid=meta.uid,
         namespace=sys.intern(meta.namespace),
         name=meta.name,
-        completions=spec.completions if whole and spec.completions == spec.parallelism else None,
+        completions=spec.completions if whole else None,
         succeeded=wire.status.succeeded,
         gang=gang,
-        queue=QueueName(sys.intern(queue)) if queue is not None else None,
+        queue=queue,
+        queue_key=queue_key,
         problems=tuple(problems),
+        notes=others.notes,
     )
 
 

@@ -6,10 +6,13 @@ from collections.abc import Iterable
 import msgspec
 
 from scheduler.kube import keys, translate_values
+from scheduler.kube.dialects.record import Texts
+from scheduler.kube.dialects.table import understand
+from scheduler.kube.dialects.words import queue_of
 from scheduler.kube.requests import pod_requests
 from scheduler.kube.selectors import host_ports, node_affinity, scheduler_rules, tolerations
 from scheduler.kube.wire import Condition, Meta, OwnerReference, WirePod
-from scheduler.model.names import NodeName, PodUid, QueueName
+from scheduler.model.names import NodeName, PodUid
 from scheduler.model.workload import Pod, PodShape, Problem
 from scheduler.state.events import PodGone, PodSeen
 
@@ -64,7 +67,18 @@ class PodReader:
         meta, spec = wire.metadata, wire.spec
         labels, annotations = meta.labels, meta.annotations
         problems: list[Problem] = []
-        gang = translate_values.gang_claim(labels, annotations, problems)
+        owner = _controller(meta.owner_references)
+        others = understand(
+            Texts(
+                labels=labels,
+                annotations=annotations,
+                owner_kind=owner.kind if owner is not None else "",
+                owner_name=owner.name if owner is not None else "",
+            ),
+            spec,
+        )
+        problems.extend(others.problems)
+        gang = translate_values.gang_claim(labels, annotations, problems, others.gang)
         requests = pod_requests(wire)
         shape = self._interned(
             PodShape(
@@ -81,10 +95,10 @@ class PodReader:
         )
         role, role_required = translate_values.role(annotations, problems)
         gates = {g.name for g in spec.scheduling_gates}
-        owner = _controller(meta.owner_references)
         scheduled = _condition(wire.status.conditions, "PodScheduled")
         told = _condition(wire.status.conditions, keys.CONDITION_TYPE)
-        queue = labels.get(keys.QUEUE_LABEL)
+        queue, queue_key = queue_of(labels, others)
+        preemptible = translate_values.preemptible(annotations, problems)
         unschedulable = _is(scheduled, "False", "Unschedulable")
         return Pod(
             uid=uid,
@@ -92,7 +106,10 @@ class PodReader:
             name=meta.name,
             shape=shape,
             ours=True,
-            managed=shape.requests.wants_devices or keys.GANG_LABEL in labels or keys.PLAN_GATE in gates,
+            managed=shape.requests.wants_devices
+            or gang is not None
+            or keys.GANG_LABEL in labels
+            or keys.PLAN_GATE in gates,
             priority=spec.priority,
             created_s=_created_s(meta),
             node=_node(spec.node_name),
@@ -107,22 +124,26 @@ class PodReader:
             owner_uid=owner.uid if owner is not None else None,
             owner_name=owner.name if owner is not None else "",
             index=translate_values.index(labels, annotations),
-            queue=QueueName(sys.intern(queue)) if queue is not None else None,
+            queue=queue,
+            queue_key=queue_key,
             user=sys.intern(labels.get(keys.USER_LABEL, "")),
-            topology_required=translate_values.level(annotations, keys.TOPOLOGY_REQUIRED_ANNOTATION, problems),
-            topology_preferred=translate_values.level(annotations, keys.TOPOLOGY_PREFERRED_ANNOTATION, problems),
-            topology_slices=translate_values.slices(annotations, problems),
+            topology_required=translate_values.level(annotations, keys.TOPOLOGY_REQUIRED_ANNOTATION, problems)
+            or others.topology_required,
+            topology_preferred=translate_values.level(annotations, keys.TOPOLOGY_PREFERRED_ANNOTATION, problems)
+            or others.topology_preferred,
+            topology_slices=translate_values.slices(annotations, problems) or others.topology_slices,
             topology_exclusive=translate_values.level(annotations, keys.TOPOLOGY_EXCLUSIVE_ANNOTATION, problems),
-            role=role,
+            role=role or others.role or "",
             role_required=role_required,
             policy=translate_values.policy(annotations, problems),
-            duration_s=translate_values.duration_s(annotations, problems),
+            duration_s=translate_values.duration_s(annotations, problems) or others.duration_s,
             checkpointed_s=translate_values.checkpointed_s(annotations, problems),
-            preemptible=translate_values.preemptible(annotations, problems),
+            preemptible=preemptible if others.preemptible is None else others.preemptible,
             makes_way=_is_true(_condition(wire.status.conditions, keys.MAKES_WAY_CONDITION_TYPE)),
             asked_to_save_s=translate_values.asked_to_save_s(annotations),
             leaves_by_s=int(meta.deletion_timestamp.timestamp()) if meta.deletion_timestamp is not None else None,
             problems=tuple(problems),
+            notes=others.notes,
             told=(told.reason, told.message) if told is not None else None,
         )
 

@@ -6,6 +6,8 @@ from datetime import datetime
 from itertools import pairwise
 from typing import assert_never
 
+from msgspec.structs import replace
+
 from scheduler.kube import keys
 from scheduler.model.policy import POLICY_NAMES, Policy, policy_named
 from scheduler.model.resources import GPU_SHARED, MILLI_GPU, Resources
@@ -48,9 +50,19 @@ _NUMBER = re.compile(r"[0-9]{1,9}\Z", re.ASCII)
 Texts = Mapping[str, str]
 
 
-def gang_claim(labels: Texts, annotations: Texts, problems: list[Problem]) -> GangClaim | None:
-    """The gang that an object claims with its label, how large by annotations; refusals go to `problems`."""
+def gang_claim(
+    labels: Texts, annotations: Texts, problems: list[Problem], foreign: GangClaim | None = None
+) -> GangClaim | None:
+    """The gang that an object claims with its label, how large by annotations; refusals go to `problems`.
+
+    Without the label it is the one that others' keys claim, `foreign`, and our annotations go before theirs.
+    """
     name = labels.get(keys.GANG_LABEL)
+    if name is None and foreign is not None:
+        own = _sized(GangClaim(name=foreign.name), annotations, problems)
+        if own.least is not None or own.role_least:
+            return replace(foreign, size=own.size or foreign.size, least=own.least, role_least=own.role_least)
+        return replace(foreign, size=own.size or foreign.size)
     if name is None:
         allowed = f"only beside the label {keys.GANG_LABEL} with the gang's name"
         said = (keys.GANG_SIZE_ANNOTATION, keys.GANG_MIN_ANNOTATION, keys.ROLE_MIN_ANNOTATION)
@@ -59,6 +71,11 @@ def gang_claim(labels: Texts, annotations: Texts, problems: list[Problem]) -> Ga
     if not name:
         problems.append(Problem(where=f"label {keys.GANG_LABEL}", value=name, allowed="the gang's name"))
         return None
+    return _sized(GangClaim(name=name), annotations, problems)
+
+
+def _sized(claim: GangClaim, annotations: Texts, problems: list[Problem]) -> GangClaim:
+    """The claim with what our annotations say of how many pods there are and are enough."""
     size = _pods(annotations, keys.GANG_SIZE_ANNOTATION, problems)
     least = _pods(annotations, keys.GANG_MIN_ANNOTATION, problems)
     if size is not None and least is not None and least > size:
@@ -72,7 +89,7 @@ def gang_claim(labels: Texts, annotations: Texts, problems: list[Problem]) -> Ga
         allowed = f"roles that need no more pods together than {key}, {most}"
         problems.append(_problem(keys.ROLE_MIN_ANNOTATION, annotations[keys.ROLE_MIN_ANNOTATION], allowed))
         role_least = ()
-    return GangClaim(name=name, size=size, least=least, role_least=role_least)
+    return replace(claim, size=size, least=least, role_least=role_least)
 
 
 def _pods(annotations: Texts, key: str, problems: list[Problem]) -> int | None:

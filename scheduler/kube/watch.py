@@ -129,6 +129,11 @@ class Watcher:
                 await asyncio.sleep(self._pause_s * (0.5 + self._chance()))
                 self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
 
+    def forget(self) -> None:
+        """Tell the end of everything that is known: the kind is not there any more."""
+        while self._known:
+            self._on_event(self.kind.gone(self._known.popitem()[1]))
+
     async def _list(self) -> None:
         """Tell everything that is there, and then the end of what is not there any more."""
         self.relists += 1

@@ -184,6 +184,20 @@ class Volume(Wire, frozen=True, kw_only=True):
     vsphere_volume: Present | None = None
 
 
+class SchedulingGroup(Wire, frozen=True, kw_only=True):
+    """spec.schedulingGroup (1.36 and later): the pod's PodGroup."""
+
+    pod_group_name: str = ""
+
+
+class WorkloadRef(Wire, frozen=True, kw_only=True):
+    """spec.workloadRef (1.35): the pod's group in a Workload."""
+
+    name: str = ""
+    pod_group: str = ""
+    pod_group_replica_key: str = ""
+
+
 class PodSpec(Wire, frozen=True, kw_only=True):
     """spec of a pod."""
 
@@ -202,6 +216,8 @@ class PodSpec(Wire, frozen=True, kw_only=True):
     topology_spread_constraints: list[SpreadConstraint] = []
     volumes: list[Volume] = []
     resource_claims: list[msgspec.Raw] = []
+    scheduling_group: SchedulingGroup | None = None
+    workload_ref: WorkloadRef | None = None
 
 
 class PodStatus(Wire, frozen=True, kw_only=True):

@@ -112,7 +112,7 @@ class LocalCluster:
         make = Parts(self._layout, ports, binaries)
         progress.say(f"starting Kubernetes {build.KUBERNETES_VERSION} at {self.server}")
         table.start(parts.ETCD, make.etcd())
-        table.start(parts.APISERVER, make.apiserver())
+        table.start(parts.APISERVER, make.apiserver(*options.apiserver_arguments))
         self._wait(parts.APISERVER)
         table.start(parts.CONTROLLER_MANAGER, make.controller_manager())
         table.start(parts.SCHEDULER, make.scheduler())

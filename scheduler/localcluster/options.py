@@ -15,6 +15,7 @@ class ClusterOptions(msgspec.Struct, frozen=True, kw_only=True):
         with_scheduler: start Bayplan's own kube-scheduler instance, pointed at the service's address.
         with_service: start `bayplan serve`; False leaves its address free for a service of the caller's own.
         replicas: how many instances of the service there are; one leads, and its address leads to that one.
+        apiserver_arguments: more arguments for kube-apiserver.
         service_arguments: more arguments for `bayplan serve`.
         service_environment: more environment variables for it.
         fleet: the nodes to create; None for none.
@@ -25,6 +26,7 @@ class ClusterOptions(msgspec.Struct, frozen=True, kw_only=True):
     with_scheduler: bool = True
     with_service: bool = True
     replicas: int = 1
+    apiserver_arguments: Sequence[str] = ()
     service_arguments: Sequence[str] = ()
     service_environment: Mapping[str, str] = {}
     fleet: Fleet | None = None

@@ -104,8 +104,8 @@ class Parts:
             ready_url=f"{url}/readyz",
         )
 
-    def apiserver(self) -> PartRecord:
-        """The API server."""
+    def apiserver(self, *arguments: str) -> PartRecord:
+        """The API server, with more arguments."""
         layout = self._layout
         port = self._ports.apiserver
         return PartRecord(
@@ -131,6 +131,7 @@ class Parts:
                 "--max-mutating-requests-inflight=750",
                 "--profiling=false",
                 "--shutdown-delay-duration=0s",
+                *arguments,
             ],
             ready_url=f"https://{HOST}:{port}/readyz",
         )

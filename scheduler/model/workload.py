@@ -99,12 +99,18 @@ class GangClaim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     `least`: how many pods are enough for it to work; None where that is all of them, or where `role_least` says it.
     `role_least`: how many pods of which roles are enough; without `least`, their sum is.
+    `group`: under which name an object in the cluster describes the gang, where that is not the gang's own.
     """
 
     name: str
     size: int | None = None
     least: int | None = None
     role_least: RoleMinimums = ()
+    group: str = ""
+
+
+QUEUE_KEY = "label bayplan.dev/queue"
+"""Where our own manifests name a queue, as sentences say it."""
 
 
 class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -122,6 +128,7 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     being deleted. `asked_to_save_s`: when it was asked last to save its work, since it is to leave.
     `checkpointed_s`: when it last saved its work; None where nobody said. `preemptible`: it may be moved or evicted.
     `policy`: how it is placed if it stands alone; None leaves it to its queue. `user`: whose it is, where it says so.
+    `queue_key`: where the queue is named. `notes`: sentences on what was read of it and is not honoured.
     `role`: its part in the gang, and `role_required` the level of which one domain has to hold all pods of that role.
     """
 
@@ -147,6 +154,7 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     index: int | None = None
     queue: QueueName | None = None
     user: str = ""
+    queue_key: str = QUEUE_KEY
     topology_required: str | None = None
     topology_preferred: str | None = None
     topology_slices: Slices = ()
@@ -163,6 +171,7 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     devices: tuple[int, ...] = ()
     slices: tuple[MigInstance, ...] = ()
     problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
     told: tuple[str, str] | None = None
 
 
@@ -174,7 +183,8 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `topology_exclusive`: no member of another gang stands in a domain of that level where one of this gang does.
     `avoid`: nodes that refused a planned member since they last changed.
     `kept`: its pods cannot be evicted now.
-    `queue` is None where none could be found; `problems` says why.
+    `queue` is None where none could be found; `problems` says why. `notes`: sentences on what was read and is not
+    honoured.
     """
 
     key: WorkloadKey
@@ -196,6 +206,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     avoid: frozenset[NodeName] = frozenset()
     kept: bool = False
     problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def pending(self) -> tuple[Pod, ...]:

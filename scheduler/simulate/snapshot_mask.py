@@ -176,6 +176,7 @@ class _Mask:
             topology_exclusive=_maybe(workload.topology_exclusive, self._level),
             avoid=frozenset(self._node_name(name) for name in workload.avoid),
             problems=tuple(self._problem(problem) for problem in workload.problems),
+            notes=tuple(self._texts.of(text) for text in workload.notes),
         )
 
     def _pod(self, pod: Pod) -> Pod:
@@ -200,11 +201,17 @@ class _Mask:
             role=self._names.of(pod.role),
             role_required=_maybe(pod.role_required, self._level),
             problems=tuple(self._problem(problem) for problem in pod.problems),
+            notes=tuple(self._texts.of(text) for text in pod.notes),
             told=None if pod.told is None else (pod.told[0], self._texts.of(pod.told[1])),
         )
 
     def _claim(self, claim: GangClaim) -> GangClaim:
-        return replace(claim, name=self._names.of(claim.name), role_least=self._roles(claim.role_least))
+        return replace(
+            claim,
+            name=self._names.of(claim.name),
+            group=self._names.of(claim.group),
+            role_least=self._roles(claim.role_least),
+        )
 
     def _roles(self, minimums: RoleMinimums) -> RoleMinimums:
         return tuple((self._names.of(role), number) for role, number in minimums)

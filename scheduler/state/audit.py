@@ -15,6 +15,8 @@ from scheduler.state.divided import undivided
 from scheduler.state.events import (
     DevicesSeen,
     Event,
+    GroupGone,
+    GroupSeen,
     JobGone,
     JobSeen,
     NamespaceSeen,
@@ -85,10 +87,13 @@ def _by_name(facts: Iterable[Event]) -> dict[str, msgspec.Struct]:
             case JobSeen(uid=uid, namespace=namespace, name=name):
                 jobs[uid] = f"job {namespace}/{name}"
                 named[jobs[uid]] = fact
+            case GroupSeen(uid=uid, kind=kind, key=key):
+                jobs[uid] = f"{kind} of gang {people_name(key)}"
+                named[jobs[uid]] = fact
             case QueueSeen(queue=queue):
                 named[f"queue {queue.name}"] = queue
-            case JobGone() | QueueGone():
-                del named[jobs[fact.uid] if isinstance(fact, JobGone) else f"queue {fact.name}"]
+            case JobGone() | GroupGone() | QueueGone():
+                del named[f"queue {fact.name}" if isinstance(fact, QueueGone) else jobs[fact.uid]]
             case NamespaceSeen(name=name) | TopologySeen(name=name):
                 named[f"{_KINDS[type(fact)]} {name}"] = fact
             case _:

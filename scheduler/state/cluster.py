@@ -1,6 +1,6 @@
 """What is believed of the cluster: changed by `ClusterState.apply` alone, read as immutable snapshots."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import assert_never
 
 import msgspec
@@ -17,6 +17,8 @@ from scheduler.state.events import (
     DevicesGone,
     DevicesSeen,
     Event,
+    GroupGone,
+    GroupSeen,
     JobGone,
     JobSeen,
     Kept,
@@ -148,6 +150,8 @@ class ClusterState:
             case (
                 JobSeen()
                 | JobGone()
+                | GroupSeen()
+                | GroupGone()
                 | QueueSeen()
                 | QueueGone()
                 | NamespaceSeen()
@@ -172,15 +176,37 @@ class ClusterState:
             case _:
                 assert_never(event)
 
-    def _take_in_group(
-        self,
-        event: JobSeen | JobGone | QueueSeen | QueueGone | NamespaceSeen | NamespaceGone | NodeRefused | Kept | Ticked,
-    ) -> bool:
+    def _take_in_owner(self, event: JobSeen | JobGone | GroupSeen | GroupGone) -> bool:
         match event:
             case JobSeen(uid=uid):
-                return self._groups.see_job(event) and self._regroup(uid)
+                return self._groups.see_job(event) and self._regroup(self._groups.owned_by(uid))
             case JobGone(uid=uid):
-                return self._groups.forget_job(uid) and self._regroup(uid)
+                return self._groups.forget_job(uid) and self._regroup(self._groups.owned_by(uid))
+            case GroupSeen():
+                pods = self._groups.see_group(event)
+                return pods is not None and self._regroup(pods)
+            case GroupGone(uid=uid):
+                return self._groups.forget_group(uid)
+            case _:
+                assert_never(event)
+
+    def _take_in_group(
+        self,
+        event: JobSeen
+        | JobGone
+        | GroupSeen
+        | GroupGone
+        | QueueSeen
+        | QueueGone
+        | NamespaceSeen
+        | NamespaceGone
+        | NodeRefused
+        | Kept
+        | Ticked,
+    ) -> bool:
+        match event:
+            case JobSeen() | JobGone() | GroupSeen() | GroupGone():
+                return self._take_in_owner(event)
             case QueueSeen(queue=queue):
                 return self._groups.see_queue(queue)
             case QueueGone(name=name):
@@ -283,8 +309,8 @@ class ClusterState:
         self._nodes.discharge(node, uid)
         self._groups.node_changed(node)
 
-    def _regroup(self, job_uid: str) -> bool:
-        for uid in self._groups.owned_by(job_uid):
+    def _regroup(self, pods: Iterable[PodUid]) -> bool:
+        for uid in pods:
             pod = self._pods[uid]
             self._place(pod, pod)
         return True

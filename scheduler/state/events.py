@@ -3,6 +3,8 @@
 Each event is applied once, in the order of its watch.
 """
 
+from typing import Literal
+
 import msgspec
 
 from scheduler.model.demand import Request
@@ -11,7 +13,7 @@ from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
 from scheduler.model.node import Allocator, Device, MigInstance, Node, TopologyLevel
 from scheduler.model.plan import Assignment
 from scheduler.model.queue import Queue
-from scheduler.model.workload import GangClaim, Pod, Problem
+from scheduler.model.workload import QUEUE_KEY, GangClaim, Pod, Problem, RoleMinimums, Slices
 
 
 class NodeSeen(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +75,8 @@ class JobSeen(msgspec.Struct, frozen=True, kw_only=True):
     `completions` is set for Indexed Jobs with completions = parallelism > 1 only: there the gang's size may be left
     out.
     `succeeded` is how many of its pods did their work and are not waited for again.
-    `gang` and `queue` are what stands on the Job itself, `problems` what could not be read there.
+    `gang` and `queue` are what stands on the Job itself, `problems` what could not be read there, `notes` sentences on
+    what is not honoured.
     """
 
     uid: str
@@ -83,11 +86,47 @@ class JobSeen(msgspec.Struct, frozen=True, kw_only=True):
     succeeded: int = 0
     gang: GangClaim | None = None
     queue: QueueName | None = None
+    queue_key: str = QUEUE_KEY
     problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class JobGone(msgspec.Struct, frozen=True, kw_only=True):
     """A Job was deleted."""
+
+    uid: str
+
+
+class GroupSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """An object that describes a gang of which pods carry the name: a PodGroup, or the owner of its pods.
+
+    `key` is that of the gang; of several objects with one key the first by `kind` counts. `form`: the pods are one
+    gang, or those of each role are one, or each stands alone; in `parts` every gang that pods name is one of itself,
+    all of one role. `claim` says how many pods there are and are enough; `role_sizes` how many of a role there are, in
+    `parts` how many are enough, and 0 that such pods stand alone. What pods say themselves goes first, but
+    `preemptible` False holds in any case. `priority` None leaves it to the pods. `problems`, `notes`: as of a Pod.
+    """
+
+    uid: str
+    key: WorkloadKey
+    kind: str
+    form: Literal["gang", "roles", "parts", "alone"] = "gang"
+    claim: GangClaim = GangClaim(name="")
+    role_sizes: RoleMinimums = ()
+    queue: QueueName | None = None
+    queue_key: str = QUEUE_KEY
+    priority: int | None = None
+    preemptible: bool | None = None
+    topology_required: str | None = None
+    topology_preferred: str | None = None
+    topology_slices: Slices = ()
+    role_levels: tuple[tuple[str, str], ...] = ()
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class GroupGone(msgspec.Struct, frozen=True, kw_only=True):
+    """An object that described a gang was deleted."""
 
     uid: str
 
@@ -195,6 +234,8 @@ Event = (
     | PodGone
     | JobSeen
     | JobGone
+    | GroupSeen
+    | GroupGone
     | QueueSeen
     | QueueGone
     | NamespaceSeen

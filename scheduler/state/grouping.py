@@ -1,31 +1,27 @@
 """Pods into workloads: who belongs together, and what the whole asks for."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 
 import msgspec
 
-from scheduler.model.names import NodeName, QueueName, WorkloadKey, gang_key, people_name, pod_key
-from scheduler.model.workload import GangClaim, Pod, Problem, RoleMinimums, Slices, Workload
-from scheduler.state.events import JobSeen
-from scheduler.state.queues import QUEUE_KEY, QueueFinder
-
-SIZE_KEY = "annotation bayplan.dev/gang-size"
-LEAST_KEY = "annotation bayplan.dev/gang-min"
-ROLES_KEY = "annotation bayplan.dev/role-min"
-
-SIZE_ALLOWED = (
-    "a whole number on every member; it may be left out only beside bayplan.dev/gang-min, or where an Indexed Job has "
-    "completions = parallelism > 1"
-)
+from scheduler.model.names import NodeName, WorkloadKey, gang_key, people_name, pod_key
+from scheduler.model.workload import Pod, Problem, Workload
+from scheduler.state.events import GroupSeen, JobSeen
+from scheduler.state.gang import Gang, named
+from scheduler.state.queues import QueueFinder
 
 
-def key_of(pod: Pod, job: JobSeen | None) -> WorkloadKey | None:
-    """The workload that `pod`, owned by `job`, is a member of; None where we have nothing to do with it.
+def key_of(pod: Pod, job: JobSeen | None, group: GroupSeen | None = None) -> WorkloadKey | None:
+    """The workload that `pod`, owned by `job` and described by `group`, is a member of.
 
-    A gang is claimed by the pod itself or by the Job above it; a managed pod without one is a workload of its own.
+    None where we have nothing to do with it. A gang is claimed by the pod itself or by the Job above it; a managed pod
+    without one is a workload of its own.
     """
     if pod.gang is not None and (pod.managed or pod.ours):
-        return gang_key(pod.namespace, pod.gang.name)
+        form = "gang" if group is None else group.form
+        if form == "alone" or (form == "parts" and group is not None and dict(group.role_sizes).get(pod.role) == 0):
+            return pod_key(pod.namespace, pod.name) if pod.managed else None
+        return gang_key(pod.namespace, f"{pod.gang.name}/{pod.role}" if form == "roles" else pod.gang.name)
     if pod.ours and job is not None and job.gang is not None:
         return gang_key(pod.namespace, job.gang.name)
     return pod_key(pod.namespace, pod.name) if pod.managed else None
@@ -35,17 +31,18 @@ def workload_of(
     key: WorkloadKey,
     pods: Collection[Pod],
     jobs: Mapping[str, JobSeen],
+    group: GroupSeen | None,
     finder: QueueFinder,
     avoid: frozenset[NodeName],
 ) -> Workload:
-    """The workload of its members `pods`, of which there is at least one."""
+    """The workload of its members `pods`, of which there is at least one; `group` describes it where there is such."""
     managed = [p if p.managed else msgspec.structs.replace(p, managed=True) for p in pods]
     if key.startswith("pod:"):
-        return _alone(key, managed[0], jobs, finder, avoid)
-    members = tuple(sorted(managed, key=_rank))
+        return _alone(key, managed[0], jobs, group, finder, avoid)
+    members = tuple(sorted((_with_level(p, group) for p in managed), key=_rank))
     uids = {p.owner_uid for p in members if p.owner_uid is not None}
     owners: dict[str | None, JobSeen] = {uid: jobs[uid] for uid in uids if uid in jobs}
-    gang = _Gang(people_name(key), members, sorted(owners.values(), key=lambda j: j.name))
+    gang = Gang(people_name(key), members, sorted(owners.values(), key=lambda j: j.name), group)
     size = gang.size()
     role_minimums = gang.role_minimums(size)
     gang.roles()
@@ -56,30 +53,38 @@ def workload_of(
         size=size,
         min_member=gang.least(size, role_minimums),
         role_minimums=role_minimums,
-        priority=max(p.priority for p in members),
+        priority=max(p.priority for p in members) if group is None or group.priority is None else group.priority,
         created_s=min(p.created_s for p in members),
         members=members,
         user=gang.one("label bayplan.dev/user", [p.user or None for p in members]) or "",
-        topology_required=gang.one("annotation bayplan.dev/topology-required", [p.topology_required for p in members]),
+        topology_required=gang.one("annotation bayplan.dev/topology-required", [p.topology_required for p in members])
+        or (group.topology_required if group is not None else None),
         topology_preferred=gang.one(
             "annotation bayplan.dev/topology-preferred", [p.topology_preferred for p in members]
-        ),
+        )
+        or (group.topology_preferred if group is not None else None),
         topology_slices=gang.slices(),
         topology_exclusive=gang.one(
             "annotation bayplan.dev/topology-exclusive", [p.topology_exclusive for p in members]
         ),
         duration_s=max((p.duration_s for p in members if p.duration_s is not None), default=None),
-        preemptible=all(p.preemptible for p in members),
+        preemptible=all(p.preemptible for p in members) and (group is None or group.preemptible is not False),
         avoid=avoid,
         problems=tuple(gang.problems),
+        notes=tuple(gang.notes),
     )
 
 
 def _alone(
-    key: WorkloadKey, pod: Pod, jobs: Mapping[str, JobSeen], finder: QueueFinder, avoid: frozenset[NodeName]
+    key: WorkloadKey,
+    pod: Pod,
+    jobs: Mapping[str, JobSeen],
+    group: GroupSeen | None,
+    finder: QueueFinder,
+    avoid: frozenset[NodeName],
 ) -> Workload:
     job = jobs.get(pod.owner_uid) if pod.owner_uid is not None else None
-    found = finder.find(pod.namespace, _named(pod, job))
+    found = finder.find(pod.namespace, *named(pod, job, group))
     problems = (*pod.problems, *(() if job is None else job.problems), *_gangs_only(pod))
     return Workload(
         key=key,
@@ -97,7 +102,14 @@ def _alone(
         preemptible=pod.preemptible,
         avoid=avoid,
         problems=(*problems, found) if isinstance(found, Problem) else problems,
+        notes=(*pod.notes, *(() if job is None else job.notes), *(() if group is None else group.notes)),
     )
+
+
+def _with_level(pod: Pod, group: GroupSeen | None) -> Pod:
+    """The pod with the level of its role, where only the object that describes the gang names one."""
+    level = None if group is None or pod.role_required is not None else dict(group.role_levels).get(pod.role)
+    return pod if level is None else msgspec.structs.replace(pod, role_required=level)
 
 
 def _gangs_only(pod: Pod) -> Iterator[Problem]:
@@ -115,103 +127,3 @@ def _gangs_only(pod: Pod) -> Iterator[Problem]:
 
 def _rank(pod: Pod) -> tuple[bool, int, str, str]:
     return (pod.index is None, pod.index or 0, pod.name, pod.uid)
-
-
-def _named(pod: Pod, job: JobSeen | None) -> QueueName | None:
-    return pod.queue if pod.queue is not None or job is None else job.queue
-
-
-def _enough(claim: GangClaim) -> int:
-    """How many pods are enough, 0 where the claim does not say so."""
-    return max(claim.least or 0, sum(number for _, number in claim.role_least))
-
-
-class _Gang:
-    """What a gang's members and Jobs agree on; `problems` collects, once each, what they do not."""
-
-    def __init__(self, name: str, members: tuple[Pod, ...], owners: Sequence[JobSeen]) -> None:
-        self._name = name
-        self._members = members
-        self._owners = owners
-        claims = [p.gang for p in members] + [j.gang for j in owners]
-        self._claims = [c for c in claims if c is not None and c.name == name.partition("/")[2]]
-        self.problems: dict[Problem, None] = {q: None for p in members for q in p.problems}
-        self.problems.update((q, None) for j in owners for q in j.problems)
-
-    def size(self) -> int:
-        """How many pods the gang has still to have: what it states, less those that succeeded already.
-
-        One that states only how many are enough has as many as there are.
-        """
-        stated = sorted({c.size for c in self._claims if c.size is not None})
-        stated = stated or sorted({j.completions for j in self._owners if j.completions is not None})
-        present = sum(not p.deleting for p in self._members)
-        least = max((_enough(c) for c in self._claims), default=0)
-        if not stated and least:
-            return max(present, least)
-        if not stated:
-            if not any(q.where == SIZE_KEY for q in self.problems):
-                self._add(f"{SIZE_KEY} of gang {self._name}", "", SIZE_ALLOWED)
-            return max(present, 1)
-        if len(stated) > 1:
-            self._add(f"{SIZE_KEY} of gang {self._name}", " and ".join(map(str, stated)), "one size for all members")
-        if least > stated[-1]:
-            self._add(f"{LEAST_KEY} of gang {self._name}", str(least), f"at most its size, {stated[-1]}")
-        succeeded = sum(j.succeeded for j in self._owners if j.completions is not None)
-        size = max(stated[-1] - succeeded, 1)
-        if present > size:
-            self._add(f"number of pods of gang {self._name}", str(present), f"at most its size, {size}")
-        return size
-
-    def role_minimums(self, size: int) -> RoleMinimums:
-        """How many pods of which roles have to stand: what members say of it, as long as `size` pods can keep it."""
-        stated = {",".join(f"{role}={n}" for role, n in c.role_least): c.role_least for c in self._claims}
-        chosen = self.one(ROLES_KEY, [text or None for text in stated])
-        minimums = () if chosen is None else stated[chosen]
-        return minimums if sum(n for _, n in minimums) <= size else ()
-
-    def least(self, size: int, role_minimums: RoleMinimums) -> int:
-        """How many of `size` pods have to stand: the most that any member claims, all where none does."""
-        stated = [c.least for c in self._claims if c.least is not None]
-        needed = sum(n for _, n in role_minimums)
-        return min(max([*stated, needed]) or size, size)
-
-    def queue(self, owners: Mapping[str | None, JobSeen], finder: QueueFinder) -> QueueName | None:
-        """The one queue that all members belong to."""
-        found: set[QueueName] = set()
-        missing = False
-        for named in sorted({_named(p, owners.get(p.owner_uid)) or "" for p in self._members}):
-            match finder.find(self._members[0].namespace, QueueName(named) if named else None):
-                case Problem() as problem:
-                    self.problems[problem] = None
-                    missing = True
-                case name:
-                    found.add(name)
-        if len(found) > 1:
-            self._add(f"{QUEUE_KEY} of gang {self._name}", " and ".join(sorted(found)), "one queue for all members")
-        return next(iter(found)) if len(found) == 1 and not missing else None
-
-    def one(self, where: str, values: Iterable[str | None]) -> str | None:
-        """The value that members give; the first in order where they differ, which is a problem."""
-        stated = sorted({v for v in values if v is not None})
-        if len(stated) > 1:
-            self._add(f"{where} of gang {self._name}", " and ".join(stated), "one value for all members")
-        return stated[0] if stated else None
-
-    def slices(self) -> Slices:
-        """The slices that members give."""
-        stated = {",".join(f"{level}={n}" for level, n in p.topology_slices): p.topology_slices for p in self._members}
-        chosen = self.one("annotation bayplan.dev/topology-slices", [text or None for text in stated])
-        return () if chosen is None else stated[chosen]
-
-    def roles(self) -> None:
-        """Pods of one role agree on its level."""
-        wishes: dict[str, set[str]] = {}
-        for pod in self._members:
-            if pod.role:
-                wishes.setdefault(pod.role, set()).add(pod.role_required or "(none)")
-        for role, levels in sorted(wishes.items()):
-            self.one(f"annotation bayplan.dev/role-topology-required of role {role}", sorted(levels))
-
-    def _add(self, where: str, value: str, allowed: str) -> None:
-        self.problems[Problem(where=where, value=value, allowed=allowed)] = None

@@ -8,7 +8,8 @@ from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
 from scheduler.model.queue import Queue
 from scheduler.model.workload import Pod, Workload
 from scheduler.quota.forest import in_force
-from scheduler.state.events import JobGone, JobSeen, Kept, NamespaceSeen, NodeRefused, QueueGone
+from scheduler.state.events import GroupGone, GroupSeen, JobGone, JobSeen, Kept, NamespaceSeen, NodeRefused, QueueGone
+from scheduler.state.group_objects import GroupObjects
 from scheduler.state.grouping import key_of, workload_of
 from scheduler.state.queues import Labels, QueueFinder
 from scheduler.state.refusals import RefusalBook
@@ -25,6 +26,7 @@ class GroupBook:
         self._jobs: dict[str, JobSeen] = {}
         self._ended_jobs: set[str] = set()
         self._owned: dict[str, set[PodUid]] = {}
+        self._objects = GroupObjects()
         self._queues: dict[QueueName, Queue] = {}
         self._queues_in_order: dict[QueueName, Queue] = {}
         self._namespaces: dict[str, Labels] = {}
@@ -45,7 +47,9 @@ class GroupBook:
             self._disown(before)
         if pod.owner_uid is not None and (pod.ours or pod.managed):
             self._owned.setdefault(pod.owner_uid, set()).add(pod.uid)
-        key = key_of(pod, self._jobs.get(pod.owner_uid) if pod.owner_uid is not None else None)
+        self._objects.put(pod, before)
+        job = self._jobs.get(pod.owner_uid) if pod.owner_uid is not None else None
+        key = key_of(pod, job, self._objects.of(pod))
         if key != self._key_of.get(pod.uid):
             self._leave(pod.uid)
         if key is not None:
@@ -57,6 +61,7 @@ class GroupBook:
     def remove(self, pod: Pod) -> None:
         """A pod is gone."""
         self._disown(pod)
+        self._objects.remove(pod)
         self._leave(pod.uid)
 
     def key(self, uid: PodUid) -> WorkloadKey | None:
@@ -113,6 +118,16 @@ class GroupBook:
     def owned_by(self, job_uid: str) -> tuple[PodUid, ...]:
         """The pods that the Job controls, as far as they may be ours."""
         return tuple(sorted(self._owned.get(job_uid, ())))
+
+    # Objects that describe gangs
+
+    def see_group(self, group: GroupSeen) -> tuple[PodUid, ...] | None:
+        """Such an object as it is now: the pods that have to be put again, None where it is no news."""
+        return self._objects.pods(group.key) if self._objects.see(group) else None
+
+    def forget_group(self, uid: str) -> bool:
+        """Such an object is gone; whether that is news. As long as pods name it, its word holds, as that of a Job."""
+        return self._objects.forget(uid) is not None
 
     # Queues and refusals
 
@@ -239,7 +254,9 @@ class GroupBook:
                     self._workloads.pop(key, None)
                 else:
                     avoid = self._refusals.avoid(key)
-                    made = workload_of(key, members.values(), self._jobs, self._finder, avoid)
+                    pods = members.values()
+                    group = self._objects.of_all(pods)
+                    made = workload_of(key, pods, self._jobs, group, self._finder, avoid)
                     self._workloads[key] = replace(made, kept=True) if key in self._kept else made
             self._stale.clear()
             self._view = self._workloads.copy()
@@ -248,11 +265,14 @@ class GroupBook:
                 return self.workloads()
         return self._view
 
-    def facts(self) -> Iterator[JobSeen | JobGone | Queue | QueueGone | NamespaceSeen | NodeRefused | Kept]:
+    def facts(
+        self,
+    ) -> Iterator[JobSeen | JobGone | GroupSeen | GroupGone | Queue | QueueGone | NamespaceSeen | NodeRefused | Kept]:
         """Everything known beside the pods. Jobs that are gone, but whose word still holds, come and go."""
         yield from self._jobs.values()
         yield from (JobGone(uid=uid) for uid in sorted(self._ended_jobs))
         yield from self._queues_in_order.values()
+        yield from self._objects.facts()
         yield from (queue for name, queue in self._queues.items() if queue != self._queues_in_order.get(name))
         yield from (QueueGone(name=name) for name in sorted(self._ending))
         yield from (NamespaceSeen(name=name, labels=labels) for name, labels in self._namespaces.items())

@@ -4,14 +4,12 @@ from collections.abc import Mapping, Sequence
 
 from scheduler.model.names import QueueName
 from scheduler.model.queue import Queue
-from scheduler.model.workload import Problem, Requirement
+from scheduler.model.workload import QUEUE_KEY, Problem, Requirement
 
 DEFAULT_QUEUE = QueueName("default")
 """Serves pods that no other queue serves, where there is a queue of this name."""
 
 NAMES_SHOWN = 8
-
-QUEUE_KEY = "label bayplan.dev/queue"
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -43,12 +41,12 @@ class QueueFinder:
             if serving != name:
                 self._taken.setdefault(name, []).append((namespace, serving))
 
-    def find(self, namespace: str, named: QueueName | None) -> QueueName | Problem:
-        """The queue of a pod in `namespace` that names the queue `named`, or why there is none."""
+    def find(self, namespace: str, named: QueueName | None, where: str = QUEUE_KEY) -> QueueName | Problem:
+        """The queue of a pod in `namespace` that names the queue `named` at `where`, or why there is none."""
         if named is not None:
             if named in self._known:
                 return named
-            return Problem(where=QUEUE_KEY, value=named, allowed=f"the name of a Queue ({self._existing()})")
+            return Problem(where=where, value=named, allowed=f"the name of a Queue ({self._existing()})")
         found = self._serving.get(namespace)
         if found is not None:
             return found

@@ -19,7 +19,8 @@ from scheduler.state.events import DevicesSeen
 class EventStore:
     """Takes each name once, as the API server does; `failing` answers are refused first."""
 
-    def __init__(self, failing: int = 0) -> None:
+    def __init__(self, failing: int = 0, namespace: str = "default") -> None:
+        self._path = f"/apis/events.k8s.io/v1/namespaces/{namespace}/events"
         self.events: dict[str, dict[str, object]] = {}
         self.asked = 0
         self._failing = failing
@@ -28,7 +29,7 @@ class EventStore:
         self, method: Method, path: str, *, body: bytes | None = None, content_type: str = "application/json"
     ) -> Response:
         self.asked += 1
-        assert path == "/apis/events.k8s.io/v1/namespaces/default/events"
+        assert path == self._path
         if self._failing:
             self._failing -= 1
             raise ApiRefusedError(500, "InternalError", "try again")

@@ -14,6 +14,10 @@ OURS = "bayplan.dev/plan"
 ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 
 
+def noted(made: Json, annotations: dict[str, str]) -> Json:
+    return {**made, "metadata": {**made["metadata"], "annotations": annotations}}
+
+
 def asks(resource: str, amount: object, *, kind: str = "limits") -> Json:
     return {"name": "main", "image": "trainer:1", "resources": {kind: {resource: amount}}}
 
@@ -29,6 +33,9 @@ def asks(resource: str, amount: object, *, kind: str = "limits") -> Json:
             [OURS], pod("p", initContainers=[asks("nvidia.com/gpu", 1) | {"name": "warm"}]), id="a GPU while it starts"
         ),
         pytest.param([OURS], pod("p", labels={"bayplan.dev/gang": "g"}), id="a launcher: in a gang, without GPUs"),
+        pytest.param([OURS], pod("p", labels={"ray.io/cluster": "r"}), id="a head: of a RayCluster, without GPUs"),
+        pytest.param([OURS], noted(pod("p"), {"scheduling.k8s.io/group-name": "g"}), id="another scheduler's gang"),
+        pytest.param([], noted(pod("p"), {"note": "x"}), id="another annotation"),
         pytest.param([OURS], pod("p", labels={"app": "x"}, gpus=8), id="other labels"),
         pytest.param(
             ["team.example/ready", OURS],

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from scheduler.kube.dialects.kinds import FOREIGN_KINDS
 from tests.manifests.files import MANIFESTS, Document, base, one
 
 FILES = sorted(p for p in (MANIFESTS / "rbac").glob("*.yaml") if p.name != "kustomization.yaml")
@@ -55,10 +56,17 @@ def test_the_service_writes_only_what_a_plan_needs() -> None:
 
 def test_the_service_reads_no_secret_and_no_configuration() -> None:
     read = {resource for _, resource, verb in granted() if verb in ("get", "list", "watch")}
-    assert read == {
+    foreign = {kind.plural for kind in FOREIGN_KINDS}
+    assert read - foreign == {
         *("pods", "nodes", "jobs", "namespaces", "poddisruptionbudgets"),
         *("queues", "queues/status", "gpunodes", "topologies"),
     }
+
+
+def test_the_service_may_read_the_foreign_kinds_that_it_watches_and_write_none_of_them() -> None:
+    known = {(kind.group, kind.plural) for kind in FOREIGN_KINDS}
+    allowed = {(group, resource, verb) for group, resource, verb in granted() if (group, resource) in known}
+    assert allowed == {(group, plural, verb) for group, plural in known for verb in ("list", "watch")}
 
 
 def test_leases_are_named_except_where_the_api_cannot() -> None:

@@ -99,8 +99,8 @@ def full_of_secrets() -> Snapshot:
     problem = Problem(where="label of gang secret", value="secret value", allowed="secret allowed")
     labels = {"zone": "secret-zone", "kubernetes.io/hostname": "secret-host"}
     taint = Taint(key="for", value="secret-team")
-    claim = GangClaim(name="secret-gang", size=2, role_least=(("secret-role", 1),))
-    waiting = replace(pod("secret-pod"), gang=claim, role="secret-role", **named, **told)
+    claim = GangClaim(name="secret-gang", size=2, role_least=(("secret-role", 1),), group="secret-group")
+    waiting = replace(pod("secret-pod"), gang=claim, role="secret-role", notes=("secret note",), **named, **told)
     state = state_of(
         replace(seen_node("secret-node-1", uid="secret-uid"), labels=labels, taints=(taint,)),
         report("secret-node-1"),
@@ -148,14 +148,14 @@ REPLACED = {
     "Assignment": {"node", "pod"},
     "Columns": {"names", "row_of"},
     "Device": {"uuid"},
-    "GangClaim": {"name", "role_least"},
+    "GangClaim": {"group", "name", "role_least"},
     "HostPort": {"address"},
     "InFlight": {"leaving", "queue", "workload"},
     "Node": {"labels", "name", "uid"},
     "Pod": {
         *("name", "namespace", "node", "nominated_node", "owner_name", "owner_uid", "queue", "scheduler_message"),
         *("role", "role_required", "told", "topology_exclusive", "topology_preferred", "topology_required"),
-        *("topology_slices", "uid", "user"),
+        *("notes", "topology_slices", "uid", "user"),
     },
     "PodShape": {"node_selector"},
     "Problem": {"allowed", "value", "where"},
@@ -170,6 +170,7 @@ REPLACED = {
     "Workload": {
         "avoid",
         "key",
+        "notes",
         "queue",
         "role_minimums",
         "user",
@@ -185,6 +186,7 @@ KEPT = {
     "HostPort": {"protocol"},
     "MigInstance": {"profile"},
     "Node": {"machine", "product"},
+    "Pod": {"queue_key"},
     "PodShape": {"models", "scheduler_rules"},
     "Queue": {"flavors"},
     "Request": {"models"},

@@ -6,7 +6,8 @@ from msgspec.structs import replace
 from scheduler.model.names import QueueName, WorkloadKey
 from scheduler.model.workload import GangClaim, Pod, Problem, RoleMinimums, Workload
 from scheduler.state.events import JobSeen
-from scheduler.state.grouping import ROLES_KEY, SIZE_ALLOWED, key_of
+from scheduler.state.gang import ROLES_KEY, SIZE_ALLOWED
+from scheduler.state.grouping import key_of
 from tests.state.build import Thing, foreign, job, pod, queue, state_of
 
 GANG = WorkloadKey("gang:a/g")

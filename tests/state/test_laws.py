@@ -14,6 +14,8 @@ from scheduler.state.events import (
     DevicesGone,
     DevicesSeen,
     Event,
+    GroupGone,
+    GroupSeen,
     JobGone,
     JobSeen,
     NodeGone,
@@ -56,7 +58,8 @@ def pods(draw: st.DrawFn) -> PodSeen:
             uid=PodUid(name + draw(st.sampled_from(["", "-again"]))),
             shape=what,
             managed=draw(st.booleans()),
-            gang=draw(st.sampled_from([None, None, "g", "h"])),
+            gang=draw(st.sampled_from([None, None, "g", "h", "x/g"])),
+            role=draw(st.sampled_from(["", "r"])),
             size=draw(st.sampled_from([None, 2, 3])),
             owner_uid=draw(st.sampled_from([None, "j1", "j2"])),
             node=draw(places),
@@ -115,6 +118,24 @@ def jobs(draw: st.DrawFn) -> JobSeen:
 
 
 @st.composite
+def groups(draw: st.DrawFn) -> GroupSeen:
+    uid = draw(st.sampled_from(["o1", "o2"]))
+    return GroupSeen(
+        uid=uid,
+        key=WorkloadKey(draw(st.sampled_from(["gang:a/g", "gang:a/x/g"]))),
+        kind=draw(st.sampled_from(["A", "B"])),
+        form=draw(st.sampled_from(["gang", "roles", "parts", "alone"])),
+        claim=draw(st.sampled_from([GangClaim(name="", size=3), GangClaim(name="", least=2, role_least=(("r", 1),))])),
+        role_sizes=draw(st.sampled_from([(), (("r", 2),), (("", 0), ("r", 1))])),
+        queue=draw(st.sampled_from([None, QueueName("red")])),
+        preemptible=draw(st.sampled_from([None, False])),
+        priority=draw(st.sampled_from([None, 9])),
+        topology_required=draw(st.sampled_from([None, "rack"])),
+        role_levels=draw(st.sampled_from([(), (("r", "rack"),)])),
+    )
+
+
+@st.composite
 def queues(draw: st.DrawFn) -> QueueSeen:
     name, served = draw(st.sampled_from(["red", "default"])), draw(st.sampled_from([(), ("a",)]))
     return QueueSeen(queue=queue(name, *served))
@@ -141,11 +162,12 @@ gone = st.one_of(
     node_names.map(lambda n: NodeGone(name=NodeName(n))),
     node_names.map(lambda n: DevicesGone(node=NodeName(n))),
     st.sampled_from([JobGone(uid="j1"), JobGone(uid="j2"), QueueGone(name=QueueName("red"))]),
+    st.sampled_from([GroupGone(uid="o1"), GroupGone(uid="o2")]),
     keys.map(lambda k: Released(workload=k)),
     st.integers(0, 20).map(lambda s: Ticked(now_s=s)),
 )
 events: st.SearchStrategy[Event] = st.one_of(
-    pods(), pods(), nodes(), reports(), jobs(), queues(), plans(), gone, refusals()
+    pods(), pods(), nodes(), reports(), jobs(), groups(), queues(), plans(), gone, refusals()
 )
 
 
@@ -173,7 +195,7 @@ def test_the_order_of_independent_objects_does_not_matter(happened: list[Event],
     for event in happened:
         state.apply(event)
     facts = list(state.facts())
-    ended = [f for f in facts if isinstance(f, JobGone)]
+    ended = [f for f in facts if isinstance(f, JobGone | GroupGone)]
     ours = [f for f in facts if isinstance(f, Reserved | NodeRefused)]
     objects = [f for f in facts if f not in ended and f not in ours]
     shuffled = ClusterState()

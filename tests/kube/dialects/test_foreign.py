@@ -1,0 +1,436 @@
+"""Objects of other groups that describe gangs, written as people or controllers write them."""
+
+import json
+
+import pytest
+import yaml
+from msgspec.structs import replace
+
+from scheduler.kube.dialects.kinds import FOREIGN_KINDS, kind_of
+from scheduler.model.names import WorkloadKey
+from scheduler.model.workload import GangClaim
+from scheduler.state.events import GroupGone, GroupSeen
+
+
+def read(text: str) -> GroupSeen:
+    """The object of a manifest; it is `a/train`, uid `u`, where the manifest does not say so."""
+    document = yaml.safe_load(text)
+    group, _, version = document["apiVersion"].partition("/")
+    document["metadata"] = {"name": "train", "namespace": "a", "uid": "u", **document.get("metadata", {})}
+    (foreign,) = (
+        kind
+        for kind in FOREIGN_KINDS
+        if (kind.group, kind.plural) == (group, f"{document['kind'].lower()}s") and version in kind.versions
+    )
+    sighting = kind_of(foreign, version).read(json.dumps(document).encode())
+    assert (sighting.key, sighting.identity) == ("a/train", "u")
+    assert isinstance(sighting.event, GroupSeen)
+    return sighting.event
+
+
+def seen(name: str, kind: str, **fields: object) -> GroupSeen:
+    return replace(GroupSeen(uid="u", key=WorkloadKey(f"gang:a/{name}"), kind=kind), **fields)
+
+
+def claim(**fields: object) -> GangClaim:
+    return replace(GangClaim(name=""), **fields)
+
+
+UNDERSTOOD = [
+    pytest.param(
+        "{apiVersion: scheduling.x-k8s.io/v1alpha1, kind: PodGroup, spec: {minMember: 4, minResources: {cpu: 4}}}",
+        seen("pod-group/train", "PodGroup", claim=claim(least=4)),
+        id="scheduler-plugins",
+    ),
+    pytest.param(
+        """
+        apiVersion: scheduling.sigs.k8s.io/v1alpha1
+        kind: PodGroup
+        metadata:
+          annotations:
+            gang.scheduling.koordinator.sh/total-number: "6"
+            gang.scheduling.koordinator.sh/network-topology-spec: |
+              {"gatherStrategy": [{"layer": "rack", "strategy": "MustGather"}]}
+        spec: {minMember: 4}
+        """,
+        seen("pod-group/train", "PodGroup", claim=claim(least=4, size=6), topology_required="rack"),
+        id="Koordinator",
+    ),
+    pytest.param(
+        """
+        apiVersion: scheduling.volcano.sh/v1beta1
+        kind: PodGroup
+        spec:
+          minMember: 3
+          minTaskMember: {ps: 1, worker: 2}
+          queue: red
+          networkTopology: {mode: hard, highestTierName: rack}
+          subGroupPolicy:
+            - {name: tp, subGroupSize: 2, networkTopology: {mode: hard, highestTierName: node}}
+        """,
+        seen(
+            "volcano/train",
+            "PodGroup.scheduling.volcano.sh",
+            claim=claim(least=3, role_least=(("ps", 1), ("worker", 2))),
+            queue="red",
+            queue_key="spec.queue of PodGroup.scheduling.volcano.sh train",
+            topology_required="rack",
+            topology_slices=(("node", 2),),
+        ),
+        id="Volcano",
+    ),
+    pytest.param(
+        "{apiVersion: scheduling.volcano.sh/v1beta1, kind: PodGroup, spec: {minMember: 0, queue: default}}",
+        seen("volcano/train", "PodGroup.scheduling.volcano.sh", claim=claim(least=1)),
+        id="Volcano: what it fills in names no queue",
+    ),
+    pytest.param(
+        """
+        apiVersion: scheduling.run.ai/v2alpha2
+        kind: PodGroup
+        spec:
+          queue: red
+          preemptibility: non-preemptible
+          topologyConstraint: {requiredTopologyLevel: block, preferredTopologyLevel: rack}
+          subGroups:
+            - {name: serve, minMember: 0}
+            - {name: prefill, parent: serve, minMember: 1, topologyConstraint: {requiredTopologyLevel: rack}}
+            - {name: decode, parent: serve, minMember: 2}
+        """,
+        seen(
+            "kai/train",
+            "PodGroup.scheduling.run.ai",
+            claim=claim(role_least=(("decode", 2), ("prefill", 1))),
+            queue="red",
+            queue_key="spec.queue of PodGroup.scheduling.run.ai train",
+            preemptible=False,
+            topology_required="block",
+            topology_preferred="rack",
+            role_levels=(("prefill", "rack"),),
+        ),
+        id="KAI",
+    ),
+    pytest.param(
+        "{apiVersion: scheduling.run.ai/v2alpha2, kind: PodGroup, spec: {minMember: 4}}",
+        seen("kai/train", "PodGroup.scheduling.run.ai", claim=claim(least=4)),
+        id="KAI: without sub-groups",
+    ),
+    pytest.param(
+        """
+        apiVersion: scheduler.grove.io/v1alpha1
+        kind: PodGang
+        spec:
+          topologyConstraint: {packConstraint: {required: block, preferred: rack}}
+          podgroups:
+            - {name: train-prefill, minReplicas: 2, topologyConstraint: {packConstraint: {required: rack}}}
+            - {name: train-decode, minReplicas: 1}
+        """,
+        seen(
+            "grove/train",
+            "PodGang",
+            claim=claim(role_least=(("train-decode", 1), ("train-prefill", 2))),
+            topology_required="block",
+            topology_preferred="rack",
+            role_levels=(("train-prefill", "rack"),),
+        ),
+        id="Grove",
+    ),
+    pytest.param(
+        """
+        apiVersion: scheduling.k8s.io/v1alpha2
+        kind: PodGroup
+        spec:
+          schedulingPolicy: {gang: {minCount: 4}}
+          schedulingConstraints: {topology: [{key: example.com/rack}]}
+          disruptionMode: PodGroup
+          priorityClassName: high
+          priority: 1000
+        """,
+        seen(
+            "podgroup/train",
+            "PodGroup.scheduling.k8s.io",
+            claim=claim(least=4),
+            priority=1000,
+            topology_required="example.com/rack",
+        ),
+        id="Kubernetes 1.36",
+    ),
+    pytest.param(
+        """
+        apiVersion: scheduling.k8s.io/v1beta1
+        kind: PodGroup
+        spec: {schedulingPolicy: {gang: {minCount: 4}}, disruptionMode: {all: {}}, workloadRef: {workloadName: w}}
+        """,
+        seen("podgroup/train", "PodGroup.scheduling.k8s.io", claim=claim(least=4)),
+        id="Kubernetes 1.37",
+    ),
+    pytest.param(
+        "{apiVersion: scheduling.k8s.io/v1alpha2, kind: PodGroup, spec: {schedulingPolicy: {basic: {}}}}",
+        seen("podgroup/train", "PodGroup.scheduling.k8s.io", claim=claim(least=1), form="alone"),
+        id="Kubernetes: no gang",
+    ),
+    pytest.param(
+        """
+        apiVersion: scheduling.k8s.io/v1alpha2
+        kind: PodGroup
+        spec: {schedulingPolicy: {basic: {}}, schedulingConstraints: {topology: [{key: rack}]}}
+        """,
+        seen("podgroup/train", "PodGroup.scheduling.k8s.io", claim=claim(least=1), topology_required="rack"),
+        id="Kubernetes: no gang, but one domain",
+    ),
+    pytest.param(
+        """
+        apiVersion: scheduling.k8s.io/v1alpha1
+        kind: Workload
+        spec:
+          podGroups:
+            - {name: workers, policy: {gang: {minCount: 4}}}
+            - {name: driver, policy: {basic: {}}}
+        """,
+        seen(
+            "workload/train",
+            "Workload.scheduling.k8s.io",
+            form="parts",
+            role_sizes=(("driver", 0), ("workers", 4)),
+        ),
+        id="Kubernetes 1.35",
+    ),
+    pytest.param(
+        """
+        apiVersion: jobset.x-k8s.io/v1alpha2
+        kind: JobSet
+        metadata: {labels: {kueue.x-k8s.io/queue-name: red}}
+        spec:
+          replicatedJobs:
+            - {name: driver, template: {spec: {}}}
+            - {name: workers, replicas: 2, template: {spec: {parallelism: 4, completions: 4}}}
+        """,
+        seen(
+            "jobset/train",
+            "JobSet",
+            claim=claim(size=9),
+            role_sizes=(("driver", 1), ("workers", 8)),
+            queue="red",
+            queue_key="label kueue.x-k8s.io/queue-name",
+        ),
+        id="JobSet",
+    ),
+    *(
+        pytest.param(
+            f"""
+            apiVersion: jobset.x-k8s.io/v1alpha2
+            kind: JobSet
+            spec:
+              {startup}
+              replicatedJobs:
+                - {{name: driver, template: {{spec: {{}}}}}}
+                - {{name: workers, template: {{spec: {{parallelism: 4}}}}{depends}}}
+            """,
+            seen(
+                "jobset/train",
+                "JobSet",
+                form="roles",
+                claim=claim(size=5),
+                role_sizes=(("driver", 1), ("workers", 4)),
+            ),
+            id=f"JobSet in turn: {startup or depends}",
+        )
+        for startup, depends in (
+            ("startupPolicy: {startupPolicyOrder: InOrder}", ""),
+            ("", ", dependsOn: [{name: driver, status: Ready}]"),
+        )
+    ),
+    pytest.param(
+        """
+        apiVersion: kubeflow.org/v1
+        kind: PyTorchJob
+        spec:
+          runPolicy: {schedulingPolicy: {queue: red, minAvailable: 3}}
+          pytorchReplicaSpecs: {Master: {template: {}}, Worker: {replicas: 3, template: {}}}
+        """,
+        seen(
+            "pytorchjob/train",
+            "PyTorchJob",
+            claim=claim(size=4, least=3),
+            role_sizes=(("master", 1), ("worker", 3)),
+            queue="red",
+            queue_key="spec.queue of PyTorchJob train",
+        ),
+        id="PyTorchJob",
+    ),
+    pytest.param(
+        """
+        apiVersion: kubeflow.org/v1
+        kind: PyTorchJob
+        spec: {elasticPolicy: {minReplicas: 2, maxReplicas: 8}, pytorchReplicaSpecs: {Worker: {replicas: 4}}}
+        """,
+        seen("pytorchjob/train", "PyTorchJob", claim=claim(size=4, least=2), role_sizes=(("worker", 4),)),
+        id="PyTorchJob that is elastic",
+    ),
+    pytest.param(
+        "{apiVersion: kubeflow.org/v1, kind: TFJob, spec: {tfReplicaSpecs: {PS: {}, Worker: {replicas: 4}}}}",
+        seen("tfjob/train", "TFJob", claim=claim(size=5), role_sizes=(("ps", 1), ("worker", 4))),
+        id="TFJob",
+    ),
+    pytest.param(
+        "{apiVersion: kubeflow.org/v1, kind: JAXJob, spec: {jaxReplicaSpecs: {Worker: {replicas: 4}}}}",
+        seen("jaxjob/train", "JAXJob", claim=claim(size=4), role_sizes=(("worker", 4),)),
+        id="JAXJob",
+    ),
+    *(
+        pytest.param(
+            f"""
+            apiVersion: kubeflow.org/v2beta1
+            kind: MPIJob
+            spec: {{launcherCreationPolicy: {policy}, mpiReplicaSpecs: {{Launcher: {{}}, Worker: {{replicas: 2}}}}}}
+            """,
+            seen(
+                "mpijob/train",
+                "MPIJob",
+                form=form,
+                claim=claim(size=3),
+                role_sizes=(("launcher", 1), ("worker", 2)),
+            ),
+            id=f"MPIJob, launcher {policy}",
+        )
+        for policy, form in (("AtStartup", "gang"), ("WaitForWorkersReady", "roles"))
+    ),
+    pytest.param(
+        """
+        apiVersion: ray.io/v1
+        kind: RayCluster
+        spec:
+          workerGroupSpecs:
+            - {groupName: big, replicas: 2, minReplicas: 1, numOfHosts: 2}
+            - {groupName: small, replicas: 1}
+        """,
+        seen("raycluster/train", "RayCluster", claim=claim(size=6)),
+        id="RayCluster",
+    ),
+    pytest.param(
+        """
+        apiVersion: ray.io/v1
+        kind: RayCluster
+        spec:
+          enableInTreeAutoscaling: true
+          workerGroupSpecs: [{groupName: big, replicas: 2, minReplicas: 1, numOfHosts: 2}, {groupName: small}]
+        """,
+        seen("raycluster/train", "RayCluster", claim=claim(role_least=(("big", 2), ("headgroup", 1)))),
+        id="RayCluster that scales itself",
+    ),
+    *(
+        pytest.param(
+            f"""
+            apiVersion: leaderworkerset.x-k8s.io/v1
+            kind: LeaderWorkerSet
+            spec: {{replicas: 2, startupPolicy: {policy}, leaderWorkerTemplate: {{size: 4, workerTemplate: {{}}}}}}
+            """,
+            seen(
+                "lws/train",
+                "LeaderWorkerSet",
+                form=form,
+                claim=claim(size=4),
+                role_sizes=(("leader", 1), ("worker", 3)),
+            ),
+            id=f"LeaderWorkerSet, {policy}",
+        )
+        for policy, form in (("LeaderCreated", "gang"), ("LeaderReady", "roles"))
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "want"), UNDERSTOOD)
+def test_what_an_object_says(text: str, want: GroupSeen) -> None:
+    found = read(text)
+    assert replace(found, notes=()) == want
+
+
+@pytest.mark.parametrize(
+    ("text", "problems"),
+    [
+        (
+            """
+            apiVersion: scheduling.volcano.sh/v1beta1
+            kind: PodGroup
+            spec: {networkTopology: {mode: hard, highestTierAllowed: 2}}
+            """,
+            [
+                (
+                    "spec.networkTopology.highestTierAllowed of PodGroup.scheduling.volcano.sh train is '2'; "
+                    "allowed: a highestTierName, the name of a topology level"
+                )
+            ],
+        ),
+        (
+            """
+            apiVersion: scheduling.run.ai/v2alpha2
+            kind: PodGroup
+            spec:
+              subGroups:
+                - {name: all, topologyConstraint: {requiredTopologyLevel: rack}}
+                - {name: one, parent: all, minMember: 1}
+            """,
+            [
+                (
+                    "spec.subGroups 'all'.topologyConstraint of PodGroup.scheduling.run.ai train is 'rack'; "
+                    "allowed: only on sub-groups without others below"
+                )
+            ],
+        ),
+        (
+            """
+            apiVersion: scheduling.k8s.io/v1alpha2
+            kind: PodGroup
+            spec: {schedulingConstraints: {topology: [{key: a}, {key: b}]}}
+            """,
+            [
+                (
+                    "spec.schedulingConstraints.topology of PodGroup.scheduling.k8s.io train is 'a, b'; "
+                    "allowed: one topology key"
+                )
+            ],
+        ),
+    ],
+)
+def test_what_an_object_asks_for_and_cannot_have(text: str, problems: list[str]) -> None:
+    assert [str(problem) for problem in read(text).problems] == problems
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        (
+            "{apiVersion: scheduling.volcano.sh/v1beta1, kind: PodGroup, spec: {priorityClassName: high}}",
+            (
+                "spec.priorityClassName of PodGroup.scheduling.volcano.sh train ('high') is not honoured: "
+                "the pods' own spec.priorityClassName counts"
+            ),
+        ),
+        (
+            "{apiVersion: scheduling.run.ai/v2alpha2, kind: PodGroup, spec: {minSubGroup: 1}}",
+            "spec.minSubGroup of PodGroup.scheduling.run.ai train ('1') is not honoured: all sub-groups have to stand",
+        ),
+        (
+            "{apiVersion: scheduling.k8s.io/v1beta1, kind: PodGroup, spec: {parentCompositePodGroupName: c}}",
+            (
+                "spec.parentCompositePodGroupName of PodGroup.scheduling.k8s.io train ('c') is not honoured: "
+                "each PodGroup starts by itself"
+            ),
+        ),
+    ],
+)
+def test_what_is_not_honoured_is_told(text: str, note: str) -> None:
+    found = read(text)
+    assert found.notes == (note,)
+    assert found.problems == ()
+
+
+def test_an_object_that_cannot_be_read_is_refused() -> None:
+    with pytest.raises(ValueError, match="minMember"):
+        read("{apiVersion: scheduling.x-k8s.io/v1alpha1, kind: PodGroup, spec: {minMember: many}}")
+
+
+def test_an_object_goes_by_its_uid() -> None:
+    kind = kind_of(FOREIGN_KINDS[0], "v1alpha2")
+    assert kind.path == "/apis/scheduling.k8s.io/v1alpha2/podgroups"
+    assert (kind.gone("u"), kind.by_uid) == (GroupGone(uid="u"), True)
