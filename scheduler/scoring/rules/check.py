@@ -5,19 +5,19 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from scheduler.model.names import NodeName, PodUid
+from scheduler.model.names import NodeName, PodUid, WorkloadKey
 from scheduler.model.node import Node
 from scheduler.model.plan import Admit, Assignment, Offer, Plan, Reclaim, RollBack
 from scheduler.model.resources import GPU, NOTHING, Resources, extended, minus, plus
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import HostPort, Pod, Workload
 from scheduler.scoring.rules.gang import broken_gang
-from scheduler.scoring.rules.gone import without_pods
+from scheduler.scoring.rules.gone import leaving, without_pods
 from scheduler.scoring.rules.layout import broken_exclusive
 from scheduler.scoring.rules.links import broken_links, too_few_linked
 from scheduler.scoring.rules.node import why_not_on
 from scheduler.scoring.rules.parts import broken_parts, counted, divides, no_place
-from scheduler.scoring.rules.queue import broken_quotas
+from scheduler.scoring.rules.queue import broken_quotas, standing, without_use
 from scheduler.scoring.rules.reclaim import broken_reclaims, gone
 from scheduler.scoring.rules.reserve import broken_reservations
 
@@ -31,12 +31,12 @@ def broken_rules(snapshot: Snapshot, plan: Plan) -> list[str]:
     with the latter gone.
     """
     broken = _one_decision_each(snapshot, plan) + broken_reservations(snapshot, plan, _broken_starts)
-    claims = [decision for decision in plan.decisions if isinstance(decision, Reclaim)]
-    if not claims:
+    if not any(isinstance(decision, Reclaim) for decision in plan.decisions):
         return [*broken, *_broken_starts(snapshot, plan)]
     at_once = tuple(decision for decision in plan.decisions if not isinstance(decision, Reclaim))
     broken += _broken_places(snapshot, msgspec.structs.replace(plan, decisions=at_once))
-    after = without_pods(snapshot, gone(plan))
+    going, likely = gone(plan), _losers(plan)
+    after = without_pods(snapshot, going, likely)
     together = tuple(
         Admit(workload=d.workload, placement=d.placement) if isinstance(d, Reclaim) else d
         for d in plan.decisions
@@ -44,7 +44,16 @@ def broken_rules(snapshot: Snapshot, plan: Plan) -> list[str]:
     )
     later = msgspec.structs.replace(plan, decisions=together)
     broken += _broken_places(after, later)
-    return [*broken, *broken_quotas(after, later), *broken_reclaims(snapshot, plan)]
+    before = standing(snapshot)
+    left = without_use(before, snapshot, leaving(snapshot, going, likely))
+    return [*broken, *broken_quotas(after, later, left), *broken_reclaims(snapshot, plan, before)]
+
+
+def _losers(plan: Plan) -> list[WorkloadKey]:
+    """The workloads that most of what leaves belongs to."""
+    losing = [decision.workload for decision in plan.decisions if isinstance(decision, RollBack)]
+    claims = (decision for decision in plan.decisions if isinstance(decision, Reclaim))
+    return [*losing, *(victim.workload for claim in claims for victim in claim.victims)]
 
 
 def _broken_starts(snapshot: Snapshot, plan: Plan) -> list[str]:

@@ -1,23 +1,40 @@
 """The cluster as it would be if some of the pods that stand were gone."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 import msgspec
 
-from scheduler.model.names import NodeName, PodUid
+from scheduler.model.names import NodeName, PodUid, WorkloadKey
 from scheduler.model.snapshot import IntTable, Snapshot, amount_of
 from scheduler.model.workload import Pod, Workload
 
 
-def without_pods(snapshot: Snapshot, uids: Collection[PodUid]) -> Snapshot:
-    """`snapshot` without these members. Not for pods with parts or slices of GPUs that are divided on demand."""
+def leaving(
+    snapshot: Snapshot, uids: Collection[PodUid], likely: Iterable[WorkloadKey] = ()
+) -> dict[WorkloadKey, list[Pod]]:
+    """The members of these uids by workload; `likely` are workloads to look in before all others."""
+    found: dict[WorkloadKey, list[Pod]] = {}
+    for keys in (dict.fromkeys(likely), snapshot.workloads):
+        for key in keys:
+            workload = snapshot.workloads.get(key)
+            some = [] if workload is None else [pod for pod in workload.members if pod.uid in uids]
+            if some:
+                found[key] = some
+        if sum(map(len, found.values())) == len(uids):
+            break
+    return found
+
+
+def without_pods(snapshot: Snapshot, uids: Collection[PodUid], likely: Iterable[WorkloadKey] = ()) -> Snapshot:
+    """`snapshot` without these members. Not for pods with parts or slices of GPUs that are divided on demand.
+
+    `likely`: workloads that they are probably of.
+    """
     gone: dict[NodeName, list[Pod]] = {}
     workloads = dict(snapshot.workloads)
-    for key, workload in snapshot.workloads.items():
-        leaving = [pod for pod in workload.members if pod.uid in uids]
-        if leaving:
-            workloads[key] = _less(workload, uids)
-        for pod in leaving:
+    for key, pods in leaving(snapshot, uids, likely).items():
+        workloads[key] = _less(workloads[key], uids)
+        for pod in pods:
             if pod.node is not None:
                 gone.setdefault(pod.node, []).append(pod)
     ports = dict(snapshot.ports_used)
@@ -26,13 +43,16 @@ def without_pods(snapshot: Snapshot, uids: Collection[PodUid]) -> Snapshot:
         for port in (port for pod in pods for port in pod.shape.host_ports if port in left):
             left.remove(port)
         ports[name] = tuple(left)
+    stands = dict(snapshot.pod_nodes)
+    for uid in uids:
+        stands.pop(uid, None)
     return msgspec.structs.replace(
         snapshot,
         workloads=workloads,
         columns=msgspec.structs.replace(snapshot.columns, used=_used(snapshot, gone)),
         ports_used={name: some for name, some in ports.items() if some},
         devices_used=_devices(snapshot, gone, uids),
-        pod_nodes={uid: name for uid, name in snapshot.pod_nodes.items() if uid not in uids},
+        pod_nodes=stands,
     )
 
 
@@ -57,17 +77,24 @@ def _devices(
 ) -> dict[NodeName, frozenset[int]]:
     """The GPUs that stay taken. Of pods whose GPUs are not known, the last of those that nobody is known to hold go."""
     taken = dict(snapshot.devices_used)
-    held: dict[NodeName, set[int]] = {}
-    for workload in snapshot.workloads.values():
-        for pod in workload.members:
-            if pod.node is not None and pod.node in gone and pod.uid not in uids:
-                held.setdefault(pod.node, set()).update(pod.devices)
+    held: dict[NodeName, set[int]] | None = None
     for name, pods in gone.items():
         there = taken.get(name, frozenset[int]()).difference(*(pod.devices for pod in pods))
         unknown = sum(max(0, pod.shape.requests.gpus - len(pod.devices)) for pod in pods)
-        if unknown and name in snapshot.nodes:
+        if there and unknown and name in snapshot.nodes:
+            held = _held(snapshot, gone, uids) if held is None else held
             usable = {d.index for d in snapshot.nodes[name].devices if d.healthy and not d.mig_enabled}
             order = sorted(there - held.get(name, set()), key=lambda index: (index not in usable, index))
             there -= set(order[len(order) - min(unknown, len(order)) :])
         taken[name] = there
     return {name: devices for name, devices in taken.items() if devices}
+
+
+def _held(snapshot: Snapshot, nodes: Collection[NodeName], without: Collection[PodUid]) -> dict[NodeName, set[int]]:
+    """The GPUs of these nodes that members are known to hold."""
+    held: dict[NodeName, set[int]] = {}
+    for workload in snapshot.workloads.values():
+        for pod in workload.members:
+            if pod.node is not None and pod.node in nodes and pod.uid not in without:
+                held.setdefault(pod.node, set()).update(pod.devices)
+    return held

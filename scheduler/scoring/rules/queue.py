@@ -2,10 +2,10 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import assert_never
 
-from scheduler.model.names import NodeName, PodUid, QueueName
+from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
 from scheduler.model.node import Node
 from scheduler.model.plan import Admit, Decision, Offer, Plan, Reclaim, RollBack, Wait
 from scheduler.model.queue import Queue, Quota
@@ -20,12 +20,13 @@ Quotas = dict[tuple[QueueName, str | None], Quota]
 """The quotas of all queues: of a flavor, or in total."""
 
 
-def broken_quotas(snapshot: Snapshot, plan: Plan) -> list[str]:
+def broken_quotas(snapshot: Snapshot, plan: Plan, before: Use | None = None) -> list[str]:
     """Queues that `plan` takes above nominal and what they may borrow; one that was above before must not grow.
 
     An offer is counted as if its best node were taken. What queues keep from others is judged decision by decision.
+    `before`: what `standing` says, where it is known.
     """
-    before = standing(snapshot)
+    before = standing(snapshot) if before is None else before
     after = before.copy()
     quotas: Quotas = {(q.name, None): q.total for q in snapshot.queues.values()}
     quotas |= {(q.name, flavor): quota for q in snapshot.queues.values() for flavor, quota in q.flavors}
@@ -117,9 +118,8 @@ def _borrows_more(
 
 def _has(node: Node, everything: Queue, flavor: str | None) -> int:
     """What a node has of a flavor, or of GPUs in all, in milli-GPU."""
-    pod = Pod(uid=PodUid(""), namespace="", name="", shape=PodShape(requests=node.allocatable))
     use: Use = defaultdict(int)
-    charge_one(use, everything, pod, node.product)
+    charge_one(use, everything, PodShape(requests=node.allocatable), node.product)
     return use[everything.name, flavor]
 
 
@@ -202,14 +202,23 @@ def nodes_of(decision: Decision) -> dict[PodUid, NodeName]:
 
 def standing(snapshot: Snapshot) -> Use:
     """What queues use of each flavor, and in total, before a plan."""
-    use: Use = defaultdict(int)
+    counts: dict[tuple[QueueName, int, str], int] = {}
+    shapes: dict[int, PodShape] = {}
+    nodes = snapshot.nodes
     for key, workload in snapshot.workloads.items():
         flight = snapshot.in_flight.get(key)
         going = {a.pod: a.node for a in flight.assignments} if flight else {}
         for pod in workload.members:
-            node = pod.node if pod.node is not None else going.get(pod.uid)
-            if node is not None and not pod.deleting and workload.queue is not None:
-                add(use, snapshot, workload.queue, pod, node)
+            name = pod.node if pod.node is not None else going.get(pod.uid)
+            if name is not None and not pod.deleting and workload.queue is not None:
+                # Most pods share few shapes, which take longer to compare than to tell apart by identity.
+                kind = workload.queue, id(pod.shape), nodes[name].product if name in nodes else ""
+                counts[kind] = counts.get(kind, 0) + 1
+                shapes[id(pod.shape)] = pod.shape
+    use: Use = defaultdict(int)
+    for (queue, number, product), count in counts.items():
+        for each in upwards(snapshot, queue):
+            charge_one(use, snapshot.queues[each], shapes[number], product, times=count)
     for key, flight in snapshot.in_flight.items():
         if key not in snapshot.workloads and flight.queue in snapshot.queues:
             for name in upwards(snapshot, flight.queue):
@@ -217,17 +226,30 @@ def standing(snapshot: Snapshot) -> Use:
     return use
 
 
+def without_use(use: Use, snapshot: Snapshot, gone: Mapping[WorkloadKey, Iterable[Pod]]) -> Use:
+    """What queues use, which is `use` on the snapshot, once these members of workloads are gone."""
+    left = use.copy()
+    for key, pods in gone.items():
+        queue, flight = snapshot.workloads[key].queue, snapshot.in_flight.get(key)
+        going = {a.pod: a.node for a in flight.assignments} if flight else {}
+        for pod in pods:
+            node = pod.node if pod.node is not None else going.get(pod.uid)
+            if node is not None and not pod.deleting and queue is not None:
+                add(left, snapshot, queue, pod, node, times=-1)
+    return left
+
+
 def add(use: Use, snapshot: Snapshot, name: QueueName, pod: Pod, node: NodeName, *, times: int = 1) -> None:
     """Charge a pod on a node to a queue and all above it, so many times."""
     product = snapshot.nodes[node].product if node in snapshot.nodes else ""
     for each in upwards(snapshot, name):
-        charge_one(use, snapshot.queues[each], pod, product, times=times)
+        charge_one(use, snapshot.queues[each], pod.shape, product, times=times)
 
 
-def charge_one(use: Use, queue: Queue, pod: Pod, product: str, *, times: int = 1) -> None:
-    """Charge a pod on a node of a product to one queue."""
-    requests = pod.shape.requests
-    of_model = 1000 * requests.gpus + pod.shape.share_milli * requests.count("nvidia.com/gpu.shared")
+def charge_one(use: Use, queue: Queue, shape: PodShape, product: str, *, times: int = 1) -> None:
+    """Charge pods of a shape on nodes of a product to one queue."""
+    requests = shape.requests
+    of_model = 1000 * requests.gpus + shape.share_milli * requests.count("nvidia.com/gpu.shared")
     slices = dict(requests.mig_slices)
     use[queue.name, None] += times * (of_model + sum(count * _slice(p) for p, count in requests.mig_slices))
     for flavor, _ in queue.flavors:

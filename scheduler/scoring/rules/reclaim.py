@@ -7,7 +7,7 @@ from scheduler.model.names import NodeName, PodUid, QueueName
 from scheduler.model.plan import Plan, Reclaim, RollBack
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Pod, Workload
-from scheduler.scoring.rules.queue import Use, add, nodes_of, standing, upwards
+from scheduler.scoring.rules.queue import Use, add, nodes_of, upwards
 
 Losing = tuple[Workload, list[tuple[Pod, NodeName]]]
 """A workload and those of its pods that are in question, each with its node."""
@@ -36,14 +36,17 @@ def _staying(snapshot: Snapshot, plan: Plan, claim: Reclaim) -> Iterator[str]:
         yield f"{claim.workload}: it counts on {uid} to leave, which stays"
 
 
-def broken_reclaims(snapshot: Snapshot, plan: Plan) -> list[str]:
-    """Every rule that the evictions of a plan break, one sentence each; rights as they are when each is decided."""
+def broken_reclaims(snapshot: Snapshot, plan: Plan, before: Use) -> list[str]:
+    """Every rule that the evictions of a plan break, one sentence each; rights as they are when each is decided.
+
+    `before`: what queues use on the snapshot.
+    """
     leaving = gone(plan)
     times = Counter(
         uid for d in plan.decisions if isinstance(d, Reclaim) for victim in d.victims for uid in victim.pods
     )
     broken = [f"{uid} is evicted {n} times" for uid, n in sorted(times.items()) if n > 1]
-    use = standing(snapshot)
+    use = before.copy()
     stands = {pod.uid: pod.node for w in snapshot.workloads.values() for pod in w.placed if pod.node is not None}
     for decision in plan.decisions:
         asking = snapshot.workloads.get(decision.workload)
