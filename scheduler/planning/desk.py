@@ -12,6 +12,7 @@ from scheduler.planning.apart import Apart
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.known import Known
 from scheduler.planning.reasons.stands import Stands
+from scheduler.planning.reclaim.table import Table
 from scheduler.planning.reserve.slots import Passed, Slots
 from scheduler.planning.reserve.timeline import Timeline
 from scheduler.planning.settings import PlanSettings
@@ -87,6 +88,7 @@ class Desk:
         self.known = Known() if known is None else known
         self._stands: Stands | None = None
         self._timeline: Timeline | None = None
+        self._table: Table | None = None
         self._uncertain: set[WorkloadKey] = set()
         self._refusals: dict[object, Wait] = {}
 
@@ -195,6 +197,13 @@ class Desk:
             fixed |= self.room.parts.rows
             self._timeline = Timeline(self.stands, self.snapshot, self.known.starts, now_s=self.now_s, fixed=fixed)
         return self._timeline
+
+    @property
+    def table(self) -> Table:
+        """What decides of each of these workloads whether it may have to leave."""
+        if self._table is None:
+            self._table = self.known.table.of(self.snapshot, self.fleet, self.stands.keys)
+        return self._table
 
     def _place_once(self, candidate: Candidate, ask: Ask) -> Layout | None:
         limits = Limits(budget_ms=self.solver_left_ms, seed=self.settings.seed, workers=self.settings.workers)

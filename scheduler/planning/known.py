@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from scheduler.planning.reasons.stands import KnownStands
+from scheduler.planning.reclaim.table import KnownTable
 from scheduler.planning.reserve.timeline import KnownStarts
 
 if TYPE_CHECKING:
@@ -10,9 +11,10 @@ if TYPE_CHECKING:
 
 
 class Known:
-    """Where workloads stand, since when, and what they are charged."""
+    """Where workloads stand, since when, what they are charged, and whether they may have to leave."""
 
     def __init__(self) -> None:
         self.stands = KnownStands()
         self.starts = KnownStarts()
+        self.table = KnownTable()
         self.bills: KnownBills = {}

@@ -13,9 +13,10 @@ from scheduler.planning.gangs import commit
 from scheduler.planning.reclaim.firm import may_fill
 from scheduler.planning.reclaim.lift import Lifter
 from scheduler.planning.reclaim.options import options_of
+from scheduler.planning.reclaim.pool import Pool
 from scheduler.planning.reclaim.reach import useful
 from scheduler.planning.reclaim.search import Found, Search
-from scheduler.planning.reclaim.units import Side, Unit, sides, units_of
+from scheduler.planning.reclaim.units import Side, Unit, sides
 from scheduler.scoring.fleet import Mask
 from scheduler.scoring.gangs.gang import Layout
 from scheduler.scoring.rules.check import broken_rules
@@ -64,13 +65,13 @@ def _cheapest(
     *,
     outright: bool,
 ) -> Found | None:
-    keys = useful(desk, candidate, allowed)
-    if not keys:
+    at = useful(desk, candidate, allowed)
+    if not len(at):
         return None
-    units = units_of(desk, candidate, allowed, keys)
+    pool = Pool(desk, candidate, allowed, at)
     found: list[Found] = []
     for nodes in options:
-        one = Search(desk, lifter, candidate, units, nodes, outright=outright).run() if units else None
+        one = Search(desk, lifter, candidate, pool, nodes, outright=outright).run() if len(pool) else None
         found += [] if one is None else [one]
     return min(found, key=lambda one: one.price, default=None)
 

@@ -15,7 +15,8 @@ from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk, Leaving
 from scheduler.planning.reclaim.lift import Lifted, Lifter
 from scheduler.planning.reclaim.rights import counted
-from scheduler.planning.reclaim.units import Unit, may_be_lifted, unit_of
+from scheduler.planning.reclaim.table import may_be_lifted
+from scheduler.planning.reclaim.units import Unit, unit_of
 from scheduler.quota.tree import Bill
 
 SOON_S = 300

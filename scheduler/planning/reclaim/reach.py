@@ -4,52 +4,62 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from scheduler.model.names import QueueName, WorkloadKey
+from scheduler.model.names import QueueName
 from scheduler.model.resources import GPU, MILLI_GPU
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
-from scheduler.planning.reclaim.units import Side, is_open
+from scheduler.planning.reclaim.table import Table
+from scheduler.planning.reclaim.units import Side
 from scheduler.scoring.fleet import Codes, Mask
 from scheduler.scoring.gangs.gang import Ask
 from scheduler.scoring.gangs.problem import held_by, model_choices, usable
 from scheduler.scoring.topology import domains
 
+NOBODY: Codes = np.zeros(0, dtype=np.int64)
 
-def useful(desk: Desk, candidate: Candidate, allowed: Mapping[QueueName, Side]) -> list[WorkloadKey]:
-    """The workloads that could be of use by leaving; none where even all of them together would not do.
+
+def useful(desk: Desk, candidate: Candidate, allowed: Mapping[QueueName, Side]) -> Codes:
+    """Which workloads of `desk.table` could be of use by leaving; none where even all of them would not do.
 
     Who has a right to what is judged no further than by what each queue borrows in all.
     """
-    stands, workloads = desk.stands, desk.snapshot.workloads
-    names = {name: at for at, name in enumerate(sorted(allowed))}
-    queue_of = np.full(len(stands.keys), -1, dtype=np.int64)
-    for at, key in enumerate(stands.keys):
-        workload = workloads[key]
-        side = allowed.get(workload.queue) if workload.queue is not None else None
-        if side is not None and is_open(side, workload, candidate.workload, desk.now_s):
-            queue_of[at] = names[QueueName(str(workload.queue))]
+    stands = desk.stands
+    queue_of = _open_to(desk.table, candidate, [(name, allowed[name]) for name in sorted(allowed)], desk.now_s)
     open_to = queue_of >= 0
     if not open_to.any():
-        return []
+        return NOBODY
     entries = open_to[stands.who]
     more = np.zeros_like(desk.room.free)
     np.add.at(more, stands.rows[entries], stands.amounts[entries])
     ask = desk.ask(candidate, ignore_quota=True, ignore_apart=True)
     fits = usable(desk.room, ask, more)
     if not enough(desk, ask, fits):
-        return []
+        return NOBODY
     helps = np.logical_or.reduce([f > 0 for f in fits])
     if _most_gpus(
         desk, entries & helps[stands.rows], queue_of, [allowed[name] for name in sorted(allowed)]
     ) < _least_gpus(desk, ask, helps):
-        return []
+        return NOBODY
     queue = QueueName(str(candidate.workload.queue))
     if desk.ledger.shortage(queue, desk.base_bill(candidate)) is None:
         keep = np.zeros(len(stands.keys), dtype=np.bool_)
         keep[stands.who[entries & helps[stands.rows]]] = True
         # Whoever borrows beside it may have to leave for the sake of quota alone.
         open_to &= keep | (desk.ledger.own_left(queue) < candidate.milli_gpu)
-    return [stands.keys[at] for at in np.flatnonzero(open_to).tolist()]
+    return np.flatnonzero(open_to)
+
+
+def _open_to(table: Table, candidate: Candidate, sides: Sequence[tuple[QueueName, Side]], now_s: int) -> Codes:
+    """At which place of `sides` each workload's queue stands; -1 where nothing of it might have to leave."""
+    number_of = {name: at for at, (name, _) in enumerate(sides)}
+    places = np.array([*(number_of.get(name, -1) for name in table.queues), -1], dtype=np.int64)
+    queue_of = np.where(table.preemptible, places[table.queue], -1)
+    for at, (_, side) in enumerate(sides):
+        if side.why == "preempt":
+            queue_of[(queue_of == at) & (table.priority >= candidate.workload.priority)] = -1
+        if side.protected_s:
+            queue_of[(queue_of == at) & (table.first_s + side.protected_s > now_s)] = -1
+    return queue_of
 
 
 def enough(desk: Desk, ask: Ask, fits: Sequence[Codes]) -> bool:

@@ -17,16 +17,13 @@ from scheduler.planning.defrag.movers import seat_of
 from scheduler.planning.desk import Desk
 from scheduler.planning.reclaim.conditions import conditions
 from scheduler.planning.reclaim.lift import Lifter, losers
+from scheduler.planning.reclaim.pool import MANY, Pool
 from scheduler.planning.reclaim.rights import Asking, wronged
 from scheduler.planning.reclaim.units import Tier, Unit
 from scheduler.quota.tree import Bill, bill_for
 from scheduler.scoring.fleet import Mask
 from scheduler.scoring.gangs.gang import Ask, Layout, Limits
 from scheduler.scoring.moves.moves import Amounts, Bundle, Choice, MoveProblem, Mover, Sum
-from scheduler.scoring.topology import NO_DOMAIN, domains
-
-MANY = 300
-"""Pieces of work that the solver is asked about at once, where that is enough; those on the cheapest nodes."""
 
 TRIES = 12
 """Answers of the solver that may fail before it is given up."""
@@ -55,18 +52,18 @@ def price_of(units: Iterable[Unit]) -> tuple[tuple[Tier, int, int], ...]:
 
 
 class Search:
-    """The search for one workload among some units; `nodes` are those that it may use.
+    """The search for one workload among the units of a pool; `nodes` are those that it may use.
 
     `outright`: only who borrows at every level loses to it.
     """
 
     def __init__(
-        self, desk: Desk, lifter: Lifter, candidate: Candidate, units: Sequence[Unit], nodes: Mask, *, outright: bool
+        self, desk: Desk, lifter: Lifter, candidate: Candidate, pool: Pool, nodes: Mask, *, outright: bool
     ) -> None:
         self._desk = desk
         self._lifter = lifter
         self._candidate = candidate
-        self._all = sorted(units, key=lambda unit: (unit.tier, unit.lost, unit.key, unit.pods[0].name))
+        self._pool = pool
         self._nodes = nodes
         self._queue = QueueName(str(candidate.workload.queue))
         self._outright = outright
@@ -100,7 +97,7 @@ class Search:
     def is_lawful(self, units: Sequence[Unit], layout: Layout) -> bool:
         """Whether the workload has a right to have all of these leave."""
         gone = {unit.key for unit in units if unit.whole}
-        left = {unit for unit in self._all if unit.key in gone and not unit.whole} - set(units)
+        left = self._pool.surplus_of(gone) - set(units)
         return not left and not wronged(self._desk.ledger, self._asking(self._bill(layout)), losers(units, self._desk))
 
     def _asking(self, bill: Bill) -> Asking:
@@ -237,33 +234,19 @@ class Search:
                 kept, layout, lawful = fewer, less, allowed
         return Found(tuple(kept), layout, proven=False) if lawful else None
 
-    def _narrowed(self) -> tuple[list[Unit], bool]:
+    def _narrowed(self) -> tuple[Sequence[Unit], bool]:
         """The units to look at, and whether these are all: where there are many, those on the cheapest nodes."""
-        if len(self._all) <= MANY:
-            return (self._all, True) if self.layout(self._all, thorough=True) is not None else ([], True)
-        ordered = self._cheapest_places()
+        pool = self._pool
+        if len(pool) <= MANY:
+            return (pool.units, True) if self.layout(pool.units, thorough=True) is not None else ((), True)
         most = MANY
         while True:
-            some = set(ordered[:most])
-            units = [unit for unit in self._all if unit in some]
+            units = pool.first(most)
             if self.layout(units) is not None:
                 return units, False
-            if most >= len(ordered):
-                return [], True
+            if most >= len(pool.places):
+                return (), True
             most *= 4
-
-    def _cheapest_places(self) -> list[Unit]:
-        """Units, those of one place (node, or required domain) together, in order of tier and of what is lost there."""
-        required = self._desk.ask(self._candidate).required
-        codes = None if required is None else domains(self._desk.fleet, required).codes
-        places: dict[int, list[Unit]] = {}
-        for unit in self._all:
-            for row in {self._desk.fleet.row_of[pod.node] for pod in unit.pods if pod.node is not None}:
-                place = row if codes is None else int(codes[row])
-                if codes is None or place != NO_DOMAIN:
-                    places.setdefault(place, []).append(unit)
-        order = sorted(places, key=lambda at: (max(u.tier for u in places[at]), sum(u.lost for u in places[at]), at))
-        return list(dict.fromkeys(unit for at in order for unit in places[at]))
 
 
 def _up_to(units: Iterable[Unit], tier: Tier) -> list[Unit]:

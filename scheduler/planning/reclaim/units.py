@@ -6,11 +6,11 @@ import msgspec
 
 from scheduler.model.names import QueueName, WorkloadKey
 from scheduler.model.plan import VictimWhy
-from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Pod, Workload
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
 from scheduler.planning.reclaim.rights import borrowed_milli, borrowing, could_cover, protection_s, ways
+from scheduler.planning.reclaim.table import can_leave, lost_milli, since_s
 from scheduler.quota.tree import Bill, Ledger, bill_for
 
 Tier = tuple[int, bool]
@@ -81,7 +81,7 @@ def is_open(side: Side, workload: Workload, asking: Workload, now_s: int) -> boo
         return False
     if not side.protected_s:
         return True
-    return any(now_s >= _since_s(pod) + side.protected_s for pod in workload.placed)
+    return any(now_s >= since_s(pod) + side.protected_s for pod in workload.placed)
 
 
 def units_of(
@@ -104,17 +104,13 @@ def units_of(
 
 def _units(desk: Desk, workload: Workload, side: Side) -> Iterable[Unit]:
     placed = tuple(pod for pod in workload.placed if pod.uid not in desk.gone)
-    if len(placed) < max(workload.min_member, 1) or len(workload.placed) + len(workload.pending) < len(
-        workload.members
-    ):
-        return
-    if not all(may_be_lifted(desk.snapshot, pod) for pod in placed):
+    if not can_leave(desk.snapshot, workload, placed):
         return
     core, surplus = placed[: workload.min_member], placed[workload.min_member :]
-    latest = [_since_s(pod) for pod in core]
+    latest = [since_s(pod) for pod in core]
     open_to_all = True
     for pod in surplus:
-        if _is_safe(desk, side, [_since_s(pod)]):
+        if _is_safe(desk, side, [since_s(pod)]):
             open_to_all = False
         else:
             yield _unit(desk, workload, (pod,), "surplus", queue_bill=_bill(desk, workload, (pod,)), whole=False)
@@ -125,24 +121,6 @@ def _units(desk: Desk, workload: Workload, side: Side) -> Iterable[Unit]:
 def _is_safe(desk: Desk, side: Side, since_s: Iterable[int]) -> bool:
     """Whether its queue's `minRuntime` protects pods that have had their nodes for so long."""
     return side.protected_s > 0 and desk.now_s < max(since_s, default=0) + side.protected_s
-
-
-def _since_s(pod: Pod) -> int:
-    return pod.created_s if pod.bound_s is None else pod.bound_s
-
-
-def may_be_lifted(snapshot: Snapshot, pod: Pod) -> bool:
-    """Whether a pod's room can be counted on once it is gone.
-
-    Nodes that divide their GPUs on demand, and nodes that are not known, take no part.
-    """
-    node = None if pod.node is None else snapshot.nodes.get(pod.node)
-    return node is not None and not node.on_demand
-
-
-def lost_milli(pods: Iterable[Pod], now_s: int) -> int:
-    """Milli-GPU-seconds since these pods got their nodes, or since they last saved their work."""
-    return sum(pod.shape.milli_gpu * max(0, now_s - max(_since_s(pod), pod.checkpointed_s or 0)) for pod in pods)
 
 
 def unit_of(desk: Desk, workload: Workload, pods: tuple[Pod, ...]) -> Unit:

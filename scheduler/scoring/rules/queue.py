@@ -1,12 +1,11 @@
 """Limits of queues, for the checker: what stands, what is in flight and what a plan adds, summed pod by pod."""
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import assert_never
 
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
-from scheduler.model.node import Node
 from scheduler.model.plan import Admit, Decision, Offer, Plan, Reclaim, RollBack, Wait
 from scheduler.model.queue import Queue, Quota
 from scheduler.model.snapshot import Snapshot
@@ -100,7 +99,11 @@ def _broken_keeps(
 def _in_all(snapshot: Snapshot, quotas: Quotas, flavor: str | None) -> int:
     """What the cluster has of a flavor, or of GPUs in all, in milli-GPU."""
     everything = Queue(name=QueueName(""), flavors=tuple((f, Quota()) for f in {f for _, f in quotas if f}))
-    return sum(_has(node, everything, flavor) for node in snapshot.nodes.values())
+    use: Use = defaultdict(int)
+    kinds = Counter((node.product, node.allocatable) for node in snapshot.nodes.values())
+    for (product, allocatable), count in kinds.items():
+        charge_one(use, everything, PodShape(requests=allocatable), product, times=count)
+    return use[everything.name, flavor]
 
 
 def _borrows_more(
@@ -114,13 +117,6 @@ def _borrows_more(
             if after > before:
                 return True
     return False
-
-
-def _has(node: Node, everything: Queue, flavor: str | None) -> int:
-    """What a node has of a flavor, or of GPUs in all, in milli-GPU."""
-    use: Use = defaultdict(int)
-    charge_one(use, everything, PodShape(requests=node.allocatable), node.product)
-    return use[everything.name, flavor]
 
 
 def _broken_nominal(quotas: Quotas, snapshot: Snapshot, plan: Plan) -> list[str]:
