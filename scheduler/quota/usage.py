@@ -15,6 +15,10 @@ KnownBills = dict[WorkloadKey, tuple[Workload, InFlight | None, Queue, Bill]]
 """Bills of workloads, valid while workload, plan in flight and queue are the very same records."""
 
 
+Charges = dict[tuple[QueueName, str | None, int, str], Bill]
+"""What a pod is charged, by queue, user, identity of its shape, and product: for as long as the snapshot is at hand."""
+
+
 def opening_ledger(snapshot: Snapshot, known: KnownBills | None = None) -> Ledger:
     """What every queue uses before anything is planned.
 
@@ -22,6 +26,7 @@ def opening_ledger(snapshot: Snapshot, known: KnownBills | None = None) -> Ledge
     bill and read again where nothing changed; the products of nodes must be the same as when it was filled.
     """
     kept: KnownBills = {} if known is None else known
+    charges: Charges = {}
     sums: dict[QueueName, list[Bill]] = {}
     for key, workload in snapshot.workloads.items():
         queue = snapshot.queues.get(workload.queue) if workload.queue is not None else None
@@ -30,7 +35,7 @@ def opening_ledger(snapshot: Snapshot, known: KnownBills | None = None) -> Ledge
         flight = snapshot.in_flight.get(key)
         entry = kept.get(key)
         if entry is None or entry[0] is not workload or entry[1] is not flight or entry[2] is not queue:
-            entry = (workload, flight, queue, _bill_of(snapshot, workload, flight))
+            entry = (workload, flight, queue, _bill_of(snapshot, workload, flight, charges))
             kept[key] = entry
         if entry[3] != NOTHING_CHARGED:
             sums.setdefault(queue.name, []).append(entry[3])
@@ -80,18 +85,23 @@ def fair_capacity(snapshot: Snapshot) -> Bill:
     return Bill(capacity_milli_gpu(snapshot))
 
 
-def _bill_of(snapshot: Snapshot, workload: Workload, flight: InFlight | None) -> Bill:
+def _bill_of(snapshot: Snapshot, workload: Workload, flight: InFlight | None, charges: Charges) -> Bill:
     if flight is not None and not flight.assignments:
         # An offer: where the pod will go is not known yet.
         base = base_bill(payer(snapshot.queues, workload), ((pod.shape, 1) for pod in workload.pending))
         return Bill(flight.milli_gpu, base.flavors)
     going = {} if flight is None else {a.pod: a.node for a in flight.assignments}
-    bill, paying = Bill(), payer(snapshot.queues, workload)
+    bill, paying = NOTHING_CHARGED, payer(snapshot.queues, workload)
     for pod in workload.members:
         node = going.get(pod.uid) if pod.node is None else pod.node
         if node is not None and not pod.deleting:
             product = snapshot.nodes[node].product if node in snapshot.nodes else ""
-            bill = bill.plus(bill_for(paying, pod.shape, product))
+            # Most pods share few shapes, which take longer to compare than to tell apart by identity.
+            kind = paying.name, paying.user, id(pod.shape), product
+            one = charges.get(kind)
+            if one is None:
+                one = charges[kind] = bill_for(paying, pod.shape, product)
+            bill = one if bill is NOTHING_CHARGED else bill.plus(one)
     return bill
 
 

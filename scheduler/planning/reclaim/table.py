@@ -2,20 +2,26 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import chain
+from operator import is_
 
 import msgspec
 import numpy as np
 
-from scheduler.model.names import QueueName, WorkloadKey
-from scheduler.model.snapshot import Snapshot
+from scheduler.model.names import NodeName, QueueName, WorkloadKey
+from scheduler.model.snapshot import IntTable, Snapshot
 from scheduler.model.workload import Pod, PodShape, Workload
 from scheduler.scoring.fleet import Codes, Fleet, Mask
 
 Row = tuple[int, ...]
 """The columns of `Table`, in their order."""
 
+_WIDTH = 10
 
-class Table(msgspec.Struct, frozen=True, eq=False):
+MOST_SHAPES = 4096
+"""Shapes that are known at once; only speed depends on it."""
+
+
+class Table(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Entry i is the workload `keys[i]`. Times are in seconds since 1970.
 
     `queue`: at which place of `queues` its queue stands. `first_s`, `core_s`: when the first of its pods, and the last
@@ -43,47 +49,68 @@ class KnownTable:
 
     def __init__(self) -> None:
         self._fleet: Fleet | None = None
-        self._rows: dict[WorkloadKey, tuple[Workload, Row]] = {}
+        self._keys: tuple[WorkloadKey, ...] = ()
+        self._records: list[Workload] = []
+        self._columns: IntTable = np.zeros((_WIDTH, 0), dtype=np.int64)
         self._queues: dict[QueueName, int] = {}
         self._milli: dict[int, tuple[PodShape, int]] = {}
+        self._fixed: frozenset[NodeName] = frozenset()
 
     def of(self, snapshot: Snapshot, fleet: Fleet, keys: tuple[WorkloadKey, ...]) -> Table:
-        """The table of these workloads of the snapshot."""
-        if self._fleet is not fleet or len(self._rows) > 2 * len(keys) + 1024:
-            self._fleet, self._rows, self._queues, self._milli = fleet, {}, {}, {}
-        known, workloads = self._rows, snapshot.workloads
-        rows: list[Row] = []
-        for key in keys:
-            workload, entry = workloads[key], known.get(key)
-            if entry is None or entry[0] is not workload:
-                entry = known[key] = (workload, self._row(snapshot, workload))
-            rows.append(entry[1])
-        width = 10
-        flat = np.fromiter(chain.from_iterable(rows), dtype=np.int64, count=width * len(rows))
-        columns = flat.reshape(len(rows), width).T
+        """The table of these workloads of the snapshot, which are sorted and all have pods that stand."""
+        if self._fleet is not fleet or len(self._milli) > MOST_SHAPES:
+            self._fleet, self._keys, self._records, self._milli = fleet, (), [], {}
+            self._columns = np.zeros((_WIDTH, 0), dtype=np.int64)
+            self._fixed = frozenset(name for name, node in snapshot.nodes.items() if node.on_demand)
+        records = list(map(snapshot.workloads.__getitem__, keys))
+        if keys == self._keys:
+            before = range(len(keys))
+            same = list(map(is_, records, self._records))
+        else:
+            number_of = dict(zip(self._keys, range(len(self._keys)), strict=True))
+            before = [number_of.get(key, -1) for key in keys]
+            same = [at >= 0 and record is self._records[at] for record, at in zip(records, before, strict=True)]
+        kept = np.array(same, dtype=np.bool_)
+        columns = np.empty((_WIDTH, len(keys)), dtype=np.int64)
+        columns[:, kept] = self._columns[:, np.array(before, dtype=np.int64)[kept]]
+        fresh = np.flatnonzero(~kept)
+        if len(fresh):
+            rows = [self._row(snapshot, records[at]) for at in fresh.tolist()]
+            flat = np.fromiter(chain.from_iterable(rows), dtype=np.int64, count=_WIDTH * len(rows))
+            columns[:, fresh] = flat.reshape(len(rows), _WIDTH).T
+        self._keys, self._records, self._columns = keys, records, columns
+        queue, priority, preemptible, first_s, core_s, milli, weighted, latest_s, leaves, elastic = columns
         return Table(
-            keys,
-            tuple(self._queues),
-            columns[0],
-            columns[1],
-            columns[2] > 0,
-            columns[3],
-            columns[4],
-            columns[5],
-            columns[6],
-            columns[7],
-            columns[8] > 0,
-            columns[9] > 0,
+            keys=keys,
+            queues=tuple(self._queues),
+            queue=queue,
+            priority=priority,
+            preemptible=preemptible > 0,
+            first_s=first_s,
+            core_s=core_s,
+            milli=milli,
+            weighted=weighted,
+            latest_s=latest_s,
+            leaves=leaves > 0,
+            elastic=elastic > 0,
         )
 
     def _row(self, snapshot: Snapshot, workload: Workload) -> Row:
+        queue = -1 if workload.queue is None else self._queues.setdefault(workload.queue, len(self._queues))
+        if len(workload.members) == 1 and workload.min_member == 1:
+            # The same for a pod alone, of which there are most, with less ado.
+            (pod,) = workload.members
+            since, start, milli = since_s(pod), start_s(pod), self._milli_of(pod.shape)
+            leaves = pod.node in snapshot.nodes and pod.node not in self._fixed
+            alone = since, since, milli, milli * start, start, leaves, False
+            return (queue, workload.priority, workload.preemptible, *alone)
         placed = workload.placed
         core = placed[: workload.min_member]
         leaves = can_leave(snapshot, workload, placed)
         starts = [start_s(pod) for pod in core]
         millis = [self._milli_of(pod.shape) for pod in core]
         return (
-            -1 if workload.queue is None else self._queues.setdefault(workload.queue, len(self._queues)),
+            queue,
             workload.priority,
             workload.preemptible and not workload.kept,
             min((since_s(pod) for pod in placed), default=0),
