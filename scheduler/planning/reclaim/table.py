@@ -58,8 +58,10 @@ class KnownTable:
 
     def of(self, snapshot: Snapshot, fleet: Fleet, keys: tuple[WorkloadKey, ...]) -> Table:
         """The table of these workloads of the snapshot, which are sorted and all have pods that stand."""
-        if self._fleet is not fleet or len(self._milli) > MOST_SHAPES:
-            self._fleet, self._keys, self._records, self._milli = fleet, (), [], {}
+        if len(self._milli) > MOST_SHAPES:
+            self._milli = {}
+        if self._fleet is not fleet:
+            self._fleet, self._keys, self._records = fleet, (), []
             self._columns = np.zeros((_WIDTH, 0), dtype=np.int64)
             self._fixed = frozenset(name for name, node in snapshot.nodes.items() if node.on_demand)
         records = list(map(snapshot.workloads.__getitem__, keys))

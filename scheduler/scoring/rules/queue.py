@@ -198,7 +198,7 @@ def nodes_of(decision: Decision) -> dict[PodUid, NodeName]:
 
 def standing(snapshot: Snapshot) -> Use:
     """What queues use of each flavor, and in total, before a plan."""
-    counts: dict[tuple[QueueName, int, str], int] = {}
+    seen: dict[tuple[QueueName, int, str], int] = {}
     shapes: dict[int, PodShape] = {}
     nodes = snapshot.nodes
     for key, workload in snapshot.workloads.items():
@@ -207,14 +207,17 @@ def standing(snapshot: Snapshot) -> Use:
         for pod in workload.members:
             name = pod.node if pod.node is not None else going.get(pod.uid)
             if name is not None and not pod.deleting and workload.queue is not None:
-                # Most pods share few shapes, which take longer to compare than to tell apart by identity.
+                # Most pods share few records of shapes, which are sooner told apart by identity than compared.
                 kind = workload.queue, id(pod.shape), nodes[name].product if name in nodes else ""
-                counts[kind] = counts.get(kind, 0) + 1
+                seen[kind] = seen.get(kind, 0) + 1
                 shapes[id(pod.shape)] = pod.shape
+    counts: Counter[tuple[QueueName, PodShape, str]] = Counter()
+    for (queue, number, product), count in seen.items():
+        counts[queue, shapes[number], product] += count
     use: Use = defaultdict(int)
-    for (queue, number, product), count in counts.items():
+    for (queue, shape, product), count in counts.items():
         for each in upwards(snapshot, queue):
-            charge_one(use, snapshot.queues[each], shapes[number], product, times=count)
+            charge_one(use, snapshot.queues[each], shape, product, times=count)
     for key, flight in snapshot.in_flight.items():
         if key not in snapshot.workloads and flight.queue in snapshot.queues:
             for name in upwards(snapshot, flight.queue):
@@ -240,6 +243,20 @@ def add(use: Use, snapshot: Snapshot, name: QueueName, pod: Pod, node: NodeName,
     product = snapshot.nodes[node].product if node in snapshot.nodes else ""
     for each in upwards(snapshot, name):
         charge_one(use, snapshot.queues[each], pod.shape, product, times=times)
+
+
+def add_all(
+    use: Use, snapshot: Snapshot, name: QueueName, pods: Iterable[tuple[Pod, NodeName]], *, times: int = 1
+) -> None:
+    """As `add`, for many pods with their nodes."""
+    seen: dict[tuple[int, str], tuple[PodShape, int]] = {}
+    for pod, node in pods:
+        kind = id(pod.shape), snapshot.nodes[node].product if node in snapshot.nodes else ""
+        _, count = seen.get(kind, (pod.shape, 0))
+        seen[kind] = pod.shape, count + 1
+    for (_, product), (shape, count) in seen.items():
+        for each in upwards(snapshot, name):
+            charge_one(use, snapshot.queues[each], shape, product, times=times * count)
 
 
 def charge_one(use: Use, queue: Queue, shape: PodShape, product: str, *, times: int = 1) -> None:

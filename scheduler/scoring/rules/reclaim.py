@@ -7,7 +7,7 @@ from scheduler.model.names import NodeName, PodUid, QueueName
 from scheduler.model.plan import Plan, Reclaim, RollBack
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Pod, Workload
-from scheduler.scoring.rules.queue import Use, add, nodes_of, upwards
+from scheduler.scoring.rules.queue import Use, add_all, nodes_of, upwards
 
 Losing = tuple[Workload, list[tuple[Pod, NodeName]]]
 """A workload and those of its pods that are in question, each with its node."""
@@ -47,7 +47,7 @@ def broken_reclaims(snapshot: Snapshot, plan: Plan, before: Use) -> list[str]:
     )
     broken = [f"{uid} is evicted {n} times" for uid, n in sorted(times.items()) if n > 1]
     use = before.copy()
-    stands = {pod.uid: pod.node for w in snapshot.workloads.values() for pod in w.placed if pod.node is not None}
+    moved: dict[PodUid, NodeName | None] = {}
     for decision in plan.decisions:
         asking = snapshot.workloads.get(decision.workload)
         if asking is None:
@@ -55,18 +55,16 @@ def broken_reclaims(snapshot: Snapshot, plan: Plan, before: Use) -> list[str]:
         if isinstance(decision, RollBack):
             back = [(pod, pod.node) for pod in asking.placed if pod.uid in decision.evict and pod.node is not None]
             _charge(use, snapshot, asking, back, times=-1)
-            for pod, _ in back:
-                stands.pop(pod.uid, None)
+            moved.update(dict.fromkeys(decision.evict))
         nodes = nodes_of(decision)
         placed = [(pod, nodes[pod.uid]) for pod in asking.members if pod.uid in nodes]
         _charge(use, snapshot, asking, placed)
         if isinstance(decision, Reclaim):
             for victim in decision.victims:
-                for uid in victim.pods:
-                    stands.pop(uid, None)
-            broken += _broken_claim(snapshot, use, decision, (asking, placed), leaving, stands)
+                moved.update(dict.fromkeys(victim.pods))
+            broken += _broken_claim(snapshot, use, decision, (asking, placed), leaving, moved)
             broken += _staying(snapshot, plan, decision)
-        stands |= nodes
+        moved.update(nodes)
     return broken
 
 
@@ -76,11 +74,11 @@ def _broken_claim(
     claim: Reclaim,
     asking: Losing,
     gone: Collection[PodUid],
-    stands: Mapping[PodUid, NodeName],
+    moved: Mapping[PodUid, NodeName | None],
 ) -> Iterator[str]:
     """What is wrong with one claim; `use`, which contains what it places, is charged with what leaves for it.
 
-    `stands`: where pods are that neither leave by then nor are placed by the claim.
+    `moved`: where pods are by then that the plan has touched, without what the claim places; None is nowhere.
     """
     lost: list[Losing] = []
     for victim in claim.victims:
@@ -92,22 +90,37 @@ def _broken_claim(
         lost.append((losing, [(pod, pod.node) for pod in there if pod.node is not None]))
     for losing, pods in lost:
         _charge(use, snapshot, losing, pods, times=-1)
+    asked = _amounts(snapshot, *asking)
+    firm: dict[tuple[QueueName | None, int], Use] = {}
     for losing, pods in lost:
-        firm = use.copy()
-        for other in snapshot.workloads.values():
-            if other.queue == losing.queue and other.priority < losing.priority and other.preemptible:
-                soft = [(pod, stands[pod.uid]) for pod in other.members if pod.uid in stands]
-                _charge(firm, snapshot, other, soft, times=-1)
-        for why in (*_odd(snapshot, losing, gone), *_no_right(snapshot, use, firm, asking, (losing, pods))):
+        if (losing.queue, losing.priority) not in firm:
+            firm[losing.queue, losing.priority] = _firm(snapshot, use, losing, moved)
+        left = firm[losing.queue, losing.priority]
+        rights = _no_right(snapshot, use, left, (asking[0], asked), (losing, pods))
+        for why in (*_odd(snapshot, losing, gone), *rights):
             yield f"{losing.key}: evicted for {claim.workload}, but {why}"
+
+
+def _firm(snapshot: Snapshot, use: Use, losing: Workload, moved: Mapping[PodUid, NodeName | None]) -> Use:
+    """What queues use without what could make way for a workload in its own queue."""
+    firm = use.copy()
+    soft: list[tuple[Pod, NodeName]] = []
+    for other in snapshot.workloads.values():
+        if other.queue == losing.queue and other.priority < losing.priority and other.preemptible:
+            for pod in other.members:
+                stands = None if pod.deleting else pod.node
+                node = moved.get(pod.uid, stands)
+                if node is not None:
+                    soft.append((pod, node))
+    _charge(firm, snapshot, losing, soft, times=-1)
+    return firm
 
 
 def _charge(
     use: Use, snapshot: Snapshot, workload: Workload, pods: list[tuple[Pod, NodeName]], *, times: int = 1
 ) -> None:
-    for pod, node in pods:
-        if workload.queue is not None:
-            add(use, snapshot, workload.queue, pod, node, times=times)
+    if workload.queue is not None:
+        add_all(use, snapshot, workload.queue, pods, times=times)
 
 
 def _odd(snapshot: Snapshot, losing: Workload, gone: Collection[PodUid]) -> Iterator[str]:
@@ -124,12 +137,12 @@ def _no_right(
     snapshot: Snapshot,
     use: Use,
     firm: Use,
-    asking: Losing,
+    asking: tuple[Workload, Use],
     losing: Losing,
 ) -> Iterator[str]:
-    """Why the one workload may not have pods of the other evicted; `use` is what queues use afterwards.
+    """Why the one workload, for which queues are charged so, may not have pods of the other evicted.
 
-    `firm`: the same without what could make way for the other in its own queue.
+    `use` is what queues use afterwards, `firm` the same without what could make way for the other in its own queue.
     """
     one, other = asking[0], losing[0]
     if one.queue is None or other.queue is None:
@@ -141,11 +154,11 @@ def _no_right(
         mine, theirs = list(upwards(snapshot, one.queue)), list(upwards(snapshot, other.queue))
         up = [name for name in mine if name not in theirs] or mine[:1]
         down = [name for name in theirs if name not in mine] or theirs[:1]
-        if any(use[name, flavor] > nominal for name, flavor, _, nominal in _counted(snapshot, up, *asking)):
+        if any(use[name, flavor] > nominal for name, flavor, _, nominal in _counted(snapshot, up, asking[1])):
             yield "the asking queue is above nominal quota"
         elif all(
             firm[name, flavor] + n - _of_others(snapshot, firm, down[: down.index(name) + 1], flavor) <= nominal
-            for name, flavor, n, nominal in _counted(snapshot, down, *losing)
+            for name, flavor, n, nominal in _counted(snapshot, down, _amounts(snapshot, *losing))
         ):
             yield "its queue does not borrow that much"
 
@@ -161,12 +174,17 @@ def _of_others(snapshot: Snapshot, use: Use, way: list[QueueName], flavor: str |
     return over
 
 
-def _counted(
-    snapshot: Snapshot, names: Collection[QueueName], workload: Workload, pods: list[tuple[Pod, NodeName]]
-) -> Iterator[tuple[QueueName, str | None, int, int]]:
-    """What these pods count against nominal quota of each queue: flavors that it states, else the total."""
+def _amounts(snapshot: Snapshot, workload: Workload, pods: list[tuple[Pod, NodeName]]) -> Use:
+    """What queues are charged for these pods."""
     amounts: Use = defaultdict(int)
     _charge(amounts, snapshot, workload, pods)
+    return amounts
+
+
+def _counted(
+    snapshot: Snapshot, names: Collection[QueueName], amounts: Use
+) -> Iterator[tuple[QueueName, str | None, int, int]]:
+    """What counts of these charges against nominal quota of each queue: flavors that it states, else the total."""
     for name in names:
         queue = snapshot.queues[name]
         inner = any(below.parent == name for below in snapshot.queues.values())
