@@ -1,5 +1,7 @@
 """What one plan leaves for the next so that it need not be worked out again; no decision depends on it."""
 
+from itertools import compress
+from operator import is_not
 from typing import TYPE_CHECKING
 
 from scheduler.model.plan import RollBack
@@ -13,10 +15,9 @@ from scheduler.quota.usage import opening_ledger
 from scheduler.scoring.fleet import Fleet
 
 if TYPE_CHECKING:
-    from scheduler.model.names import WorkloadKey
+    from collections.abc import Mapping
 
-_Known = tuple[Workload, Candidate | None, RollBack | None, bool]
-"""What is known of a workload, valid while it is the very same record."""
+    from scheduler.model.names import WorkloadKey
 
 
 class PlanCache:
@@ -24,9 +25,10 @@ class PlanCache:
 
     def __init__(self) -> None:
         self._fleet: Fleet | None = None
-        self._candidates: dict[WorkloadKey, _Known] = {}
-        self.unfinished: list[RollBack] = []
-        self.departing: list[Workload] = []
+        self._workloads: Mapping[WorkloadKey, Workload] = {}
+        self._candidates: dict[WorkloadKey, Candidate] = {}
+        self._unfinished: dict[WorkloadKey, RollBack] = {}
+        self._departing: dict[WorkloadKey, Workload] = {}
         self.known = Known()
 
     def fleet(self, snapshot: Snapshot) -> Fleet:
@@ -45,22 +47,35 @@ class PlanCache:
     def candidates(self, snapshot: Snapshot) -> list[Candidate]:
         """Workloads with pending members, in no order.
 
-        `unfinished` and `departing` are then the rests of gangs that are to leave, and workloads some of which leaves.
+        `unfinished` and `departing` are of the same snapshot from then on.
         """
-        known, self._candidates = self._candidates, {}
-        self.unfinished, self.departing = [], []
-        found: list[Candidate] = []
-        for key, workload in snapshot.workloads.items():
-            entry = known.get(key)
-            if entry is None or entry[0] is not workload:
-                rest = unfinished(workload)
-                candidate = candidate_of(workload) if rest is None else None
-                entry = (workload, candidate, rest, any(pod.deleting for pod in workload.members))
-            self._candidates[key] = entry
-            if entry[1] is not None:
-                found.append(entry[1])
-            if entry[2] is not None:
-                self.unfinished.append(entry[2])
-            if entry[3]:
-                self.departing.append(workload)
-        return found
+        before, now = self._workloads, snapshot.workloads
+        for known in (self._candidates, self._unfinished, self._departing):
+            for key in [key for key in known if key not in now]:
+                del known[key]
+        for key in compress(now, map(is_not, now.values(), map(before.get, now))):
+            self._look_at(key, now[key])
+        self._workloads = dict(now)
+        return list(self._candidates.values())
+
+    @property
+    def unfinished(self) -> list[RollBack]:
+        """The rests of gangs that are to leave, by their names."""
+        return [self._unfinished[key] for key in sorted(self._unfinished)]
+
+    @property
+    def departing(self) -> list[Workload]:
+        """The workloads some of which leaves, by their names."""
+        return [self._departing[key] for key in sorted(self._departing)]
+
+    def _look_at(self, key: "WorkloadKey", workload: Workload) -> None:
+        for known in (self._candidates, self._unfinished, self._departing):
+            known.pop(key, None)
+        rest = unfinished(workload)
+        candidate = candidate_of(workload) if rest is None else None
+        if rest is not None:
+            self._unfinished[key] = rest
+        if candidate is not None:
+            self._candidates[key] = candidate
+        if any(pod.deleting for pod in workload.members):
+            self._departing[key] = workload
