@@ -15,7 +15,7 @@ KnownBills = dict[WorkloadKey, tuple[Workload, InFlight | None, Queue, Bill]]
 """Bills of workloads, valid while workload, plan in flight and queue are the very same records."""
 
 
-Charges = dict[tuple[QueueName, str | None, int, str], Bill]
+Charges = dict[tuple[QueueName, str, int, str], Bill]
 """What a pod is charged, by queue, user, identity of its shape, and product: for as long as the snapshot is at hand."""
 
 
