@@ -19,8 +19,8 @@ from scheduler.quota.dominant import fair_bills, used_parts
 from scheduler.quota.tree import Bill, Ledger, sure_bill
 
 QUANTUM_MILLI_GPU = 8000
-"""What equal pods that stand alone get at a time, at least one of them: a whole node of 8 GPUs. Then another queue may
-have its turn."""
+"""What equal pods that stand alone get at a time, at least one of them: a whole node of 8 GPUs, or what takes their
+queue to its fair share where that is less. Then another queue may have its turn."""
 
 _PARTS = 1 << 20
 """Parts of its fair share in which the use of a queue is compared."""
@@ -94,7 +94,7 @@ class Turns:
         count = _covered(run, name, ledger) if self._covered else len(run)
         each = run[0].milli_gpu
         if len(lines) > 1 and each:
-            count = min(count, max(QUANTUM_MILLI_GPU // each, 1))
+            count = min(count, max(self._quantum(name, ledger) // each, 1))
         batch = [run.popleft() for _ in range(count)]
         _drop_empty(lines, name)
         return batch
@@ -140,6 +140,10 @@ class Turns:
             below = [name for name in self._forest.below[at] if name in heads]
             at = min(below, key=lambda name: (*self._standing(name, ledger), heads[name]))
         return at
+
+    def _quantum(self, name: QueueName, ledger: Ledger) -> int:
+        left = self._shares[name] - ledger.used_by(name).total_milli_gpu
+        return min(left, QUANTUM_MILLI_GPU) if left > 0 else QUANTUM_MILLI_GPU
 
     def _standing(self, name: QueueName, ledger: Ledger) -> tuple[int, int]:
         used = ledger.used_by(name).plus(Bill(self._recent.get(name, 0)))
