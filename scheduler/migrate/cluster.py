@@ -1,0 +1,125 @@
+"""What a cluster holds of other schedulers' queues and of work, found through discovery: no kind has to be there."""
+
+from collections.abc import Sequence
+from typing import cast
+
+import msgspec
+
+from scheduler.kube.api import ApiClient, ApiRefusedError
+from scheduler.migrate.records import Manifest, Value, mapping_of, text_of
+
+PAGE_OBJECTS = 500
+FORBIDDEN, NOT_FOUND = 403, 404
+
+QUEUES = (
+    ("scheduling.run.ai", "Queue"),
+    ("scheduling.volcano.sh", "Queue"),
+    ("kueue.x-k8s.io", "ClusterQueue"),
+    ("kueue.x-k8s.io", "Cohort"),
+    ("kueue.x-k8s.io", "LocalQueue"),
+    ("kueue.x-k8s.io", "ResourceFlavor"),
+    ("scheduling.x-k8s.io", "ElasticQuota"),
+    ("scheduling.sigs.k8s.io", "ElasticQuota"),
+)
+"""Groups and kinds of queues."""
+
+WORK = (
+    ("batch", "Job"),
+    ("apps", "Deployment"),
+    ("apps", "StatefulSet"),
+    ("batch.volcano.sh", "Job"),
+    ("kubeflow.org", "PyTorchJob"),
+    ("kubeflow.org", "TFJob"),
+    ("kubeflow.org", "MPIJob"),
+    ("kubeflow.org", "JAXJob"),
+    ("kubeflow.org", "XGBoostJob"),
+    ("kubeflow.org", "PaddleJob"),
+    ("trainer.kubeflow.org", "TrainJob"),
+    ("jobset.x-k8s.io", "JobSet"),
+    ("ray.io", "RayCluster"),
+    ("ray.io", "RayJob"),
+    ("ray.io", "RayService"),
+    ("leaderworkerset.x-k8s.io", "LeaderWorkerSet"),
+    ("argoproj.io", "Workflow"),
+    ("", "Pod"),
+)
+"""Groups and kinds of work; what another object owns is looked at there."""
+
+YUNIKORN = ("", "ConfigMap", "yunikorn-configs")
+
+
+async def manifests_in(api: ApiClient) -> tuple[list[Manifest], list[str]]:
+    """All manifests of these kinds, and the kinds that may not be listed.
+
+    Raises:
+        ApiUnreachableError, ApiRefusedError: as of a request.
+    """
+    groups = await _groups(api)
+    found: list[Manifest] = []
+    forbidden: list[str] = []
+    for group, kind in (*QUEUES, *WORK, YUNIKORN[:2]):
+        path = groups.get(group)
+        plural = None if path is None else await _plural(api, path, kind)
+        if path is None or plural is None:
+            continue
+        query = {"fieldSelector": f"metadata.name={YUNIKORN[2]}"} if kind == YUNIKORN[1] else {}
+        try:
+            items = await _listed(api, f"{path}/{plural}", query)
+        except ApiRefusedError as err:
+            if err.status != FORBIDDEN:
+                raise
+            forbidden.append(f"{plural}.{group}" if group else plural)
+            continue
+        said: dict[str, Value] = {"apiVersion": path.removeprefix("/apis/").removeprefix("/api/"), "kind": kind}
+        found += [Manifest(where="the cluster", body={**item, **said}) for item in items if not _owned(item)]
+    return found, forbidden
+
+
+async def _groups(api: ApiClient) -> dict[str, str]:
+    """Where each group's preferred version is; the core group is the empty one."""
+    answer = _decoded((await api.request("GET", "/apis")).body)
+    groups = answer.get("groups")
+    found = {"": "/api/v1"}
+    for group in groups if isinstance(groups, list) else ():
+        entry = mapping_of(group)
+        version = text_of(mapping_of(entry.get("preferredVersion")).get("groupVersion"))
+        found[text_of(entry.get("name"))] = f"/apis/{version}"
+    return found
+
+
+async def _plural(api: ApiClient, path: str, kind: str) -> str | None:
+    """What the kind is called in paths; None where the group has no such kind."""
+    try:
+        answer = _decoded((await api.request("GET", path)).body)
+    except ApiRefusedError as err:
+        if err.status == NOT_FOUND:
+            return None
+        raise
+    resources = answer.get("resources")
+    for resource in resources if isinstance(resources, list) else ():
+        entry = mapping_of(resource)
+        if entry.get("kind") == kind and "/" not in text_of(entry.get("name")):
+            return text_of(entry.get("name"))
+    return None
+
+
+async def _listed(api: ApiClient, path: str, query: dict[str, str]) -> Sequence[dict[str, Value]]:
+    found: list[dict[str, Value]] = []
+    query = {**query, "limit": str(PAGE_OBJECTS)}
+    while True:
+        page = _decoded((await api.request("GET", path, query=query)).body)
+        items = page.get("items")
+        found += [mapping_of(item) for item in items] if isinstance(items, list) else []
+        more = text_of(mapping_of(page.get("metadata")).get("continue"))
+        if not more:
+            return found
+        query["continue"] = more
+
+
+def _owned(item: dict[str, Value]) -> bool:
+    owners = mapping_of(item.get("metadata")).get("ownerReferences")
+    return isinstance(owners, list) and any(mapping_of(owner).get("controller") is True for owner in owners)
+
+
+def _decoded(body: bytes) -> dict[str, Value]:
+    return mapping_of(cast("Value", msgspec.json.decode(body)))
