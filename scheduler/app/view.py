@@ -1,14 +1,20 @@
 """The service as the gRPC API sees it: rulings from the board, explanations from the latest plan."""
 
+from collections.abc import Sequence
+
 from scheduler.app.adviser import Adviser
 from scheduler.app.board import Board
 from scheduler.app.reporter import Reporter
 from scheduler.extender.guard import Offered, Planned, Untouched, Waiting
-from scheduler.model.names import NodeName, PodUid, WorkloadKey, gang_key, people_name, pod_key
+from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey, gang_key, people_name, pod_key
 from scheduler.model.plan import Assignment
 from scheduler.model.workload import Workload
 from scheduler.planning.defrag.advice import Advice, NoAdvice, Target
+from scheduler.planning.overview.detail import queue_detail
+from scheduler.planning.overview.records import QueueDetail, QueueStand
+from scheduler.planning.overview.stands import queue_stands
 from scheduler.planning.reasons.explain import explain, rule_lines
+from scheduler.quota.usage import opening_ledger
 from scheduler.rpc.view import Explanation, PodRuling
 from scheduler.state.cluster import ClusterState
 
@@ -55,6 +61,15 @@ class ServiceView:
     async def moves_for(self, target: Target, *, let_wait: bool, budget_ms: int) -> Advice | NoAdvice:
         """The cheapest moves that reach `target`."""
         return await self._adviser.moves_for(target, let_wait=let_wait, budget_ms=budget_ms)
+
+    def queues(self, queue: QueueName | None) -> tuple[Sequence[QueueStand], QueueDetail | None]:
+        """How all queues stand now, and one of them with its work and the latest word on what of it waits."""
+        snapshot = self._state.snapshot()
+        ledger = opening_ledger(snapshot)
+        stands = queue_stands(snapshot, ledger)
+        if queue is None:
+            return stands, None
+        return stands, queue_detail(snapshot, ledger, stands, self._reporter.waiting.values(), queue)
 
     def _of_state(self, uid: PodUid) -> PodRuling | None:
         pod, key = self._state.pod(uid), self._state.workload_of(uid)

@@ -4,6 +4,8 @@ Asked of a running service, or read from the API server and planned on this mach
 """
 
 import os
+import shutil
+import sys
 import time
 from argparse import Namespace
 from collections.abc import Sequence
@@ -76,12 +78,12 @@ def run(arguments: Namespace) -> int:
     if arguments.json:
         print_json({"namespace": namespace, "name": name, "workloads": msgspec.to_builtins(found)})
     else:
-        print(together(found))
+        print(together(found, width=shutil.get_terminal_size().columns if sys.stdout.isatty() else None))
     return 0
 
 
-def together(found: Sequence[Explanation]) -> str:
-    """All explanations; those that differ in the pod's name alone as one."""
+def together(found: Sequence[Explanation], *, width: int | None = None) -> str:
+    """All explanations; those that differ in the pod's name alone as one. `width`: columns of the terminal."""
     alike: dict[tuple[object, ...], list[Explanation]] = {}
     for one in found:
         key = (one.state, one.queue, one.priority, one.message or one.lines[1:], one.name if one.nodes else "")
@@ -89,7 +91,7 @@ def together(found: Sequence[Explanation]) -> str:
     blocks: list[str] = []
     for first, *others in alike.values():
         more = f"\nlikewise:  {', '.join(other.name for other in others)}" if others else ""
-        blocks.append(people_text(first) + more)
+        blocks.append(people_text(first, width=width) + more)
     return "\n\n".join(blocks)
 
 

@@ -1,6 +1,8 @@
 """What `bayplan explain` says: found in a snapshot and a plan of it, or in the service's answer."""
 
 import difflib
+import re
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, assert_never
 
@@ -8,10 +10,11 @@ import msgspec
 
 from scheduler.cli.output import facts
 from scheduler.model.names import WorkloadKey, gang_key, people_name, pod_key
-from scheduler.model.plan import Admit, Decision, Offer, Plan, Reclaim, RollBack, Wait
+from scheduler.model.plan import Admit, Decision, Offer, Plan, Reclaim, Reservation, RollBack, Wait
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Pod, Workload
 from scheduler.planning.reasons.explain import explain, in_the_way, rule_lines
+from scheduler.planning.reasons.wording import lasting, listed
 
 State = Literal["running", "starting", "waiting", "leaving", "not planned"]
 
@@ -19,11 +22,28 @@ NEAR_NAMES = 3
 NODES_SHOWN = 12
 
 
+class Start(msgspec.Struct, frozen=True, kw_only=True):
+    """When what waits is expected to start, in seconds since 1970: in half of all cases, and in nine of ten.
+
+    `sure`: all ends that it depends on were told. `after`: the work whose end it waits for last. `nodes`: where room is
+    kept for it. `in_s` is how far off the start was when it was worked out.
+    """
+
+    start_s: int
+    latest_s: int
+    in_s: int
+    sure: bool
+    after: tuple[str, ...] = ()
+    nodes: tuple[str, ...] = ()
+
+
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """One workload, or a pod that is none, in words and in fields.
 
     `state`: `running`, all its pods have nodes; `starting`, nothing stands in its way; `waiting`, `reason` and the
-    fields after it say for what; `leaving`, what stands of it is taken back; `not planned`, Bayplan does not place it.
+    fields after it say for what, and `start` when it is expected to start, if that is known; `leaving`, what stands of
+    it is taken back; `not planned`, Bayplan does not place it.
+    `lines` tell all of it to people; `notes` are those of them that concern the whole plan.
     `pods` of `size` are there, `placed` of them on `nodes`. None, where the service that was asked does not say.
     """
 
@@ -31,6 +51,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     state: State
     lines: tuple[str, ...]
+    notes: tuple[str, ...] = ()
     queue: str | None = None
     priority: int | None = None
     size: int | None = None
@@ -41,6 +62,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
     blocking: tuple[str, ...] = ()
     unblock: str = ""
+    start: Start | None = None
     nodes: Mapping[str, tuple[str, ...]] = {}
 
 
@@ -72,7 +94,9 @@ def find(
     if keys:
         notes = tuple(rule_lines(plan))
         found = [_workload(snapshot.workloads[key], decisions.get(key)) for key in keys]
-        return [msgspec.structs.replace(one, lines=(*one.lines, *notes)) for one in found] if notes else found
+        return (
+            [msgspec.structs.replace(one, lines=(*one.lines, *notes), notes=notes) for one in found] if notes else found
+        )
     unplanned = [pod for pod in here if name in (pod.name, pod.owner_name)]
     if unplanned:
         return [_unplanned(pod) for pod in unplanned]
@@ -85,28 +109,80 @@ def find(
     )
 
 
-def people_text(found: Explanation) -> str:
-    """The explanation as people read it: what matters first, then the facts."""
-    shown = list(found.nodes.items())
-    nodes = [f"{node} ({' '.join(pods)})" if (found.size or 1) > 1 else node for node, pods in shown[:NODES_SHOWN]]
-    if len(shown) > NODES_SHOWN:
-        nodes.append(f"and {len(shown) - NODES_SHOWN} more")
-    counted = found.kind == "gang" and found.size is not None
-    there = f"{found.pods} of {found.size} there, {found.placed} on nodes" if counted else ""
+def people_text(found: Explanation, *, width: int | None = None) -> str:
+    """The explanation as people read it: a sentence, then what is in the way and what helps, then the facts.
+
+    `width`: columns of the terminal; None leaves lines as long as they are.
+    """
     if found.state == "not planned":
         return "\n".join(found.lines)
-    return "\n".join(
-        [
-            *found.lines,
-            facts(
-                {
-                    "queue": found.queue or "none",
-                    "priority": "" if found.priority is None else str(found.priority),
-                    "pods": there,
-                    "nodes": ", ".join(nodes),
-                }
-            ),
-        ]
+    first, *more = (_sentence(found), *found.notes) if found.message else found.lines
+    told = facts(
+        {
+            "now": found.detail,
+            "it helps": found.unblock,
+            "starts": _starts(found),
+            "queue": found.queue or "none",
+            "priority": "" if found.priority is None else str(found.priority),
+            "pods": _counted(found),
+            "nodes": _nodes(found),
+        }
+    )
+    return "\n".join(line for text in (first, *more, *told.splitlines()) for line in _wrapped(text, width))
+
+
+def _sentence(found: Explanation) -> str:
+    """What it waits for, with the smallest set of things in its way."""
+    way = f" ({'; '.join(found.blocking)})" if found.blocking else ""
+    return f"{found.name} waits: {found.message}{way}."
+
+
+def _starts(found: Explanation) -> str:
+    start = found.start
+    if start is None:
+        return ""
+    said = f"in about {lasting(start.in_s)}"
+    if start.after:
+        said += f", when {listed(list(start.after))} {'ends' if len(start.after) == 1 else 'end'}"
+    if start.latest_s > start.start_s:
+        said += f"; nine times in ten within {lasting(start.latest_s - start.start_s + start.in_s)}"
+    elif not start.sure:
+        said += "; what runs there has outlived what was said of it"
+    return f"{said}; room is kept on {_some(list(start.nodes))}" if start.nodes else said
+
+
+def _counted(found: Explanation) -> str:
+    counted = found.kind == "gang" and found.size is not None
+    return f"{found.pods} of {found.size} there, {found.placed} on nodes" if counted else ""
+
+
+def _nodes(found: Explanation) -> str:
+    gang = (found.size or 1) > 1
+    return _some([f"{node} ({' '.join(pods)})" if gang else node for node, pods in found.nodes.items()])
+
+
+def _some(nodes: list[str]) -> str:
+    more = len(nodes) - NODES_SHOWN
+    return ", ".join(nodes[:NODES_SHOWN] + ([f"and {more} more"] if more > 0 else []))
+
+
+def _wrapped(line: str, width: int | None) -> list[str]:
+    """A line broken between words; of a fact, under where its value begins."""
+    if width is None or len(line) <= width:
+        return [line]
+    named = re.match(r"[a-z ]+: +", line)
+    indent = " " * (named.end() if named is not None else 0)
+    return textwrap.wrap(line, max(width, 40), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
+def _start(kept: Reservation) -> Start:
+    return Start(
+        start_s=kept.start_s,
+        latest_s=kept.latest_s,
+        in_s=kept.start_s - kept.made_s,
+        sure=kept.sure,
+        after=tuple(people_name(key) for key in kept.after),
+        nodes=kept.nodes,
     )
 
 
@@ -164,6 +240,7 @@ def _decided(found: Explanation, decision: Decision) -> Explanation:
                 detail=decision.detail,
                 blocking=tuple(in_the_way(blocker) for blocker in decision.blocking),
                 unblock=decision.unblock,
+                start=None if decision.reservation is None else _start(decision.reservation),
             )
         case _:
             assert_never(decision)

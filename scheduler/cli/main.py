@@ -31,9 +31,20 @@ COMMANDS: dict[str, Command] = {
     "explain": Command(
         "scheduler.cli.explain", "say why a pod or gang waits and what would unblock it, or where it runs"
     ),
+    "queues": Command(
+        "scheduler.cli.queues",
+        "show the tree of queues: what each uses, owns, borrows, lends, waits for and deserves",
+    ),
+    "queue": Command(
+        "scheduler.cli.queue_one", "show one queue: its quota, who uses it and since when, what waits and why"
+    ),
     "defrag": Command(
         "scheduler.cli.defrag",
         "show the cheapest moves that open a topology domain or make a waiting gang fit; moves nothing",
+    ),
+    "migrate": Command(
+        "scheduler.cli.migrate",
+        "say what of manifests for other schedulers is understood, and write their queues as Queues",
     ),
     "demo": Command("scheduler.cli.demo", "run three teams' work on a local cluster of fake GPU nodes"),
 }

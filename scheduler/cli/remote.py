@@ -6,7 +6,7 @@ from typing import cast
 import grpc
 import msgspec
 
-from scheduler.cli.explained import Explanation, NotFound, State
+from scheduler.cli.explained import Explanation, NotFound, Start, State
 from scheduler.cli.output import BadInputError, CommandError
 from scheduler.model.plan import Blocker
 from scheduler.planning.reasons.explain import in_the_way
@@ -15,6 +15,8 @@ from scheduler.rpc import bayplan_pb2
 Call = Callable[..., bayplan_pb2.ExplainResponse]
 METHOD = "/bayplan.v1alpha1.Bayplan/Explain"
 ANSWER_WITHIN_S = 10.0
+NOTE = "Note: "
+"""How lines begin that concern the whole plan (`rule_lines`)."""
 
 
 def ask(server: str, namespace: str, name: str) -> list[Explanation] | NotFound:
@@ -60,6 +62,7 @@ def explanation(subject: str, answer: bayplan_pb2.ExplainResponse) -> Explanatio
         "offer": "starting",
         "wait": "waiting",
         "roll_back": "leaving",
+        "reclaim": "starting",
     }
     nodes: dict[str, tuple[str, ...]] = {}
     for assignment in answer.standing:
@@ -69,13 +72,26 @@ def explanation(subject: str, answer: bayplan_pb2.ExplainResponse) -> Explanatio
         name=decision.workload or subject,
         state=states[outcome],
         lines=tuple(answer.text),
+        notes=tuple(line for line in answer.text if line.startswith(NOTE)),
         queue=answer.queue or None,
         reason=wait.reason or None,
         message=wait.message,
         detail=wait.detail,
         blocking=tuple(_phrase(blocker) for blocker in wait.blocking),
         unblock=wait.unblock,
+        start=_start(wait.reservation) if wait.HasField("reservation") else None,
         nodes=nodes,
+    )
+
+
+def _start(kept: bayplan_pb2.Reservation) -> Start:
+    return Start(
+        start_s=kept.start_s,
+        latest_s=kept.latest_s,
+        in_s=kept.start_s - kept.made_s,
+        sure=kept.sure,
+        after=tuple(kept.after),
+        nodes=tuple(kept.nodes),
     )
 
 

@@ -209,20 +209,40 @@ class Offer(_message.Message):
     def __init__(self, pod_uid: _Optional[str] = ..., nodes: _Optional[_Iterable[_Union[NodeScore, _Mapping]]] = ...) -> None: ...
 
 class Wait(_message.Message):
-    __slots__ = ("reason", "message", "detail", "unblock", "blocking", "problems")
+    __slots__ = ("reason", "message", "detail", "unblock", "blocking", "problems", "reservation")
     REASON_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
     UNBLOCK_FIELD_NUMBER: _ClassVar[int]
     BLOCKING_FIELD_NUMBER: _ClassVar[int]
     PROBLEMS_FIELD_NUMBER: _ClassVar[int]
+    RESERVATION_FIELD_NUMBER: _ClassVar[int]
     reason: str
     message: str
     detail: str
     unblock: str
     blocking: _containers.RepeatedCompositeFieldContainer[Blocker]
     problems: _containers.RepeatedCompositeFieldContainer[Problem]
-    def __init__(self, reason: _Optional[str] = ..., message: _Optional[str] = ..., detail: _Optional[str] = ..., unblock: _Optional[str] = ..., blocking: _Optional[_Iterable[_Union[Blocker, _Mapping]]] = ..., problems: _Optional[_Iterable[_Union[Problem, _Mapping]]] = ...) -> None: ...
+    reservation: Reservation
+    def __init__(self, reason: _Optional[str] = ..., message: _Optional[str] = ..., detail: _Optional[str] = ..., unblock: _Optional[str] = ..., blocking: _Optional[_Iterable[_Union[Blocker, _Mapping]]] = ..., problems: _Optional[_Iterable[_Union[Problem, _Mapping]]] = ..., reservation: _Optional[_Union[Reservation, _Mapping]] = ...) -> None: ...
+
+class Reservation(_message.Message):
+    __slots__ = ("made_s", "start_s", "latest_s", "sure", "nodes", "milli_gpu", "after")
+    MADE_S_FIELD_NUMBER: _ClassVar[int]
+    START_S_FIELD_NUMBER: _ClassVar[int]
+    LATEST_S_FIELD_NUMBER: _ClassVar[int]
+    SURE_FIELD_NUMBER: _ClassVar[int]
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    MILLI_GPU_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    made_s: int
+    start_s: int
+    latest_s: int
+    sure: bool
+    nodes: _containers.RepeatedScalarFieldContainer[str]
+    milli_gpu: int
+    after: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, made_s: _Optional[int] = ..., start_s: _Optional[int] = ..., latest_s: _Optional[int] = ..., sure: _Optional[bool] = ..., nodes: _Optional[_Iterable[str]] = ..., milli_gpu: _Optional[int] = ..., after: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Blocker(_message.Message):
     __slots__ = ("kind", "subject", "needed", "available", "unit")
@@ -363,3 +383,155 @@ class NoAdvice(_message.Message):
     certain: bool
     unblock: str
     def __init__(self, message: _Optional[str] = ..., unknown: _Optional[bool] = ..., certain: _Optional[bool] = ..., unblock: _Optional[str] = ...) -> None: ...
+
+class QueuesRequest(_message.Message):
+    __slots__ = ("queue",)
+    QUEUE_FIELD_NUMBER: _ClassVar[int]
+    queue: str
+    def __init__(self, queue: _Optional[str] = ...) -> None: ...
+
+class QueuesResponse(_message.Message):
+    __slots__ = ("queues", "detail")
+    QUEUES_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    queues: _containers.RepeatedCompositeFieldContainer[QueueStand]
+    detail: QueueDetail
+    def __init__(self, queues: _Optional[_Iterable[_Union[QueueStand, _Mapping]]] = ..., detail: _Optional[_Union[QueueDetail, _Mapping]] = ...) -> None: ...
+
+class QueueStand(_message.Message):
+    __slots__ = ("name", "total", "parent", "flavors", "pending_workloads", "running_workloads", "weight", "priority", "order", "policy", "min_runtime_s", "namespaces", "problems", "resources", "user_limit_milli_gpu")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    PARENT_FIELD_NUMBER: _ClassVar[int]
+    FLAVORS_FIELD_NUMBER: _ClassVar[int]
+    PENDING_WORKLOADS_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_WORKLOADS_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    ORDER_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    MIN_RUNTIME_S_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACES_FIELD_NUMBER: _ClassVar[int]
+    PROBLEMS_FIELD_NUMBER: _ClassVar[int]
+    RESOURCES_FIELD_NUMBER: _ClassVar[int]
+    USER_LIMIT_MILLI_GPU_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    total: QueueAmounts
+    parent: str
+    flavors: _containers.RepeatedCompositeFieldContainer[QueueAmounts]
+    pending_workloads: int
+    running_workloads: int
+    weight: int
+    priority: int
+    order: str
+    policy: str
+    min_runtime_s: int
+    namespaces: _containers.RepeatedScalarFieldContainer[str]
+    problems: _containers.RepeatedScalarFieldContainer[str]
+    resources: _containers.RepeatedCompositeFieldContainer[ResourceAmounts]
+    user_limit_milli_gpu: int
+    def __init__(self, name: _Optional[str] = ..., total: _Optional[_Union[QueueAmounts, _Mapping]] = ..., parent: _Optional[str] = ..., flavors: _Optional[_Iterable[_Union[QueueAmounts, _Mapping]]] = ..., pending_workloads: _Optional[int] = ..., running_workloads: _Optional[int] = ..., weight: _Optional[int] = ..., priority: _Optional[int] = ..., order: _Optional[str] = ..., policy: _Optional[str] = ..., min_runtime_s: _Optional[int] = ..., namespaces: _Optional[_Iterable[str]] = ..., problems: _Optional[_Iterable[str]] = ..., resources: _Optional[_Iterable[_Union[ResourceAmounts, _Mapping]]] = ..., user_limit_milli_gpu: _Optional[int] = ...) -> None: ...
+
+class ResourceAmounts(_message.Message):
+    __slots__ = ("resource", "unit", "nominal", "used", "borrowed", "borrowing_limit", "lending_limit")
+    RESOURCE_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    NOMINAL_FIELD_NUMBER: _ClassVar[int]
+    USED_FIELD_NUMBER: _ClassVar[int]
+    BORROWED_FIELD_NUMBER: _ClassVar[int]
+    BORROWING_LIMIT_FIELD_NUMBER: _ClassVar[int]
+    LENDING_LIMIT_FIELD_NUMBER: _ClassVar[int]
+    resource: str
+    unit: str
+    nominal: int
+    used: int
+    borrowed: int
+    borrowing_limit: int
+    lending_limit: int
+    def __init__(self, resource: _Optional[str] = ..., unit: _Optional[str] = ..., nominal: _Optional[int] = ..., used: _Optional[int] = ..., borrowed: _Optional[int] = ..., borrowing_limit: _Optional[int] = ..., lending_limit: _Optional[int] = ...) -> None: ...
+
+class QueueAmounts(_message.Message):
+    __slots__ = ("flavor", "nominal_milli_gpu", "used_milli_gpu", "borrowed_milli_gpu", "lent_milli_gpu", "pending_milli_gpu", "fair_share_milli_gpu", "borrowing_limit_milli_gpu", "lending_limit_milli_gpu")
+    FLAVOR_FIELD_NUMBER: _ClassVar[int]
+    NOMINAL_MILLI_GPU_FIELD_NUMBER: _ClassVar[int]
+    USED_MILLI_GPU_FIELD_NUMBER: _ClassVar[int]
+    BORROWED_MILLI_GPU_FIELD_NUMBER: _ClassVar[int]
+    LENT_MILLI_GPU_FIELD_NUMBER: _ClassVar[int]
+    PENDING_MILLI_GPU_FIELD_NUMBER: _ClassVar[int]
+    FAIR_SHARE_MILLI_GPU_FIELD_NUMBER: _ClassVar[int]
+    BORROWING_LIMIT_MILLI_GPU_FIELD_NUMBER: _ClassVar[int]
+    LENDING_LIMIT_MILLI_GPU_FIELD_NUMBER: _ClassVar[int]
+    flavor: str
+    nominal_milli_gpu: int
+    used_milli_gpu: int
+    borrowed_milli_gpu: int
+    lent_milli_gpu: int
+    pending_milli_gpu: int
+    fair_share_milli_gpu: int
+    borrowing_limit_milli_gpu: int
+    lending_limit_milli_gpu: int
+    def __init__(self, flavor: _Optional[str] = ..., nominal_milli_gpu: _Optional[int] = ..., used_milli_gpu: _Optional[int] = ..., borrowed_milli_gpu: _Optional[int] = ..., lent_milli_gpu: _Optional[int] = ..., pending_milli_gpu: _Optional[int] = ..., fair_share_milli_gpu: _Optional[int] = ..., borrowing_limit_milli_gpu: _Optional[int] = ..., lending_limit_milli_gpu: _Optional[int] = ...) -> None: ...
+
+class QueueDetail(_message.Message):
+    __slots__ = ("stand", "below", "work", "lends_to", "borrows_from")
+    STAND_FIELD_NUMBER: _ClassVar[int]
+    BELOW_FIELD_NUMBER: _ClassVar[int]
+    WORK_FIELD_NUMBER: _ClassVar[int]
+    LENDS_TO_FIELD_NUMBER: _ClassVar[int]
+    BORROWS_FROM_FIELD_NUMBER: _ClassVar[int]
+    stand: QueueStand
+    below: _containers.RepeatedScalarFieldContainer[str]
+    work: _containers.RepeatedCompositeFieldContainer[Work]
+    lends_to: _containers.RepeatedCompositeFieldContainer[QueuePartner]
+    borrows_from: _containers.RepeatedCompositeFieldContainer[QueuePartner]
+    def __init__(self, stand: _Optional[_Union[QueueStand, _Mapping]] = ..., below: _Optional[_Iterable[str]] = ..., work: _Optional[_Iterable[_Union[Work, _Mapping]]] = ..., lends_to: _Optional[_Iterable[_Union[QueuePartner, _Mapping]]] = ..., borrows_from: _Optional[_Iterable[_Union[QueuePartner, _Mapping]]] = ...) -> None: ...
+
+class QueuePartner(_message.Message):
+    __slots__ = ("queue", "milli_gpu")
+    QUEUE_FIELD_NUMBER: _ClassVar[int]
+    MILLI_GPU_FIELD_NUMBER: _ClassVar[int]
+    queue: str
+    milli_gpu: int
+    def __init__(self, queue: _Optional[str] = ..., milli_gpu: _Optional[int] = ...) -> None: ...
+
+class Work(_message.Message):
+    __slots__ = ("name", "kind", "queue", "state", "owner", "priority", "preemptible", "milli_gpu", "pending_milli_gpu", "borrowed_milli_gpu", "pods", "placed", "size", "since_s", "reason", "message", "detail", "unblock", "estimated_start_s")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    PREEMPTIBLE_FIELD_NUMBER: _ClassVar[int]
+    MILLI_GPU_FIELD_NUMBER: _ClassVar[int]
+    PENDING_MILLI_GPU_FIELD_NUMBER: _ClassVar[int]
+    BORROWED_MILLI_GPU_FIELD_NUMBER: _ClassVar[int]
+    PODS_FIELD_NUMBER: _ClassVar[int]
+    PLACED_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    SINCE_S_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    UNBLOCK_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATED_START_S_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    kind: str
+    queue: str
+    state: str
+    owner: str
+    priority: int
+    preemptible: bool
+    milli_gpu: int
+    pending_milli_gpu: int
+    borrowed_milli_gpu: int
+    pods: int
+    placed: int
+    size: int
+    since_s: int
+    reason: str
+    message: str
+    detail: str
+    unblock: str
+    estimated_start_s: int
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[str] = ..., queue: _Optional[str] = ..., state: _Optional[str] = ..., owner: _Optional[str] = ..., priority: _Optional[int] = ..., preemptible: _Optional[bool] = ..., milli_gpu: _Optional[int] = ..., pending_milli_gpu: _Optional[int] = ..., borrowed_milli_gpu: _Optional[int] = ..., pods: _Optional[int] = ..., placed: _Optional[int] = ..., size: _Optional[int] = ..., since_s: _Optional[int] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., detail: _Optional[str] = ..., unblock: _Optional[str] = ..., estimated_start_s: _Optional[int] = ...) -> None: ...

@@ -63,6 +63,11 @@ class BayplanStub:
                 request_serializer=scheduler_dot_rpc_dot_bayplan__pb2.DefragRequest.SerializeToString,
                 response_deserializer=scheduler_dot_rpc_dot_bayplan__pb2.DefragResponse.FromString,
                 _registered_method=True)
+        self.Queues = channel.unary_unary(
+                '/bayplan.v1alpha1.Bayplan/Queues',
+                request_serializer=scheduler_dot_rpc_dot_bayplan__pb2.QueuesRequest.SerializeToString,
+                response_deserializer=scheduler_dot_rpc_dot_bayplan__pb2.QueuesResponse.FromString,
+                _registered_method=True)
 
 
 class BayplanServicer:
@@ -108,6 +113,13 @@ class BayplanServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Queues(self, request, context):
+        """How all queues stand, and one of them with its work where the request names it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BayplanServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -135,6 +147,11 @@ def add_BayplanServicer_to_server(servicer, server):
                     servicer.Defrag,
                     request_deserializer=scheduler_dot_rpc_dot_bayplan__pb2.DefragRequest.FromString,
                     response_serializer=scheduler_dot_rpc_dot_bayplan__pb2.DefragResponse.SerializeToString,
+            ),
+            'Queues': grpc.unary_unary_rpc_method_handler(
+                    servicer.Queues,
+                    request_deserializer=scheduler_dot_rpc_dot_bayplan__pb2.QueuesRequest.FromString,
+                    response_serializer=scheduler_dot_rpc_dot_bayplan__pb2.QueuesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -276,6 +293,33 @@ class Bayplan:
             '/bayplan.v1alpha1.Bayplan/Defrag',
             scheduler_dot_rpc_dot_bayplan__pb2.DefragRequest.SerializeToString,
             scheduler_dot_rpc_dot_bayplan__pb2.DefragResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Queues(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bayplan.v1alpha1.Bayplan/Queues',
+            scheduler_dot_rpc_dot_bayplan__pb2.QueuesRequest.SerializeToString,
+            scheduler_dot_rpc_dot_bayplan__pb2.QueuesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 from typing import assert_never
 
 from scheduler.model.names import WorkloadKey, people_name
-from scheduler.model.plan import Admit, Assignment, Decision, Offer, Placement, Reclaim, RollBack, Wait
+from scheduler.model.plan import Admit, Assignment, Decision, Offer, Placement, Reclaim, Reservation, RollBack, Wait
 from scheduler.rpc import bayplan_pb2 as pb
 from scheduler.rpc.feed import Delivery
 
@@ -98,4 +98,17 @@ def _wait(wait: Wait) -> pb.Wait:
             for b in wait.blocking
         ],
         problems=[pb.Problem(where=p.where, value=p.value, allowed=p.allowed) for p in wait.problems],
+        reservation=None if wait.reservation is None else _reservation(wait.reservation),
+    )
+
+
+def _reservation(kept: Reservation) -> pb.Reservation:
+    return pb.Reservation(
+        made_s=kept.made_s,
+        start_s=kept.start_s,
+        latest_s=kept.latest_s,
+        sure=kept.sure,
+        nodes=kept.nodes,
+        milli_gpu=kept.milli_gpu,
+        after=[people_name(key) for key in kept.after],
     )

@@ -6,12 +6,13 @@ from typing import Any, NoReturn, TypeVar
 import grpc
 import grpc.aio
 
-from scheduler.model.names import NodeName, PodUid
+from scheduler.model.names import NodeName, PodUid, QueueName
 from scheduler.planning.defrag.advise import BUDGET_MS
 from scheduler.rpc import bayplan_pb2 as pb
 from scheduler.rpc import bayplan_pb2_grpc
 from scheduler.rpc.convert import assignment_message, decision_message, delivery_messages
 from scheduler.rpc.convert_defrag import defrag_response, defrag_target
+from scheduler.rpc.convert_queues import queues_response
 from scheduler.rpc.feed import PlanFeed
 from scheduler.rpc.view import Planner, PodRuling
 
@@ -109,6 +110,12 @@ class BayplanService(bayplan_pb2_grpc.BayplanServicer):
         budget_ms = request.budget_ms or BUDGET_MS
         found = await self._planner.moves_for(target, let_wait=request.let_wait, budget_ms=budget_ms)
         return defrag_response(found)
+
+    async def Queues(self, request: pb.QueuesRequest, context: Context) -> pb.QueuesResponse:  # noqa: N802  as in the .proto
+        """How all queues stand, and one of them with its work."""
+        await self._ready(context)
+        stands, detail = self._planner.queues(QueueName(request.queue) if request.queue else None)
+        return queues_response(stands, detail)
 
     async def _ruling(self, uid: str, nodes: Sequence[str], context: Context) -> PodRuling:
         await self._ready(context)

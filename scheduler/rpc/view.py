@@ -1,6 +1,6 @@
 """What the gRPC API shows of the service."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -8,6 +8,7 @@ import msgspec
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
 from scheduler.model.plan import Assignment, Decision
 from scheduler.planning.defrag.advice import Advice, NoAdvice, Target
+from scheduler.planning.overview.records import QueueDetail, QueueStand
 
 
 class PodRuling(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,4 +48,8 @@ class Planner(Protocol):
 
     async def moves_for(self, target: Target, *, let_wait: bool, budget_ms: int) -> Advice | NoAdvice:
         """The cheapest moves that reach `target`, found beside the loop; nothing is moved."""
+        ...
+
+    def queues(self, queue: QueueName | None) -> tuple[Sequence[QueueStand], QueueDetail | None]:
+        """How all queues stand, and `queue` with its work; None where it is not asked for, or there is none."""
         ...

@@ -149,3 +149,25 @@ def test_a_name_that_is_not_there_gets_one_sentence_with_names_like_it() -> None
 def test_a_name_in_another_namespace_is_pointed_out() -> None:
     found = asked("train", gang_of("train", 2, 1, namespace="vision"))
     assert str(found) == "nothing called 'train' waits or runs in the namespace 'default', but in vision (-n NAMESPACE)"
+
+
+def test_a_known_end_tells_when_it_starts() -> None:
+    standing = pod("old", 8, on="n0", duration_s=7290)
+    found = the_one(asked("train", [standing, *gang_of("train", 2, 8)]))
+    assert found.start is not None
+    assert (found.start.start_s, found.start.in_s, found.start.sure) == (7300, 7200, True)
+    assert (found.start.after, found.start.nodes) == (("default/old",), ("n0", "n1"))
+    shown = people_text(found)
+    assert "starts:   in about 2 h, when default/old ends; room is kept on n0, n1" in shown
+    first, *others = shown.splitlines()
+    assert first.startswith("default/train waits: ")
+    assert "needs 2 GPUs" in first or "needs 16 GPUs" in first or "room" in first
+    assert not any("In its way" in line for line in others)
+
+
+def test_lines_are_broken_where_the_terminal_ends() -> None:
+    found = the_one(asked("train", [pod("old", 8, on="n0"), *gang_of("train", 2, 8)]))
+    wide, narrow = people_text(found), people_text(found, width=60)
+    assert max(map(len, narrow.splitlines())) <= 60 < max(map(len, wide.splitlines()))
+    assert narrow.split() == wide.split()
+    assert all(line.startswith(" " * 10) for line in narrow.splitlines() if not line[:1].strip())

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import grpc
 import pytest
 
-from scheduler.cli.explained import Explanation, NotFound, people_text
+from scheduler.cli.explained import Explanation, NotFound, Start, people_text
 from scheduler.cli.output import BadInputError, CommandError
 from scheduler.cli.remote import METHOD, ask
 from scheduler.rpc import bayplan_pb2 as pb
@@ -35,9 +35,12 @@ def test_a_gang_that_waits(serve: Serve) -> None:
             pb.Blocker(kind="quota", subject="a", needed=16000, available=8000, unit="milli-GPU"),
             pb.Blocker(kind="weather", subject="rain"),
         ],
+        reservation=pb.Reservation(
+            made_s=100, start_s=7300, latest_s=7300, sure=True, nodes=["n1"], after=["vision/old"]
+        ),
     )
     response = pb.ExplainResponse(
-        text=["vision/train waits: the queue's quota is used up."],
+        text=["vision/train waits: the queue's quota is used up.", "Note: the filter f is left out."],
         queue="a",
         decision=pb.Decision(workload="vision/train", is_gang=True, wait=wait),
     )
@@ -58,7 +61,26 @@ def test_a_gang_that_waits(serve: Serve) -> None:
         "QuotaExhausted",
     )
     assert found[0].blocking == ("quota of queue a: needs 16 GPUs, has 8 GPUs", "weather rain")
-    assert people_text(found[0]).startswith("vision/train waits: the queue's quota is used up.\n")
+    assert people_text(found[0]).splitlines() == [
+        "vision/train waits: the queue's quota is used up (quota of queue a: needs 16 GPUs, has 8 GPUs; weather rain).",
+        "Note: the filter f is left out.",
+        "now:      needs 16, 8 are left",
+        "it helps: Wait.",
+        "starts:   in about 2 h, when vision/old ends; room is kept on n1",
+        "queue:    a",
+    ]
+    assert found[0].start == Start(
+        start_s=7300, latest_s=7300, in_s=7200, sure=True, after=("vision/old",), nodes=("n1",)
+    )
+
+
+def test_work_that_others_make_way_for_is_starting(serve: Serve) -> None:
+    decision = pb.Decision(workload="vision/train", is_gang=True, reclaim=pb.Reclaim())
+    found = ask(
+        serve(lambda _: pb.ExplainResponse(text=["vision/train starts."], decision=decision)), "vision", "train"
+    )
+    assert isinstance(found, list)
+    assert (found[0].state, found[0].start) == ("starting", None)
 
 
 def test_a_pod_is_asked_for_when_no_gang_has_the_name(serve: Serve) -> None:

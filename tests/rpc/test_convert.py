@@ -11,6 +11,7 @@ from scheduler.model.plan import (
     Proof,
     Reason,
     Reclaim,
+    Reservation,
     Ring,
     RollBack,
     Victim,
@@ -64,6 +65,17 @@ def test_wait() -> None:
             blocking=(Blocker(kind="quota", subject=QueueName("a"), needed=8, available=3, unit="GPU"),),
             problems=(Problem(where="annotation x", value="y", allowed="z"),),
             unblock="5 GPUs of queue a",
+            reservation=Reservation(
+                workload=GANG,
+                queue=QueueName("a"),
+                made_s=1,
+                start_s=2,
+                latest_s=3,
+                sure=True,
+                assignments=(Assignment(pod=PodUid("u1"), node=NodeName("n1")),),
+                milli_gpu=8000,
+                after=(POD,),
+            ),
         )
     )
     assert message.wait == pb.Wait(
@@ -73,6 +85,9 @@ def test_wait() -> None:
         unblock="5 GPUs of queue a",
         blocking=[pb.Blocker(kind="quota", subject="a", needed=8, available=3, unit="GPU")],
         problems=[pb.Problem(where="annotation x", value="y", allowed="z")],
+        reservation=pb.Reservation(
+            made_s=1, start_s=2, latest_s=3, sure=True, nodes=["n1"], milli_gpu=8000, after=["team/nb"]
+        ),
     )
 
 

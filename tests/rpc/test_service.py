@@ -9,10 +9,12 @@ import grpc.aio
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from msgspec.structs import replace
 
 from scheduler.model.names import NodeName, PodUid, QueueName, gang_key
 from scheduler.model.plan import Assignment, Plan, Reason, Wait
 from scheduler.planning.defrag.advice import Advice, NoAdvice, Target
+from scheduler.planning.overview.records import Amounts, QueueDetail, QueueStand
 from scheduler.rpc import bayplan_pb2 as pb
 from scheduler.rpc import bayplan_pb2_grpc
 from scheduler.rpc.feed import KEPT_PLANS, PlanFeed
@@ -52,6 +54,10 @@ class FakePlanner:
 
     async def moves_for(self, target: Target, *, let_wait: bool, budget_ms: int) -> Advice | NoAdvice:
         return NoAdvice(message=f"{target}; let_wait={let_wait}; {budget_ms} ms", unblock="Wait.")
+
+    def queues(self, queue: QueueName | None) -> tuple[tuple[QueueStand, ...], QueueDetail | None]:
+        stand = QueueStand(name=QueueName("a"), total=Amounts(used_milli_gpu=8000))
+        return (stand,), None if queue is None else QueueDetail(stand=replace(stand, name=queue))
 
 
 class Api:
@@ -114,6 +120,14 @@ async def test_filter(api: Api, pod: str, nodes: list[str], ruling: pb.Ruling, w
 async def test_score(api: Api, pod: str, scored: dict[str, int]) -> None:
     answer = await api.client.Score(pb.ScoreRequest(pod_uid=pod, nodes=["n3", "n1"]))
     assert {s.node: s.score for s in answer.scores} == scored
+
+
+@pytest.mark.parametrize("queue", ["", "b"])
+async def test_queues(api: Api, queue: str) -> None:
+    answer = await api.client.Queues(pb.QueuesRequest(queue=queue))
+    assert [(q.name, q.total.used_milli_gpu) for q in answer.queues] == [("a", 8000)]
+    assert answer.detail.stand.name == queue
+    assert answer.HasField("detail") == bool(queue)
 
 
 @pytest.mark.parametrize("subject", [{"pod": "team/train-0"}, {"gang": "team/train"}])
