@@ -142,7 +142,7 @@ class Turns:
         return at
 
     def _quantum(self, name: QueueName, ledger: Ledger) -> int:
-        left = self._shares[name] - ledger.used_by(name).total_milli_gpu
+        left = self._shares[name].total_milli_gpu - ledger.used_by(name).total_milli_gpu
         return min(left, QUANTUM_MILLI_GPU) if left > 0 else QUANTUM_MILLI_GPU
 
     def _standing(self, name: QueueName, ledger: Ledger) -> tuple[int, int]:
