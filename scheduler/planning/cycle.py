@@ -1,6 +1,6 @@
 """One plan: every waiting workload is decided once, in order, each on what the ones before it left."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import takewhile
 
 import msgspec
@@ -26,6 +26,7 @@ from scheduler.planning.settings import PlanSettings
 from scheduler.planning.singles import admit_singles
 from scheduler.quota.decay import used_of_late
 from scheduler.quota.usage import fair_capacity
+from scheduler.scoring.fleet import Fleet
 from scheduler.scoring.own_rules import NO_RULES, OwnRules
 
 __all__ = ["PlanCache", "plan"]
@@ -46,16 +47,7 @@ def plan(
     """
     cache = PlanCache() if cache is None else cache
     fleet = cache.fleet(snapshot)
-    refused: list[Decision] = []
-    ready: list[Candidate] = []
-    for candidate in sorted(cache.candidates(snapshot), key=lambda c: c.workload.key):
-        if candidate.workload.key in snapshot.in_flight:
-            continue
-        refusal = screen(snapshot, fleet, candidate)
-        if refusal is None:
-            ready.append(candidate)
-        else:
-            refused.append(refusal)
+    ready, refused = _screened(snapshot, fleet, cache.candidates(snapshot))
     if not ready and not cache.unfinished:
         return Plan(generation=snapshot.generation, now_s=now_s, decisions=tuple(refused), troubles=rules.troubles)
     ledger = cache.ledger(snapshot)
@@ -68,7 +60,7 @@ def plan(
         rules=rules,
         known=cache.known,
     )
-    for rest in sorted(cache.unfinished, key=lambda decision: decision.workload):
+    for rest in cache.unfinished:
         send_away(desk, rest)
     if settings.reclaim:
         desk.departing = departing(snapshot, cache.departing, now_s)
@@ -90,6 +82,23 @@ def plan(
         decisions=(*refused, *desk.decisions),
         troubles=desk.own.troubles,
     )
+
+
+def _screened(
+    snapshot: Snapshot, fleet: Fleet, candidates: Iterable[Candidate]
+) -> tuple[list[Candidate], list[Decision]]:
+    """Those that can be planned, by their names, and the refusals of the others but for those in flight."""
+    ready: list[Candidate] = []
+    refused: list[Decision] = []
+    for candidate in sorted(candidates, key=lambda c: c.workload.key):
+        if candidate.workload.key in snapshot.in_flight:
+            continue
+        refusal = screen(snapshot, fleet, candidate)
+        if refusal is None:
+            ready.append(candidate)
+        else:
+            refused.append(refusal)
+    return ready, refused
 
 
 def _complete(desk: Desk, candidate: Candidate) -> Decision:
