@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from benchmarks import synthetic, table
+from benchmarks import claims, synthetic, table
 from scheduler.model.names import NodeName
 from scheduler.model.plan import Admit, Decision, Wait
 from scheduler.model.snapshot import Snapshot
@@ -62,7 +62,8 @@ CASES = (
 def run(*, quick: bool = False) -> list[table.Row]:
     """All figures; `quick`: fewer repetitions."""
     repetitions = 3 if quick else 30
-    return [*refusals(repetitions), _together_row(repetitions)]
+    evicting = claims.rows(repetitions, benchmark=NAME, limit_ms=LIMIT_MS)
+    return [*refusals(repetitions), *evicting, _together_row(repetitions)]
 
 
 def refusals(repetitions: int) -> list[table.Row]:
