@@ -28,6 +28,7 @@ NODES = "/api/v1/nodes"
 COLLECTIONS = {"Pod": PODS, "Job": JOBS, "Queue": QUEUES}
 
 WAIT_S = 40.0
+DELETE_IN_USE = {"bayplan.dev/delete-in-use": "true"}
 QUIET_S = 0.4
 """No pod changed for this long, and nothing is under way in the service: the cluster is at rest."""
 
@@ -289,6 +290,9 @@ class Lab:
     def sweep(self) -> None:
         """Clear the scenario away, and see that every part of the cluster runs."""
         self.revive()
+        for queue in self.api.get(QUEUES)["items"]:
+            # By what the service last wrote work may run there still, and the service may be gone.
+            self.api.merge(f"{QUEUES}/{queue['metadata']['name']}", {"metadata": {"annotations": DELETE_IN_USE}})
         for path in SWEPT:
             self.api.delete(path)
         until(self._empty, timeout_s=WAIT_S, what="the namespace getting empty")
