@@ -6,6 +6,7 @@ import json
 import ssl
 import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -18,6 +19,10 @@ Json = dict[str, Any]
 """An API object as it stands in JSON."""
 
 _TIMEOUT_S = 60.0
+_PATIENCE_S = 30.0
+"""How long a request is repeated that the server is too busy for (429), or not ready for yet."""
+
+_PAUSE_S = 0.5
 _NO_ANSWER = (OSError, http.client.HTTPException)
 
 
@@ -61,12 +66,21 @@ class Api:
             kept.close()
 
     def call(self, method: str, path: str, body: Json | None = None, *, content: str = "application/json") -> Json:
-        """One request; the answer's object.
+        """One request, repeated where the server asks for that; the answer's object.
 
         Raises:
             ApiError: the server refused it, or did not answer.
         """
-        status, answer = self._exchange(method, path, None if body is None else json.dumps(body).encode(), content)
+        data = None if body is None else json.dumps(body).encode()
+        give_up_s = time.monotonic() + _PATIENCE_S
+        while True:
+            status, answer = self._exchange(method, path, data, content)
+            # A server that has just started, or has too much to do, says so and has done nothing. An eviction is
+            # answered so by a disruption budget, which is an answer.
+            later = status == http.client.TOO_MANY_REQUESTS and not path.partition("?")[0].endswith("/eviction")
+            if not later or time.monotonic() > give_up_s:
+                break
+            time.sleep(_PAUSE_S)
         if status >= http.client.BAD_REQUEST:
             raise _refusal(method, path, status, answer)
         return cast("Json", json.loads(answer)) if answer else {}
