@@ -13,7 +13,7 @@ from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
 from scheduler.planning.gangs import admit_gang
 from scheduler.planning.holds import hold_for
-from scheduler.planning.order import Turns, by_turn
+from scheduler.planning.order import by_turn, turns_of
 from scheduler.planning.partial import is_broken, roll_back
 from scheduler.planning.reasons.refuse import behind, refuse
 from scheduler.planning.reclaim.decide import reclaim_for, when_gone
@@ -24,8 +24,6 @@ from scheduler.planning.reserve.reserve import reserve_ahead, reserve_for
 from scheduler.planning.screen import screen
 from scheduler.planning.settings import PlanSettings
 from scheduler.planning.singles import admit_singles
-from scheduler.quota.decay import used_of_late
-from scheduler.quota.usage import fair_capacity
 from scheduler.scoring.fleet import Fleet
 from scheduler.scoring.own_rules import NO_RULES, OwnRules
 
@@ -67,10 +65,7 @@ def plan(
     for candidate in by_turn(candidate for candidate in ready if is_broken(candidate)):
         desk.decisions.append(_complete(desk, candidate))
     whole = [candidate for candidate in ready if not is_broken(candidate)]
-    half_life_s, recent = settings.usage_half_life_s, None
-    if half_life_s:
-        recent = used_of_late(desk.ledger, now_s=now_s, half_life_s=half_life_s)
-    turns = Turns(whole, desk.ledger, lambda: fair_capacity(snapshot), recent)
+    turns = turns_of(desk, whole)
     while batch := turns.next_batch(desk.ledger):
         for candidate in turns.overtaken():
             reserve_ahead(desk, candidate)

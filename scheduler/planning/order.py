@@ -15,8 +15,11 @@ from itertools import groupby
 from scheduler.model.ends import length_of
 from scheduler.model.names import QueueName
 from scheduler.planning.candidate import Candidate
+from scheduler.planning.desk import Desk
+from scheduler.quota.decay import used_of_late
 from scheduler.quota.dominant import fair_bills, used_parts
 from scheduler.quota.tree import Bill, Ledger, sure_bill
+from scheduler.quota.usage import fair_capacity
 
 QUANTUM_MILLI_GPU = 8000
 """What equal pods that stand alone get at a time, at least one of them: a whole node of 8 GPUs, or what takes their
@@ -40,6 +43,14 @@ Line = deque[Run]
 def by_turn(candidates: Iterable[Candidate]) -> list[Candidate]:
     """All candidates by priority, age and key."""
     return sorted(candidates, key=_turn)
+
+
+def turns_of(desk: Desk, candidates: Iterable[Candidate]) -> "Turns":
+    """The turns of candidates as things stand, with what queues used of late where that counts."""
+    half_life_s, recent = desk.settings.usage_half_life_s, None
+    if half_life_s:
+        recent = used_of_late(desk.ledger, now_s=desk.now_s, half_life_s=half_life_s)
+    return Turns(candidates, desk.ledger, lambda: fair_capacity(desk.snapshot), recent)
 
 
 class Turns:
