@@ -35,11 +35,11 @@ def kept(passed_s: int, half_life_s: int) -> int:
     whole, rest = halvings >> _STEPS, halvings & ((1 << _STEPS) - 1)
     if whole >= _BITS:
         return 0
-    left = ONE >> whole
+    left = ONE
     for k in range(1, _STEPS + 1):
         if rest >> (_STEPS - k) & 1:
             left = left * _ROOTS[k] >> _BITS
-    return left
+    return left >> whole
 
 
 def average(before: int, used: int, passed_s: int, half_life_s: int) -> int:
