@@ -22,6 +22,7 @@ from benchmarks import (
     refuse,
     table,
     workloads,
+    year,
 )
 from scheduler.kube.login import LoginError
 from scheduler.localcluster import LocalClusterError
@@ -104,6 +105,10 @@ def _refuse(arguments: argparse.Namespace) -> Sequence[table.Row]:
     return refuse.run(quick=arguments.quick)
 
 
+def _year(arguments: argparse.Namespace) -> Sequence[table.Row]:
+    return year.run(quick=arguments.quick, count=arguments.jobs)
+
+
 BENCHMARKS: Mapping[str, Benchmark] = {
     churn.NAME: Benchmark("how far gangs spread out as others come and go, beside simpler ways", _churn),
     determinism.NAME: Benchmark("equal input, equal plans: random clusters, heard of in other orders", _determinism),
@@ -120,6 +125,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     openb.NAME: Benchmark("GPUs left unallocated on the openb trace, beside published policies", _openb),
     quota_laws.NAME: Benchmark("what trees of queues promise, looked for in random cases", _quota_laws),
     refuse.NAME: Benchmark("why a gang waits, in full clusters; many gangs that wait at once", _refuse),
+    year.NAME: Benchmark("a year of jobs: waits beside FIFO, skip-ahead and EASY backfill", _year),
 }
 
 
@@ -171,6 +177,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     traces.add_argument(
         "--openb-tool", type=Path, metavar="FILE", help="a program that makes the lists and checks the placements"
     )
+    parser.add_argument("--jobs", type=int, default=0, metavar="N", help="year: so many jobs (default: 20000)")
     arguments = parser.parse_args(argv)
     unknown = sorted(set(arguments.names) - set(BENCHMARKS))
     if unknown:

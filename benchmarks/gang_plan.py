@@ -26,6 +26,7 @@ from scheduler.model.policy import Policy
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import PodShape, Workload
 from scheduler.planning.by_policy import keys
+from scheduler.planning.candidate import candidate_of
 from scheduler.planning.cycle import PlanCache, plan
 from scheduler.planning.desk import Desk
 from scheduler.planning.settings import PlanSettings
@@ -170,13 +171,14 @@ def _filter_and_score_row(policy: Policy, repetitions: int) -> table.Row:
     cache = PlanCache()
     fleet, ledger = cache.fleet(snapshots[0]), cache.ledger(snapshots[0])
     shape = synthetic.shape(2)
+    candidate = next(c for c in map(candidate_of, synthetic.singles(1, shape)) if c is not None)
     desk = Desk(snapshots[0], fleet, ledger, now_s=0, settings=_SETTINGS)
 
     def once() -> None:
         snapshots.reverse()
         desk.room = Room(snapshots[0], fleet)
         rows = np.flatnonzero(desk.room.view(shape).fits)
-        np.argmin(keys(desk, shape, policy, rows, desk.room.free.shape[1] - 1))
+        np.argmin(keys(desk, candidate, policy, rows, desk.room.free.shape[1] - 1))
 
     what = f"filter and score a pod by {policy.value}, {nodes} nodes"
     return _row(what, _time_calls(once, repetitions), limit=table.Limit(most=1.0))

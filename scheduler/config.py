@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 import yaml
 
-from scheduler.planning.settings import PlanSettings
+from scheduler.planning.settings import Backfill, PlanSettings
 
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 SecondsOrNever = Annotated[float, msgspec.Meta(ge=0)]
@@ -73,6 +73,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Who goes first between queues goes by what they used of late too, half of which is forgotten after this long; 0:
     only by what they use."""
 
+    backfill: Backfill = "easy"
+    """For whom room is kept from a known start on: the first blocked workload of each queue (`easy`), or every one."""
+
+    backfill_bound_s: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Until so long after its creation the start of such a workload may be put off by work behind it; 0: never. Work of
+    which nobody knows how long it runs has a bound of its own:"""
+
+    backfill_unknown_bound_s: Annotated[int, msgspec.Meta(ge=0)] = 0
+
+    backfill_shortest_first: bool = False
+    """Behind such a workload, a queue's work goes by its known length instead of its age."""
+
     audit_period_s: SecondsOrNever = 300.0
     """How often the believed state is compared with a fresh list; 0: never."""
 
@@ -86,7 +98,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def planning(self) -> PlanSettings:
         """What of the settings is input of every plan."""
         return PlanSettings(
-            solver_budget_ms=self.solver_budget_ms, reclaim=self.reclaim, usage_half_life_s=self.usage_half_life_s
+            solver_budget_ms=self.solver_budget_ms,
+            backfill=self.backfill,
+            backfill_bound_s=self.backfill_bound_s,
+            backfill_unknown_bound_s=self.backfill_unknown_bound_s,
+            by_length=self.backfill_shortest_first,
+            reclaim=self.reclaim,
+            usage_half_life_s=self.usage_half_life_s,
         )
 
 

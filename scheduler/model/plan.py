@@ -122,8 +122,10 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True):
     """Room that is kept for a blocked workload from the time on at which it is expected to start.
 
     `made_s`: when this was worked out. `start_s`, `latest_s`: when the start is, in half of all cases and in nine of
-    ten; all in seconds since 1970. `sure`: all ends that it depends on were told. `assignments`: where as many members
-    as it needs go, GPUs left open. `after`: the work whose end it waits for last, by key.
+    ten. `kept_from_s`, `kept_from_unknown_s`: from when on work of known and of unknown length may not have the room;
+    `start_s` or later, where that may be put off. All in seconds since 1970. `sure`: all ends that it depends on
+    were told, and the start of all before it in its queue is known. `assignments`: where as many members as it needs
+    go, GPUs left open. `after`: the work whose end it waits for last, by key.
     """
 
     workload: WorkloadKey
@@ -131,6 +133,8 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True):
     made_s: int
     start_s: int
     latest_s: int
+    kept_from_s: int
+    kept_from_unknown_s: int
     sure: bool
     assignments: tuple[Assignment, ...]
     milli_gpu: int

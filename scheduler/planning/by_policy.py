@@ -10,6 +10,7 @@ from scheduler.model.resources import GPU, MILLI_GPU
 from scheduler.model.workload import PodShape
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
+from scheduler.planning.reserve.last_ends import keys_by_ends
 from scheduler.scoring.fleet import Codes
 from scheduler.scoring.policies.free import request_of
 from scheduler.scoring.policies.policies import packing_keys, price_keys
@@ -32,26 +33,29 @@ def fills_up(policy: Policy) -> bool:
     return policy in {Policy.TOPOLOGY_PRESERVING, Policy.MOST_ALLOCATED}
 
 
-def keys(desk: Desk, shape: PodShape, policy: Policy, rows: Codes, column: int) -> Codes:
+def keys(desk: Desk, candidate: Candidate, policy: Policy, rows: Codes, column: int) -> Codes:
     """A key of each of `rows`, the lowest is the best node; of equals the first. `column`: what packing goes by.
 
     Nodes where nothing is held back for a waiting gang go first whatever the policy says.
     """
+    shape = candidate.groups[0][0]
     by_policy = _prices(desk, shape, rows) if policy is Policy.LEAST_FRAGMENTATION else None
+    if policy is Policy.TOPOLOGY_PRESERVING:
+        by_policy = keys_by_ends(desk, candidate, rows, *_amounts(desk.room, shape, rows, column))
     if by_policy is None:
         by_policy = packing_keys(policy, *_amounts(desk.room, shape, rows, column))
     held = desk.holds.rows[rows].astype(np.int64)
     return (held << HELD) | (by_policy << PLACE) | np.arange(len(rows))
 
 
-def one_by_one(desk: Desk, shape: PodShape, policy: Policy, rows: Codes, column: int) -> Iterator[tuple[int, int]]:
+def one_by_one(desk: Desk, candidate: Candidate, policy: Policy, rows: Codes, column: int) -> Iterator[tuple[int, int]]:
     """The best node for the next pod, again and again, and that it takes one pod.
 
     Its place has to be taken before the next is asked for; a node where it is not is not named again.
     """
-    room = desk.room
+    room, shape = desk.room, candidate.groups[0][0]
     while len(rows):
-        order = keys(desk, shape, policy, rows, column)
+        order = keys(desk, candidate, policy, rows, column)
         out = np.zeros(len(rows), dtype=np.bool_)
         taken = len(room.log)
         while len(room.log) == taken and not out.all():

@@ -29,6 +29,8 @@ class PlanCache:
         self._candidates: dict[WorkloadKey, Candidate] = {}
         self._unfinished: dict[WorkloadKey, RollBack] = {}
         self._departing: dict[WorkloadKey, Workload] = {}
+        self._timed: set[WorkloadKey] = set()
+        """Workloads of which it is known how long they run."""
         self.known = Known()
 
     def fleet(self, snapshot: Snapshot) -> Fleet:
@@ -56,6 +58,8 @@ class PlanCache:
         for key in compress(now, map(is_not, now.values(), map(before.get, now))):
             self._look_at(key, now[key])
         self._workloads = dict(now)
+        self._timed.intersection_update(now)
+        self.known.any_length = bool(self._timed)
         return list(self._candidates.values())
 
     @property
@@ -71,6 +75,7 @@ class PlanCache:
     def _look_at(self, key: "WorkloadKey", workload: Workload) -> None:
         for known in (self._candidates, self._unfinished, self._departing):
             known.pop(key, None)
+        (self._timed.discard if workload.duration_s is None else self._timed.add)(key)
         rest = unfinished(workload)
         candidate = candidate_of(workload) if rest is None else None
         if rest is not None:

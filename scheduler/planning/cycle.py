@@ -65,12 +65,7 @@ def plan(
     for candidate in by_turn(candidate for candidate in ready if is_broken(candidate)):
         desk.decisions.append(_complete(desk, candidate))
     whole = [candidate for candidate in ready if not is_broken(candidate)]
-    turns = turns_of(desk, whole)
-    while batch := turns.next_batch(desk.ledger):
-        for candidate in turns.overtaken():
-            reserve_ahead(desk, candidate)
-        admitted = _decide(desk, batch)
-        desk.decisions += [behind(candidate, batch[admitted]) for candidate in turns.decided(batch, admitted)]
+    _take_turns(desk, turns_of(desk, whole))
     return Plan(
         generation=snapshot.generation,
         now_s=now_s,
@@ -94,6 +89,18 @@ def _screened(
         else:
             refused.append(refusal)
     return ready, refused
+
+
+def _take_turns(desk: Desk, turns: Turns) -> None:
+    """Decide all in their turn. What is overtaken by others of its queue is kept room for before."""
+    while batch := turns.next_batch(desk.ledger):
+        for candidate in turns.overtaken():
+            reserve_ahead(desk, candidate)
+        admitted = _decide(desk, batch)
+        if desk.settings.by_length:
+            for known in desk.slots.reservations:
+                turns.shortest_first(known.queue)
+        desk.decisions += [behind(candidate, batch[admitted]) for candidate in turns.decided(batch, admitted)]
 
 
 def _complete(desk: Desk, candidate: Candidate) -> Decision:

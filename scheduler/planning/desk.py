@@ -17,7 +17,7 @@ from scheduler.planning.reserve.slots import Passed, Slots
 from scheduler.planning.reserve.timeline import Timeline
 from scheduler.planning.settings import PlanSettings
 from scheduler.quota.tree import Bill, Ledger, base_bill, flavor_charges, payer
-from scheduler.scoring.fleet import Fleet, Mask
+from scheduler.scoring.fleet import Codes, Fleet, Mask
 from scheduler.scoring.gangs.gang import Ask, Layout, Limits, Together
 from scheduler.scoring.gangs.place import place
 from scheduler.scoring.own_rules import NO_RULES, OwnRules, Panel
@@ -86,6 +86,9 @@ class Desk:
         self.unreserved = ledger
         """The ledger without what is kept for blocked workloads, where `ledger` has that too."""
         self.known = Known() if known is None else known
+        self.last_ends: Codes | None = None
+        """Until when each node is in use, once that was asked for; `last_ends_seen` decisions are counted in."""
+        self.last_ends_seen = 0
         self._stands: Stands | None = None
         self._timeline: Timeline | None = None
         self._table: Table | None = None
@@ -195,7 +198,7 @@ class Desk:
         if self._timeline is None:
             fixed = np.zeros(len(self.fleet), dtype=np.bool_)
             fixed |= self.room.parts.rows
-            self._timeline = Timeline(self.stands, self.snapshot, self.known.starts, now_s=self.now_s, fixed=fixed)
+            self._timeline = Timeline(self.stands, self.snapshot, self.known.ends, now_s=self.now_s, fixed=fixed)
         return self._timeline
 
     @property

@@ -5,6 +5,9 @@ goes before work that borrows; then at each level of the tree, from the top, the
 first, then the one that is furthest below its fair share (`quota.dominant`), then the one whose next workload is first.
 A queue's use grows as the plan goes, so all this is judged anew after each admission.
 
+Behind the workload of a queue that room is reserved for, what is left is filled with the shortest work first, where the
+administrator wants that (`PlanSettings.by_length`).
+
 In a `Fair` queue a workload that has to wait lets others of its queue pass; in a `StrictFIFO` queue it holds them back.
 """
 
@@ -12,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 
-from scheduler.model.ends import length_of
+from scheduler.model.ends import NEVER, length_of
 from scheduler.model.names import QueueName
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
@@ -77,11 +80,13 @@ class Turns:
         }
         """Runs that nominal quota may still cover; once it does not, it never does again in a plan."""
         self._borrowing: dict[QueueName, Line] = {}
+        self._by_user = {name: ledger.forest.queues[name].counts_users for name in lines}
         self._strict = {name for name in lines if ledger.forest.queues[name].order == "StrictFIFO"}
         self._served = self._covered
         self._turn_of: QueueName | None = None
         self._overtaken: dict[QueueName, Candidate] = {}
         self._told: set[QueueName] = set()
+        self._by_length: set[QueueName] = set()
         self._shares: Mapping[QueueName, Bill] = {}
         if len(lines) > 1:
             self._shares = fair_bills(ledger.forest, _demand(lines, ledger), capacity())
@@ -115,6 +120,16 @@ class Turns:
         found = [self._overtaken[name] for name in sorted(self._overtaken.keys() - self._told)]
         self._told.update(self._overtaken)
         return found
+
+    def shortest_first(self, name: QueueName) -> None:
+        """From now on the queue's work goes by how long it is known to run: of one priority the shortest first."""
+        if name in self._strict or name in self._by_length:
+            return
+        self._by_length.add(name)
+        for lines in (self._covered, self._borrowing):
+            if name in lines:
+                left = sorted((candidate for run in lines[name] for candidate in run), key=_by_length)
+                lines[name] = _runs(left, by_user=self._by_user[name])
 
     def decided(self, batch: Sequence[Candidate], admitted: int) -> list[Candidate]:
         """The first so many of the batch start, the others wait. Returns whom that holds back, which have no turn."""
@@ -212,3 +227,9 @@ def _demand(lines: Mapping[QueueName, Iterable[Candidate]], ledger: Ledger) -> M
 def _turn(candidate: Candidate) -> Turn:
     workload = candidate.workload
     return -workload.priority, workload.created_s, workload.key
+
+
+def _by_length(candidate: Candidate) -> tuple[int, int, Turn]:
+    """Work of unknown length comes after all others of its priority."""
+    length = length_of(candidate.workload)
+    return -candidate.workload.priority, NEVER if length is None else length.median_s, _turn(candidate)

@@ -85,9 +85,9 @@ def seats(desk: Desk, candidate: Candidate, pods: int) -> Iterator[tuple[int, in
         yield from in_turn(desk, shape, rows)
         return
     if not fills_up(policy):
-        yield from one_by_one(desk, shape, policy, rows, column)
+        yield from one_by_one(desk, candidate, policy, rows, column)
         return
-    rows, key = _by_links(desk, shape, rows, keys(desk, shape, policy, rows, column), pods)
+    rows, key = _by_links(desk, shape, rows, keys(desk, candidate, policy, rows, column), pods)
     if pods > FEW:
         key.sort()
     for at in range(len(key)):

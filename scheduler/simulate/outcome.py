@@ -49,11 +49,24 @@ class RingOutcome(msgspec.Struct, frozen=True, kw_only=True):
     fewest: int
 
 
+class ReservationOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """When a workload that waits is expected to start, in seconds from the last round on, and where it is kept room.
+
+    `latest_in`: it starts until then in nine of ten cases. `after`: the work whose end it waits for last.
+    """
+
+    starts_in: int = msgspec.field(name="startsIn")
+    latest_in: int = msgspec.field(name="latestIn")
+    nodes: tuple[str, ...]
+    after: tuple[str, ...]
+
+
 class WorkloadOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """`running`: at least the pods that must stand together do; `partial`: some, but fewer; `pending`: none.
 
     `reason` and `blocking` are why pods of it still wait, null and empty where none does. `evictions` counts pods.
-    `ring`: of a gang whose pods have ranks, as it was placed last.
+    `ring`: of a gang whose pods have ranks, as it was placed last. `reservation`: there only where its start
+    is known.
     """
 
     state: WorkloadState
@@ -61,6 +74,7 @@ class WorkloadOutcome(msgspec.Struct, frozen=True, kw_only=True):
     blocking: tuple[BlockerOutcome, ...]
     evictions: int
     ring: RingOutcome | None = None
+    reservation: ReservationOutcome | msgspec.UnsetType = msgspec.UNSET
 
 
 class QueueOutcome(msgspec.Struct, frozen=True, kw_only=True):

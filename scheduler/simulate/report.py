@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from scheduler.model.names import QueueName
-from scheduler.model.plan import Blocker, Wait
+from msgspec import UNSET
+
+from scheduler.model.names import QueueName, people_name
+from scheduler.model.plan import Blocker, Reservation, Wait
 from scheduler.model.resources import MILLI_GPU
 from scheduler.quota.standing import Standing
 from scheduler.simulate.document import WorkloadDoc
@@ -13,6 +15,7 @@ from scheduler.simulate.outcome import (
     PlanOutcome,
     PodOutcome,
     QueueOutcome,
+    ReservationOutcome,
     RingOutcome,
     SliceOutcome,
     WorkloadOutcome,
@@ -86,6 +89,16 @@ def _workload(
         blocking=tuple(_blocker(b) for b in blockers),
         evictions=sum(sim.evictions for sim in members),
         ring=ring,
+        reservation=next((_reservation(wait.reservation) for wait in waits if wait.reservation is not None), UNSET),
+    )
+
+
+def _reservation(kept: Reservation) -> ReservationOutcome:
+    return ReservationOutcome(
+        starts_in=kept.start_s - kept.made_s,
+        latest_in=kept.latest_s - kept.made_s,
+        nodes=kept.nodes,
+        after=tuple(people_name(key).partition("/")[2] for key in kept.after),
     )
 
 

@@ -1,3 +1,5 @@
+import msgspec
+
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey, gang_key, pod_key
 from scheduler.model.node import MigInstance
 from scheduler.model.plan import (
@@ -49,6 +51,27 @@ def test_admit() -> None:
     )
 
 
+def test_wait_with_a_known_start() -> None:
+    kept = Reservation(
+        workload=GANG,
+        queue=QueueName("a"),
+        made_s=100,
+        start_s=160,
+        latest_s=190,
+        kept_from_s=160,
+        kept_from_unknown_s=170,
+        sure=False,
+        assignments=tuple(Assignment(pod=PodUid(f"u{i}"), node=NodeName(f"n{1 - i % 2}")) for i in range(3)),
+        milli_gpu=24_000,
+        after=(POD,),
+    )
+    message = decision_message(msgspec.structs.replace(wait(GANG), reservation=kept))
+    assert message.wait.reservation == pb.Reservation(
+        made_s=100, start_s=160, latest_s=190, nodes=["n0", "n1"], milli_gpu=24_000, after=["team/nb"]
+    )
+    assert not decision_message(wait(GANG)).wait.HasField("reservation")
+
+
 def test_offer() -> None:
     message = decision_message(Offer(workload=POD, pod=PodUid("u1"), nodes=((NodeName("n1"), 7),)))
     assert (message.workload, message.is_gang) == ("team/nb", False)
@@ -71,6 +94,8 @@ def test_wait() -> None:
                 made_s=1,
                 start_s=2,
                 latest_s=3,
+                kept_from_s=2,
+                kept_from_unknown_s=2,
                 sure=True,
                 assignments=(Assignment(pod=PodUid("u1"), node=NodeName("n1")),),
                 milli_gpu=8000,

@@ -10,9 +10,9 @@ import yaml
 
 from scheduler.planning.settings import PlanSettings
 from scheduler.simulate.document import ScenarioDoc
-from scheduler.simulate.outcome import Outcome
+from scheduler.simulate.outcome import Outcome, ReservationOutcome
 from scheduler.simulate.reader import read_scenario
-from scheduler.simulate.run import simulate
+from scheduler.simulate.run import STABLE_ROUNDS, simulate
 from tests.simulate.checker import wrong
 
 SCENARIOS = sorted((Path(__file__).parents[1] / "scenarios").glob("*.yaml"))
@@ -77,3 +77,25 @@ def test_what_blocks(scenario: str, workload: str, kind: str, needed: int | None
 def test_which_gpus(scenario: str, pod: str, devices: list[int]) -> None:
     text = next(p for p in SCENARIOS if p.stem == scenario).read_text(encoding="utf-8")
     assert list(play(text).pods[pod].devices) == devices
+
+
+@pytest.mark.parametrize(
+    ("scenario", "workload", "starts_in", "nodes", "after"),
+    [
+        ("reserve-short-work-uses-a-held-node", "big", 600, ("n-0", "n-1"), ("old-0",)),
+        ("reserve-a-rack-for-a-gang", "big", 300, ("b-0", "b-1"), ("job-0",)),
+        ("reserve-quota-for-a-large-job", "large", 300, None, ("old-0", "old-1")),
+    ],
+)
+def test_who_is_kept_room_for(
+    scenario: str, workload: str, starts_in: int, nodes: tuple[str, ...] | None, after: tuple[str, ...]
+) -> None:
+    text = next(p for p in SCENARIOS if p.stem == scenario).read_text(encoding="utf-8")
+    outcome = play(text)
+    kept = outcome.workloads[workload].reservation
+    assert isinstance(kept, ReservationOutcome)
+    # Each round is a second.
+    assert 0 <= starts_in - kept.starts_in <= len(outcome.plans) + STABLE_ROUNDS
+    assert kept.latest_in == kept.starts_in
+    assert nodes is None or kept.nodes == nodes
+    assert kept.after == after

@@ -13,13 +13,10 @@ from scheduler.planning.reasons.wording import listed
 
 REASONS = frozenset({Reason.INSUFFICIENT_RESOURCES, Reason.FRAGMENTED, Reason.TOPOLOGY_UNSATISFIED})
 
-MOST_A_PLAN = 16
-"""Refusals of one plan about which more is found out: those that come first in the order."""
-
 
 def further(desk: Desk, candidate: Candidate, wait: Wait) -> Wait:
     """The refusal with the other conditions of a smallest blocking set, and what would open the way."""
-    if wait.reason not in REASONS or desk.looks >= MOST_A_PLAN:
+    if wait.reason not in REASONS or desk.looks >= desk.settings.explained:
         return wait
     desk.looks += 1
     ask = desk.ask(candidate)

@@ -313,7 +313,7 @@ def _behind_reservations(desk: Desk, wait: Wait, what: str) -> Wait:
     """The refusal of a workload that would run past the start of others, and take what is reserved for them."""
     ahead = [slot.reservation for slot in desk.slots.inside]
     names = [people_name(reservation.workload) for reservation in ahead]
-    shortest_s = min(reservation.start_s for reservation in ahead) - desk.now_s
+    shortest_s = min(reservation.kept_from_s for reservation in ahead) - desk.now_s
     return msgspec.structs.replace(
         wait,
         message=f"the {what} that it needs is reserved for a workload ahead of it",

@@ -1,6 +1,7 @@
 """What a candidate may use beside the reservations of others: all that is free, or what is not kept from it."""
 
-from collections.abc import Generator, Iterable
+from collections import Counter
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from scheduler.model.ends import NEVER, length_of
 from scheduler.model.plan import Decision
 from scheduler.model.queue import Queue
-from scheduler.model.workload import PodShape
+from scheduler.model.workload import PodShape, Workload
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
 from scheduler.planning.reserve.slots import Passed, most_used
@@ -17,9 +18,9 @@ from scheduler.quota.tree import Bill, Ledger, bill_for
 from scheduler.scoring.rules.queue import nodes_of
 
 
-def end_if_started(candidate: Candidate, at_s: int) -> int:
-    """When the candidate surely is gone if it starts at `at_s`."""
-    length = length_of(candidate.workload)
+def end_if_started(workload: Workload, at_s: int) -> int:
+    """When a workload surely is gone if it starts at `at_s`."""
+    length = length_of(workload)
     return at_s + length.median_s if length is not None and length.sure else NEVER
 
 
@@ -27,7 +28,7 @@ def passed_by(desk: Desk, candidate: Candidate) -> Passed:
     """The slots at which the candidate may still run if it starts now."""
     if not desk.slots.slots:
         return ()
-    return desk.slots.passed(end_if_started(candidate, desk.now_s), candidate.workload)
+    return desk.slots.passed(end_if_started(candidate.workload, desk.now_s), candidate.workload)
 
 
 @contextmanager
@@ -66,25 +67,27 @@ def count_in(desk: Desk, decision: Decision) -> None:
     if not nodes:
         return
     workload = desk.snapshot.workloads[decision.workload]
-    length = length_of(workload)
-    end_s = desk.now_s + length.median_s if length is not None and length.sure else NEVER
-    placed = [(pod.shape, desk.fleet.row_of[nodes[pod.uid]]) for pod in workload.members if pod.uid in nodes]
+    end_s = end_if_started(workload, desk.now_s)
+    placed = Counter((pod.shape, desk.fleet.row_of[nodes[pod.uid]]) for pod in workload.members if pod.uid in nodes)
     if workload.queue is not None and workload.queue in desk.snapshot.queues:
         desk.slots.start(workload.key, use_of(desk, desk.payer(workload), placed), end_s)
 
 
-def use_of(desk: Desk, queue: Queue, placed: Iterable[tuple[PodShape, int]]) -> Use:
-    """What pods of these shapes take on these rows, and of the queue's quota."""
-    counts: dict[tuple[int, PodShape], int] = {}
-    for shape, row in placed:
-        counts[row, shape] = counts.get((row, shape), 0) + 1
-    rows = sorted({row for row, _ in counts})
+def use_of(desk: Desk, queue: Queue, placed: Mapping[tuple[PodShape, int], int]) -> Use:
+    """What so many pods of these shapes take on these rows, and of the queue's quota."""
+    rows = sorted({row for _, row in placed})
     at = {row: i for i, row in enumerate(rows)}
     amounts = np.zeros((len(rows), desk.room.free.shape[1]), dtype=np.int64)
-    products, bill = desk.fleet.products, Bill()
-    for (row, shape), count in counts.items():
-        for column, n in desk.room.demand(shape.requests) or ():
+    products = desk.fleet.products
+    demands: dict[PodShape, list[tuple[int, int]]] = {}
+    charged: Counter[tuple[PodShape, int]] = Counter()
+    for (shape, row), count in placed.items():
+        if shape not in demands:
+            demands[shape] = desk.room.demand(shape.requests) or []
+        for column, n in demands[shape]:
             amounts[at[row], column] += n * count
-        code = int(products.codes[row])
+        charged[shape, int(products.codes[row])] += count
+    bill = Bill()
+    for (shape, code), count in charged.items():
         bill = bill.plus(bill_for(queue, shape, products.values[code] if code >= 0 else ""), count)
     return Use(np.array(rows, dtype=np.int64), amounts, queue.name, bill)

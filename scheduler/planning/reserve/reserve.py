@@ -5,13 +5,19 @@ waits for room or quota is placed, by the placement that it will start by, on wh
 time leave free. Nobody behind it may take what it needs then beyond that time; until then it may be used by work that
 surely is gone by then. `conservative` does so for every blocked workload, so that nobody is delayed by a later one.
 
+The administrator may allow that a start is put off (`PlanSettings.backfill_bound_s`): room is kept from so long after
+a workload's creation on, and no earlier. It starts as soon as there is room; work behind it may put that off until
+then, and no longer. For work of unknown length that bound is one of its own.
+
 Work of unknown length is taken to run for ever, so it neither frees room for a reservation nor passes one. Where the
 start depends on it no room is reserved (`planning.holds` says what is kept then). Nor is for pods that divide GPUs, or
 whose GPUs have to be linked, or that only kube-scheduler can place.
 """
 
+from collections import Counter
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -24,7 +30,7 @@ from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
 from scheduler.planning.reclaim.reach import enough
 from scheduler.planning.reserve.passing import catch_up, count_in, end_if_started, use_of
-from scheduler.planning.reserve.slots import Slot
+from scheduler.planning.reserve.slots import Concern, Slot
 from scheduler.planning.reserve.timeline import Timeline, Use, is_limited
 from scheduler.quota.tree import Ledger
 from scheduler.scoring.devices.free import linked_size
@@ -32,6 +38,9 @@ from scheduler.scoring.fleet import Codes, Mask
 from scheduler.scoring.gangs.gang import Ask, Layout
 from scheduler.scoring.gangs.problem import usable
 from scheduler.scoring.topology import domains, find_level
+
+if TYPE_CHECKING:
+    from scheduler.model.workload import PodShape
 
 WAITS_FOR_ENDS = frozenset(
     {Reason.INSUFFICIENT_RESOURCES, Reason.FRAGMENTED, Reason.TOPOLOGY_UNSATISFIED, Reason.QUOTA_EXHAUSTED}
@@ -55,26 +64,48 @@ def reserve_for(desk: Desk, candidate: Candidate, reason: Reason) -> Reservation
     """
     policy = desk.settings.backfill
     queue = QueueName(str(candidate.workload.queue))
-    if (known := desk.slots.own(candidate.workload.key)) is not None:
-        # Others may have started meanwhile.
+    if not desk.known.any_length:
+        return None
+    if known := desk.slots.own(candidate.workload.key):
+        catch_up(desk)
+        if not desk.slots.disturbed:
+            return _in_turn(known)
+        # Work that was not kept from it has started meanwhile.
         desk.slots.narrow(())
         desk.slots.withdraw(known)
     if reason not in WAITS_FOR_ENDS or candidate.workload.key in desk.moving:
         return None
-    if len(desk.slots.kept) >= MOST[policy] or not _is_placeable(desk, candidate):
+    if len(desk.slots.reservations) >= MOST[policy] or not _is_placeable(desk, candidate):
         return None
-    if policy == "easy" and any(slot.use.queue == queue for slot in desk.slots.kept):
+    if policy == "easy" and any(known.queue == queue for known in desk.slots.reservations):
         return None
     timeline = desk.timeline
     if not desk.slots.slots and not len(timeline.times):
+        desk.slots.unknown.add(queue)
         return None
     least = candidate if candidate.needed == len(candidate.pending) else candidate.first(candidate.needed)
     _open(desk)
-    found = _Search(desk, least, timeline).earliest()
+    search = _Search(desk, least, timeline)
+    found = search.earliest()
     if found is None:
+        desk.slots.unknown.add(queue)
         return None
     at_s, layout = found
-    return _kept(desk, least, timeline, at_s, layout)
+    created_s, settings = candidate.workload.created_s, desk.settings
+    moments = [
+        max(at_s, created_s + patience) for patience in (settings.backfill_bound_s, settings.backfill_unknown_bound_s)
+    ]
+    if min(moments) > at_s:
+        later = search.placed(min(moments))
+        moments, layout = ([at_s, at_s], layout) if later is None else (moments, later)
+    return _kept(desk, least, timeline, _Start(at_s, moments[0], moments[1], layout))
+
+
+def _in_turn(slots: Sequence[Slot]) -> Reservation:
+    """The turn has come of a workload that room was kept for already."""
+    for slot in slots:
+        slot.ahead = False
+    return slots[0].reservation
 
 
 def reserve_ahead(desk: Desk, candidate: Candidate) -> None:
@@ -83,6 +114,8 @@ def reserve_ahead(desk: Desk, candidate: Candidate) -> None:
     That is work which nominal quota covers; it could use up room or quota again and again before a large workload ever
     gets enough of it. Other queues have their own nominal quota and are not kept from anything yet.
     """
+    if not desk.known.any_length:
+        return
     queue = QueueName(str(candidate.workload.queue))
     shortage = desk.ledger.shortage(queue, desk.base_bill(candidate))
     desk.slots.narrow(())
@@ -90,10 +123,11 @@ def reserve_ahead(desk: Desk, candidate: Candidate) -> None:
         ask = desk.ask(candidate)
         if enough(desk, ask, usable(desk.room, ask)):
             return
-    elif shortage.most_milli_gpu < candidate.milli_gpu:
+    elif shortage.most_milli_gpu < shortage.needed_milli_gpu:
         return
     if reserve_for(desk, candidate, Reason.QUOTA_EXHAUSTED) is not None:
-        desk.slots.slots[-1].ahead = True
+        for slot in desk.slots.own(candidate.workload.key):
+            slot.ahead = True
 
 
 def _is_placeable(desk: Desk, candidate: Candidate) -> bool:
@@ -112,6 +146,15 @@ def _open(desk: Desk) -> None:
             count_in(desk, decision)
         desk.slots.seen = len(desk.decisions)
     catch_up(desk)
+
+
+class _Start(msgspec.Struct, frozen=True, eq=False):
+    """When a workload can start, from when on room is kept from others of known and of unknown length, and where."""
+
+    at_s: int
+    known_s: int
+    unknown_s: int
+    layout: Layout
 
 
 class _Search:
@@ -144,7 +187,7 @@ class _Search:
                 low = middle + 1
         tries = [*range(low, min(low + TRIES, len(times))), len(times) - 1]
         for at in dict.fromkeys(tries):
-            layout = self._placed(times[at])
+            layout = self.placed(times[at])
             if layout is not None:
                 return times[at], layout
         return None
@@ -159,7 +202,8 @@ class _Search:
             ask = desk.ask(candidate)
             return enough(desk, ask, usable(desk.room, ask, self._table(at_s) - desk.room.free))
 
-    def _placed(self, at_s: int) -> Layout | None:
+    def placed(self, at_s: int) -> Layout | None:
+        """Where the workload goes if it starts at `at_s`."""
         desk, candidate = self._desk, self._candidate
         ledger = ledger_at(desk, self._timeline, at_s) if self._is_limited else desk.ledger
         with at_time(desk, ledger, self._table(at_s)):
@@ -195,7 +239,7 @@ class _Search:
     def _table(self, at_s: int) -> IntTable:
         desk = self._desk
         free = table_at(desk, self._timeline, at_s)
-        return desk.slots.least_until(free, at_s, end_if_started(self._candidate, at_s))
+        return desk.slots.least_until(free, at_s, end_if_started(self._candidate.workload, at_s))
 
 
 def _times(desk: Desk, timeline: Timeline) -> Sequence[int]:
@@ -236,40 +280,57 @@ def at_time(desk: Desk, ledger: Ledger, table: IntTable | None = None) -> Genera
         room.log.extend(rows)
 
 
-def _kept(desk: Desk, candidate: Candidate, timeline: Timeline, at_s: int, layout: Layout) -> Reservation:
+def _kept(desk: Desk, candidate: Candidate, timeline: Timeline, start: _Start) -> Reservation:
     queue = desk.payer(candidate.workload)
     assignments: list[Assignment] = []
-    placed = [
-        (shape, row, count)
-        for (shape, _), (rows, counts) in zip(candidate.groups, layout.groups, strict=True)
-        for row, count in zip(rows.tolist(), counts.tolist(), strict=True)
-    ]
-    for members, (rows, counts) in zip(candidate.members, layout.groups, strict=True):
+    placed: Counter[tuple[PodShape, int]] = Counter()
+    for members, (rows, counts) in zip(candidate.members, start.layout.groups, strict=True):
         for pod, row in zip(members, np.repeat(rows, counts).tolist(), strict=True):
             assignments.append(Assignment(pod=pod.uid, node=desk.room.name(row)))
-    use = use_of(desk, queue, [(shape, row) for shape, row, count in placed for _ in range(count)])
-    free = table_at(desk, timeline, at_s)
-    use = _widened(desk, candidate, use, free)
+        for row, count in zip(rows.tolist(), counts.tolist(), strict=True):
+            placed[members[0].shape, row] += count
+    first_s = min(start.known_s, start.unknown_s)
+    use = _widened(desk, candidate, use_of(desk, queue, placed), table_at(desk, timeline, first_s))
     there = timeline.standing_on(use.rows)
-    gone = there[timeline.at[there] <= at_s]
-    last = gone[timeline.at[gone] == at_s]
+    gone = there[timeline.at[there] <= start.at_s]
+    last = gone[timeline.at[gone] == start.at_s]
     if not len(last):
-        last = np.flatnonzero(timeline.at == at_s)
+        last = np.flatnonzero(timeline.at == start.at_s)
+    highest = timeline.high[[*gone.tolist(), *last.tolist()]]
     reservation = Reservation(
         workload=candidate.workload.key,
         queue=queue.name,
         made_s=desk.now_s,
-        start_s=at_s,
-        latest_s=max(at_s, int(timeline.high[gone].max(initial=0)), int(timeline.high[last].max(initial=0))),
-        sure=bool(timeline.sure[gone].all() and timeline.sure[last].all()),
+        start_s=start.at_s,
+        latest_s=max(start.known_s, start.unknown_s, int(highest.max(initial=0))),
+        kept_from_s=start.known_s,
+        kept_from_unknown_s=start.unknown_s,
+        sure=bool(timeline.sure[gone].all() and timeline.sure[last].all() and queue.name not in desk.slots.unknown),
         assignments=tuple(sorted(assignments, key=lambda assignment: assignment.pod)),
         milli_gpu=candidate.milli_gpu,
         after=tuple(timeline.keys[who] for who in last.tolist()[:NAMED]),
     )
-    ledger = ledger_at(desk, timeline, at_s) if is_limited(desk.ledger) else desk.ledger
-    free[use.rows] -= use.amounts
-    slot = Slot(reservation, end_if_started(candidate, at_s), use, free, ledger.charge(queue.name, use.bill))
-    desk.slots.add(slot)
+    concerns: list[tuple[Concern, int]] = [("known", start.known_s), ("unknown", start.unknown_s)]
+    if start.known_s == start.unknown_s:
+        concerns = [("all", start.known_s)]
+    slots: list[Slot] = []
+    for concern, from_s in concerns:
+        free = table_at(desk, timeline, from_s)
+        free[use.rows] -= use.amounts
+        ledger = ledger_at(desk, timeline, from_s) if is_limited(desk.ledger) else desk.ledger
+        slots.append(
+            Slot(
+                reservation=reservation,
+                from_s=from_s,
+                concerns=concern,
+                first=not slots,
+                end_s=end_if_started(candidate.workload, max(start.known_s, start.unknown_s)),
+                use=use,
+                free=free,
+                ledger=ledger.charge(queue.name, use.bill),
+            )
+        )
+    desk.slots.add(slots)
     return reservation
 
 

@@ -6,12 +6,13 @@ still run then has to fit both into what is free now and into what is left at th
 
 from collections.abc import Sequence
 from functools import reduce
+from typing import Literal
 
 import msgspec
 import numpy as np
 
 from scheduler.model.ends import NEVER
-from scheduler.model.names import WorkloadKey
+from scheduler.model.names import QueueName, WorkloadKey
 from scheduler.model.plan import Reservation
 from scheduler.model.snapshot import IntTable
 from scheduler.model.workload import Workload
@@ -23,13 +24,22 @@ Passed = tuple[int, ...]
 """The slots, by number, that a workload would still run at if it started now."""
 
 
-class Slot(msgspec.Struct, eq=False):
-    """`free` and `ledger`: what is left and used from its start on, the reservation counted; `end_s`: until when.
+Concern = Literal["all", "known", "unknown"]
+"""Whom a slot concerns, by whether it is known how long they run."""
 
-    `ahead`: made before the turn of its workload; until then only work of the same queue is kept from it.
+
+class Slot(msgspec.Struct, eq=False):
+    """`free` and `ledger`: what is left and used from `from_s` on, the reservation counted; `end_s`: until when.
+
+    A reservation has one slot for all, or one each for work of known and of unknown length, of which the `first` stands
+    for it where its use is counted. `ahead`: made before the turn of its workload; until then only work of the same
+    queue is kept from it.
     """
 
     reservation: Reservation
+    from_s: int
+    concerns: Concern
+    first: bool
     end_s: int
     use: Use
     free: IntTable
@@ -48,24 +58,30 @@ class Slots:
         """Until when work that this plan starts runs, where that is known, and what it takes."""
         self.seen = 0
         """Decisions of the plan that were looked at."""
+        self.unknown: set[QueueName] = set()
+        """Queues of which a workload waits that may start at any time: nobody knows when."""
+        self.disturbed = False
+        """Whether anything started that room which is kept ahead of its turn was not kept from."""
         self._inside: Passed = ()
         self.held: IntTable | None = None
         """What is taken off the room at present."""
 
     def passed(self, end_s: int, workload: Workload) -> Passed:
         """The slots of others that begin before `end_s` and count for a workload."""
+        other: Concern = "known" if end_s == NEVER else "unknown"
         return tuple(
             i
             for i, slot in enumerate(self.slots)
-            if slot.reservation.start_s < end_s
+            if slot.from_s < end_s
+            and slot.concerns != other
             and slot.reservation.workload != workload.key
             and not slot.withdrawn
             and (not slot.ahead or slot.use.queue == workload.queue)
         )
 
-    def own(self, key: WorkloadKey) -> Slot | None:
-        """The slot of a workload."""
-        return next((slot for slot in self.kept if slot.reservation.workload == key), None)
+    def own(self, key: WorkloadKey) -> list[Slot]:
+        """The slots of a workload's reservation."""
+        return [slot for slot in self.kept if slot.reservation.workload == key]
 
     @property
     def kept(self) -> list[Slot]:
@@ -75,6 +91,11 @@ class Slots:
     def of(self, passed: Passed) -> list[Slot]:
         """These slots."""
         return [self.slots[i] for i in passed]
+
+    @property
+    def reservations(self) -> list[Reservation]:
+        """All reservations that count."""
+        return [slot.reservation for slot in self.kept if slot.first]
 
     @property
     def inside(self) -> list[Slot]:
@@ -94,27 +115,30 @@ class Slots:
             self.held = np.maximum(self._room.free - least, 0)
             self._change(self.held, -1)
 
-    def add(self, slot: Slot) -> None:
+    def add(self, slots: Sequence[Slot]) -> None:
         """Keep room for a reservation; the room must not be narrowed."""
-        start_s = slot.reservation.start_s
-        for other in self.kept:
-            if start_s <= other.reservation.start_s < slot.end_s:
-                take(other, slot.use)
-        self.slots.append(slot)
+        self._count(slots, 1)
+        self.slots += slots
 
-    def withdraw(self, slot: Slot) -> None:
+    def withdraw(self, slots: Sequence[Slot]) -> None:
         """Keep room no longer for a reservation; the room must not be narrowed."""
-        slot.withdrawn = True
-        start_s = slot.reservation.start_s
-        for other in self.kept:
-            if start_s <= other.reservation.start_s < slot.end_s:
-                take(other, slot.use, -1)
+        for slot in slots:
+            slot.withdrawn = True
+        self._count(slots, -1)
+
+    def _count(self, slots: Sequence[Slot], sign: int) -> None:
+        """Take a reservation off what is left at the slots of others, or give it back."""
+        for slot in (slot for slot in slots if slot.first):
+            for other in self.kept:
+                if slot.from_s <= other.from_s < slot.end_s:
+                    take(other, slot.use, sign)
 
     def start(self, key: WorkloadKey, use: Use, end_s: int) -> None:
         """The plan starts a workload that takes so much and runs until `end_s`."""
         for slot in self.kept:
-            if slot.reservation.start_s < end_s and slot.reservation.workload != key:
+            if slot.from_s < end_s and slot.reservation.workload != key:
                 take(slot, use)
+                self.disturbed |= slot.ahead and slot.use.queue != use.queue
         if end_s < NEVER:
             self.short.append((end_s, use))
 
@@ -125,13 +149,13 @@ class Slots:
             if end_s <= at_s:
                 free[use.rows] += use.amounts
         for slot in self.kept:
-            if slot.reservation.start_s <= at_s < slot.end_s:
+            if slot.first and slot.from_s <= at_s < slot.end_s:
                 free[slot.use.rows] -= slot.use.amounts
         return free
 
     def least_until(self, free: IntTable, at_s: int, end_s: int) -> IntTable:
         """As much of `free` as is there all the time from `at_s` until `end_s`."""
-        later = [slot.free for slot in self.kept if at_s < slot.reservation.start_s < end_s]
+        later = [slot.free for slot in self.kept if at_s < slot.from_s < end_s]
         return reduce(np.minimum, later, free)
 
     def ledger_at(self, at_s: int, ledger: Ledger) -> Ledger:
@@ -140,7 +164,7 @@ class Slots:
             if end_s <= at_s:
                 ledger = ledger.charge(use.queue, use.bill, -1)
         for slot in self.kept:
-            if slot.reservation.start_s <= at_s < slot.end_s:
+            if slot.first and slot.from_s <= at_s < slot.end_s:
                 ledger = ledger.charge(slot.use.queue, slot.use.bill)
         return ledger
 

@@ -1,35 +1,50 @@
 """What running work leaves free, and when: all known ends of one plan as columns."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
 
-from scheduler.model.ends import NEVER, End, end_of, length_of, started_s
+from scheduler.model.ends import NEVER, end_of, length_of, started_s
 from scheduler.model.names import QueueName, WorkloadKey
 from scheduler.model.snapshot import IntTable, Snapshot
 from scheduler.model.workload import Workload
 from scheduler.planning.reasons.stands import Stands
-from scheduler.quota.tree import Bill, Ledger
+from scheduler.quota.tree import NOTHING_CHARGED, Bill, Ledger
 from scheduler.quota.usage import KnownBills
 from scheduler.scoring.fleet import Codes, Mask
 
+Ending = tuple[int, int, bool]
+"""When a workload is gone, in half of all cases and in nine of ten, and whether that is sure."""
 
-class KnownStarts:
-    """Since when workloads stand, valid while a workload is the very same record; no decision depends on it."""
+UNKNOWN: Ending = (NEVER, NEVER, False)
+
+
+class KnownEnds:
+    """When workloads end, valid while a workload is the very same record and not over time; decides nothing."""
 
     def __init__(self) -> None:
-        self._starts: dict[WorkloadKey, tuple[Workload, int | None]] = {}
+        self._ends: dict[WorkloadKey, tuple[Workload, Ending]] = {}
 
-    def of(self, snapshot: Snapshot, keys: Iterable[WorkloadKey]) -> list[int | None]:
-        """When the last standing member of each got its node."""
-        known, fresh = self._starts, dict[WorkloadKey, tuple[Workload, int | None]]()
+    def of(self, snapshot: Snapshot, keys: Sequence[WorkloadKey], now_s: int) -> list[Ending]:
+        """The end of each."""
+        known, workloads = self._ends, snapshot.workloads
+        found: list[Ending] = []
         for key in keys:
-            workload = snapshot.workloads[key]
+            workload = workloads[key]
             entry = known.get(key)
-            fresh[key] = entry if entry is not None and entry[0] is workload else (workload, started_s(workload))
-        self._starts = fresh
-        return [started for _, started in fresh.values()]
+            if entry is None or entry[0] is not workload or entry[1][0] <= now_s:
+                entry = known[key] = (workload, _ending(workload, now_s))
+            found.append(entry[1])
+        if len(known) > 2 * len(keys):
+            self._ends = {key: known[key] for key in keys}
+        return found
+
+
+def _ending(workload: Workload, now_s: int) -> Ending:
+    length = length_of(workload)
+    end = None if length is None else end_of(started_s(workload), length, now_s)
+    return UNKNOWN if end is None else (end.median_s, end.high_s, end.sure)
 
 
 class Use(msgspec.Struct, frozen=True, eq=False):
@@ -44,19 +59,17 @@ class Use(msgspec.Struct, frozen=True, eq=False):
 class Timeline:
     """Running work by number, as in the table of what stands, with its expected ends."""
 
-    def __init__(self, stands: Stands, snapshot: Snapshot, starts: KnownStarts, *, now_s: int, fixed: Mask) -> None:
+    def __init__(self, stands: Stands, snapshot: Snapshot, ends: KnownEnds, *, now_s: int, fixed: Mask) -> None:
         """`fixed`: rows on which nothing is taken to become free."""
         self._stands = stands
+        self._snapshot = snapshot
         self._entries = ~fixed[stands.rows]
         self.keys = stands.keys
-        ends: list[End | None] = [
-            end_of(started, None if started is None else length_of(snapshot.workloads[key]), now_s)
-            for key, started in zip(stands.keys, starts.of(snapshot, stands.keys), strict=True)
-        ]
-        self.at: Codes = np.array([NEVER if end is None else end.median_s for end in ends], dtype=np.int64)
-        self.high: Codes = np.array([NEVER if end is None else end.high_s for end in ends], dtype=np.int64)
-        self.sure: Mask = np.array([end is not None and end.sure for end in ends], dtype=np.bool_)
-        self._queues = [snapshot.workloads[key].queue for key in stands.keys]
+        columns = tuple(zip(*ends.of(snapshot, stands.keys, now_s), strict=True)) or ((), (), ())
+        self.at: Codes = np.array(columns[0], dtype=np.int64)
+        self.high: Codes = np.array(columns[1], dtype=np.int64)
+        self.sure: Mask = np.array(columns[2], dtype=np.bool_)
+        self._charges: _Charges | None = None
 
     @property
     def times(self) -> list[int]:
@@ -77,21 +90,62 @@ class Timeline:
         """Numbers of the work that stands on any of these rows."""
         return np.unique(self._stands.who[np.isin(self._stands.rows, rows)])
 
+    def last_ends(self, nodes: int) -> Codes:
+        """When the last work on each node is expected to end: never, where that is not known; 0 where none runs."""
+        found = np.zeros(nodes, dtype=np.int64)
+        np.maximum.at(found, self._stands.rows, self.at[self._stands.who])
+        return found
+
     def bills(self, at_s: int, known: KnownBills) -> Mapping[QueueName, Bill]:
         """What each queue gives up by what ends by `at_s`."""
-        sums: dict[QueueName, Bill] = {}
-        for who in np.flatnonzero(self.at <= at_s).tolist():
-            entry, queue = known.get(self.keys[who]), self._queues[who]
-            if entry is not None and queue is not None:
-                sums[queue] = sums.get(queue, Bill()).plus(entry[3])
-        return sums
+        if self._charges is None:
+            self._charges = _charges(self._snapshot, self.keys, known)
+        charges = self._charges
+        gone = self.at[charges.who] <= at_s
+        sums = np.bincount(charges.account[gone], weights=charges.milli_gpu[gone], minlength=len(charges.accounts))
+        totals: dict[QueueName, int] = {}
+        flavors: dict[QueueName, dict[str, int]] = {}
+        for (queue, flavor), amount in zip(charges.accounts, sums.astype(np.int64).tolist(), strict=True):
+            if flavor is None:
+                totals[queue] = amount
+            elif amount:
+                flavors.setdefault(queue, {})[flavor] = amount
+        return {
+            queue: Bill(total, tuple(sorted(flavors.get(queue, {}).items())))
+            for queue, total in totals.items()
+            if total or queue in flavors
+        }
+
+
+class _Charges(msgspec.Struct, frozen=True, eq=False):
+    """Entry i: workload number `who[i]` is charged `milli_gpu[i]` to `accounts[account[i]]`, a queue and flavor."""
+
+    who: Codes
+    account: Codes
+    milli_gpu: Codes
+    accounts: list[tuple[QueueName, str | None]]
+
+
+def _charges(snapshot: Snapshot, keys: Sequence[WorkloadKey], known: KnownBills) -> _Charges:
+    accounts: dict[tuple[QueueName, str | None], int] = {}
+    flat: list[int] = []
+    for who, key in enumerate(keys):
+        queue, entry = snapshot.workloads[key].queue, known.get(key)
+        if queue is None or entry is None or entry[3] == NOTHING_CHARGED:
+            continue
+        bill = entry[3]
+        flat += (who, accounts.setdefault((queue, None), len(accounts)), bill.total_milli_gpu)
+        for flavor, amount in bill.flavors:
+            flat += (who, accounts.setdefault((queue, flavor), len(accounts)), amount)
+    table = np.array(flat, dtype=np.int64).reshape(len(flat) // 3, 3)
+    return _Charges(table[:, 0], table[:, 1], table[:, 2], list(accounts))
 
 
 def is_limited(ledger: Ledger) -> bool:
     """Whether any queue's use can ever be too much."""
-    if ledger.forest.kept:
-        return True
     queues = ledger.forest.queues.values()
+    if ledger.forest.kept or any(queue.counts_users for queue in queues):
+        return True
     return any(
         quota.ceiling_milli_gpu is not None
         for queue in queues

@@ -30,19 +30,24 @@ def broken_reservations(snapshot: Snapshot, plan: Plan, judge: Judge) -> list[st
     if any(isinstance(decision, Reclaim) for decision in plan.decisions):
         return broken
     for reservation in kept:
-        at_s = reservation.start_s
-        then = without_pods(snapshot, set(_ended(snapshot, plan.now_s, at_s)))
-        begun = [other for other in kept if other.start_s <= at_s < _end(snapshot, other.workload, other.start_s)]
-        running = [
-            decision
-            for decision in plan.decisions
-            if isinstance(decision, Admit | Offer) and _end(snapshot, decision.workload, plan.now_s) > at_s
-        ]
-        moment = Plan(
-            generation=snapshot.generation,
-            decisions=(*map(_without_devices, running), *map(_admitted, begun)),
-        )
-        broken += [f"{reservation.workload}: at its reserved start, {why}" for why in judge(then, moment)]
+        known, unknown = reservation.kept_from_s, reservation.kept_from_unknown_s
+        if _first(reservation) < reservation.start_s:
+            broken.append(f"{reservation.workload}: kept from others before it can start")
+        for at_s, concerned in ((known, _is_known), (unknown, _is_unknown), (max(known, unknown), _is_any)):
+            then = without_pods(snapshot, set(_ended(snapshot, plan.now_s, at_s)))
+            begun = [r for r in kept if _first(r) <= at_s < _end(snapshot, r.workload, _last(r))]
+            running = [
+                decision
+                for decision in plan.decisions
+                if isinstance(decision, Admit | Offer)
+                and _end(snapshot, decision.workload, plan.now_s) > at_s
+                and concerned(snapshot.workloads[decision.workload])
+            ]
+            moment = Plan(
+                generation=snapshot.generation,
+                decisions=(*map(_without_devices, running), *map(_admitted, begun)),
+            )
+            broken += [f"{reservation.workload}: at its reserved start, {why}" for why in judge(then, moment)]
     return broken
 
 
@@ -71,6 +76,26 @@ def _end(snapshot: Snapshot, key: WorkloadKey, start_s: int) -> float:
     if workload is None or workload.duration_s is None:
         return float("inf")
     return start_s + max(workload.duration_s, 1)
+
+
+def _is_known(workload: Workload) -> bool:
+    return workload.duration_s is not None
+
+
+def _is_unknown(workload: Workload) -> bool:
+    return workload.duration_s is None
+
+
+def _is_any(_: Workload) -> bool:
+    return True
+
+
+def _first(reservation: Reservation) -> int:
+    return min(reservation.kept_from_s, reservation.kept_from_unknown_s)
+
+
+def _last(reservation: Reservation) -> int:
+    return max(reservation.kept_from_s, reservation.kept_from_unknown_s)
 
 
 def _admitted(reservation: Reservation) -> Admit:

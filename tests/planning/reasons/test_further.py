@@ -16,7 +16,7 @@ from scheduler.model.workload import PodShape, Toleration, Workload
 from scheduler.planning.candidate import Candidate, candidate_of
 from scheduler.planning.cycle import plan
 from scheduler.planning.desk import Desk
-from scheduler.planning.reasons import ends, further
+from scheduler.planning.reasons import ends
 from scheduler.planning.reasons.ends import who_has_to_end
 from scheduler.planning.reasons.explain import explain
 from scheduler.planning.reasons.nearest import nearest
@@ -140,10 +140,10 @@ def test_who_would_have_to_end_is_named() -> None:
     assert wait.detail.endswith("it would fit if team/small ended")
 
 
-def test_only_so_many_refusals_of_a_plan_are_looked_into(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_so_many_refusals_of_a_plan_are_looked_into() -> None:
     snap = draw("n0: ######..", *(equal(f"g{i}", 1, 3 + i, created_s=i) for i in range(3)))
-    monkeypatch.setattr(further, "MOST_A_PLAN", 2)
-    details = [d.detail for d in plan(snap, now_s=10_000, settings=PlanSettings()).decisions if isinstance(d, Wait)]
+    decided = plan(snap, now_s=10_000, settings=PlanSettings(explained=2))
+    details = [d.detail for d in decided.decisions if isinstance(d, Wait)]
     assert ["would do" in detail or "ended" in detail for detail in details].count(True) <= 2
 
 

@@ -42,16 +42,22 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     comes_s: int
     runs_s: int
     rack: bool
+    tells: bool = True
 
     def workload(self) -> Workload:
         level = "rack" if self.rack else None
         return equal(
-            self.name, self.pods, self.gpus, created_s=self.comes_s, duration_s=self.runs_s, topology_required=level
+            self.name,
+            self.pods,
+            self.gpus,
+            created_s=self.comes_s,
+            duration_s=self.runs_s if self.tells else None,
+            topology_required=level,
         )
 
 
 @st.composite
-def jobs(draw: st.DrawFn, *, most: int = 9) -> list[Job]:
+def jobs(draw: st.DrawFn, *, most: int = 9, secretive: bool = False) -> list[Job]:
     found: list[Job] = []
     for i in range(draw(st.integers(2, most))):
         rack = draw(st.integers(0, 3)) == 0
@@ -63,6 +69,7 @@ def jobs(draw: st.DrawFn, *, most: int = 9) -> list[Job]:
                 comes_s=T0_S + draw(st.integers(0, 60)),
                 runs_s=draw(st.integers(1, 100)),
                 rack=rack,
+                tells=not secretive or draw(st.integers(0, 2)) > 0,
             )
         )
     return found
@@ -85,11 +92,12 @@ def reservations(decided: Plan) -> dict[WorkloadKey, Reservation]:
     return {d.workload: d.reservation for d in decided.decisions if isinstance(d, Wait) and d.reservation is not None}
 
 
-def played(work: list[Job], backfill: Backfill) -> tuple[dict[WorkloadKey, int], dict[WorkloadKey, Reservation]]:
+def played(work: list[Job], chosen: PlanSettings) -> tuple[dict[WorkloadKey, int], dict[WorkloadKey, Reservation]]:
     """When each job started, and what it was told first; jobs end when they said they would."""
     coming = sorted(work, key=lambda job: (job.comes_s, job.name))
     there: dict[WorkloadKey, Workload] = {}
     ends: dict[WorkloadKey, int] = {}
+    lasts = {job.workload().key: job.runs_s for job in work}
     started: dict[WorkloadKey, int] = {}
     told: dict[WorkloadKey, Reservation] = {}
     now_s = T0_S
@@ -100,13 +108,13 @@ def played(work: list[Job], backfill: Backfill) -> tuple[dict[WorkloadKey, int],
             made = coming.pop(0).workload()
             there[made.key] = made
         snap = seen(list(there.values()))
-        decided = plan(snap, now_s=now_s, settings=PlanSettings(backfill=backfill, solver_budget_ms=0))
+        decided = plan(snap, now_s=now_s, settings=msgspec.structs.replace(chosen, solver_budget_ms=0))
         assert broken_rules(snap, decided) == []
         for decision in decided.decisions:
             if isinstance(decision, Admit):
                 nodes = [assignment.node for assignment in decision.placement.assignments]
                 there[decision.workload] = at(there[decision.workload], nodes, now_s)
-                ends[decision.workload] = now_s + int(there[decision.workload].duration_s or 0)
+                ends[decision.workload] = now_s + lasts[decision.workload]
                 started[decision.workload] = now_s
         for key, reservation in reservations(decided).items():
             told.setdefault(key, reservation)
@@ -118,16 +126,34 @@ def played(work: list[Job], backfill: Backfill) -> tuple[dict[WorkloadKey, int],
 @LAWS
 @given(work=jobs())
 def test_nobody_starts_later_than_was_promised(work: list[Job]) -> None:
-    started, told = played(work, "easy")
+    started, told = played(work, PlanSettings())
     assert len(started) == len(work)
     for key, reservation in told.items():
         assert started[key] <= reservation.start_s, key
 
 
 @LAWS
+@given(work=jobs(secretive=True), known_s=st.integers(0, 80), unknown_s=st.integers(0, 80), by_length=st.booleans())
+def test_nobody_waits_beyond_its_patience(
+    work: list[Job],
+    known_s: int,
+    unknown_s: int,
+    by_length: bool,
+) -> None:
+    chosen = PlanSettings(backfill_bound_s=known_s, backfill_unknown_bound_s=unknown_s, by_length=by_length)
+    started, told = played(work, chosen)
+    came_s = {job.workload().key: job.comes_s for job in work}
+    assert len(started) == len(work)
+    for key, reservation in told.items():
+        if not reservation.sure:
+            continue
+        assert started[key] <= max(reservation.start_s, came_s[key] + max(known_s, unknown_s)), key
+
+
+@LAWS
 @given(work=jobs())
 def test_conservative_reservations_keep_the_rules_too(work: list[Job]) -> None:
-    started, _ = played(work, "conservative")
+    started, _ = played(work, PlanSettings(backfill="conservative"))
     assert len(started) == len(work)
 
 
