@@ -13,7 +13,7 @@ from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
 from scheduler.planning.gangs import admit_gang
 from scheduler.planning.holds import hold_for
-from scheduler.planning.order import by_turn, turns_of
+from scheduler.planning.order import Turns, by_turn, turns_of
 from scheduler.planning.partial import is_broken, roll_back
 from scheduler.planning.reasons.refuse import behind, refuse
 from scheduler.planning.reclaim.decide import reclaim_for, when_gone
