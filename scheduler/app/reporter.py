@@ -1,6 +1,7 @@
 """What is told of a planning cycle beyond the pods themselves: log, metrics, queue status, the last word on waits."""
 
 import asyncio
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -106,6 +107,11 @@ class Reporter:
         self._tell_rules(decided)
         for listener in self.listeners:
             listener(snapshot, decided)
+
+    @property
+    def look_at_s(self) -> float:
+        """When what waits has to be looked at though nothing changed, in seconds since 1970; never is infinity."""
+        return min((wait.until_s for wait in self.waiting.values() if wait.until_s is not None), default=math.inf)
 
     def _tell_levels(self, snapshot: Snapshot) -> None:
         """Say once what is odd about topology labels; they change only with the nodes."""

@@ -11,12 +11,16 @@ NO_QUEUE = QueueName("")
 def reservation(
     workload: Workload, assignments: tuple[Assignment, ...], *, now_s: int, leaving: tuple[PodUid, ...] = ()
 ) -> Reserved:
-    """The reservation of a plan for the workload's pending members; `leaving` have to leave before it starts."""
+    """The reservation of a plan for those of the workload's pending members that are assigned; for an offer, for all.
+
+    `leaving` have to leave before it starts.
+    """
+    going = {a.pod for a in assignments} or {p.uid for p in workload.pending}
     return Reserved(
         workload=workload.key,
         queue=workload.queue or NO_QUEUE,
         assignments=assignments,
-        milli_gpu=sum(p.shape.milli_gpu for p in workload.pending),
+        milli_gpu=sum(p.shape.milli_gpu for p in workload.pending if p.uid in going),
         priority=workload.priority,
         now_s=now_s,
         leaving=leaving,

@@ -320,6 +320,7 @@ class Service:
             watches.tell(self._loop.time())
             self._claims.look()
             looks_due = self._reporter.waiting and self._loop.time() - looked_s >= LOOK_PERIOD_S
+            looks_due = looks_due or self._reporter.look_at_s <= _now_s()
             if self._state.apply(Ticked(now_s=_now_s())) or looks_due:
                 looked_s = self._loop.time()
                 self._planner.wake()

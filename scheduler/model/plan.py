@@ -87,6 +87,8 @@ class Reason(Enum):
     NODE_REFUSED = "NodeRefused"
     MAKING_ROOM = "MakingRoom"
     DISRUPTION_BUDGET = "DisruptionBudget"
+    RUNS_WITH_FEWER = "RunsWithFewer"
+    """Enough of its members stand; those that wait are more than it needs."""
 
 
 class Blocker(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -150,6 +152,8 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
     """The workload stays pending. `message` is one constant sentence per situation.
 
     `detail` has the figures of this moment. `reservation`: the room that is kept for it, where a start is known.
+    `until_s`: seconds since 1970 when it has to be looked at again though nothing changed; None where only a change can
+    help.
     """
 
     workload: WorkloadKey
@@ -161,6 +165,7 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
     unblock: str = ""
     """What would let it start, in one sentence."""
     reservation: Reservation | None = None
+    until_s: int | None = None
 
 
 class RollBack(msgspec.Struct, frozen=True, kw_only=True):

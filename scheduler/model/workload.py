@@ -1,5 +1,7 @@
 """Pods, and the workloads (gangs, or single pods) that are planned whole."""
 
+from collections import Counter
+from collections.abc import Collection
 from enum import Enum
 from typing import Literal
 
@@ -175,6 +177,14 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     told: tuple[str, str] | None = None
 
 
+class Lack(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Fewer pods than are needed: of a role, or of all where `role` is None."""
+
+    role: str | None
+    needed: int
+    there: int
+
+
 class Workload(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What is planned as one: a gang, or a pod alone. `members` are sorted by (index, name).
 
@@ -220,17 +230,33 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def never_stood(self) -> bool:
-        """Whether too few members stand, and some of the missing ones were there all along: a start that was cut short.
+        """Whether too few members stand, and too many of the missing ones were there all along: a start cut short.
 
-        A pending member that came after the others were bound replaces one that stood. A gang whose members' bind times
-        are not known is taken to have stood, since what never stood is taken back.
+        A pending member that came after the others were bound replaces one that stood. Of those that were there before,
+        as many as the gang can do without may have been left out when it started. A gang whose members' bind times are
+        not known is taken to have stood, since what never stood is taken back.
         """
         placed = self.placed
         bound = [pod.bound_s for pod in placed if pod.bound_s is not None]
-        if not bound or len(placed) >= self.min_member:
+        lacking = self.lacking(placed)
+        if not bound or not lacking:
             return False
         first_s = min(bound)
-        return any(pod.created_s <= first_s for pod in self.pending)
+        pending = self.pending
+        for lack in lacking:
+            others = sum(lack.role not in {None, pod.role} for pod in (*placed, *pending))
+            old = sum(lack.role in {None, pod.role} and pod.created_s <= first_s for pod in pending)
+            if old > self.size - others - lack.needed:
+                return True
+        return False
+
+    def lacking(self, pods: Collection[Pod]) -> tuple[Lack, ...]:
+        """What these of its pods lack to be enough; empty where the workload stands with them."""
+        lacks = [Lack(role=None, needed=self.min_member, there=len(pods))]
+        if self.role_minimums:
+            there = Counter(pod.role for pod in pods)
+            lacks += [Lack(role=role, needed=least, there=there[role]) for role, least in self.role_minimums]
+        return tuple(lack for lack in lacks if lack.there < lack.needed)
 
     @property
     def milli_gpu(self) -> int:

@@ -46,7 +46,7 @@ def admit_beside(desk: Desk, candidate: Candidate) -> Admit | None:
 
     The decisions on gangs that are placed anew are replaced on the desk.
     """
-    least = candidate if candidate.needed == len(candidate.pending) else candidate.first(candidate.needed)
+    least = candidate.least
     if not desk.seats or desk.batches >= ATTEMPTS or not _is_free(desk, least) or not _affordable(desk, least):
         return None
     where = _undivided(desk)
@@ -121,10 +121,10 @@ def _enough_in_sum(desk: Desk, candidate: Candidate, seats: Sequence[Seat]) -> b
 
 def _together(desk: Desk, candidate: Candidate, seats: Sequence[Seat], where: Mask) -> Admit | None:
     """Take the gangs up, look for places for all, and set them down there, or where they were."""
-    _take_up(desk, seats)
+    take_up(desk, seats)
     chosen = _in_the_way(desk, candidate, seats, where)
     staying = {seat.admit.workload for seat in seats} - {seat.admit.workload for seat in chosen}
-    _set_down(desk, [seat for seat in seats if seat.admit.workload in staying])
+    set_down(desk, [seat for seat in seats if seat.admit.workload in staying])
     parts = _parts(desk, candidate, chosen, where)
     budget_ms = max(desk.solver_left_ms - desk.settings.solver_budget_ms * (1 - SHARE), 0.0)
     limits = Limits(budget_ms=budget_ms, seed=desk.settings.seed, workers=desk.settings.workers)
@@ -132,7 +132,7 @@ def _together(desk: Desk, candidate: Candidate, seats: Sequence[Seat], where: Ma
     if answer is not None:
         desk.solver_left_ms -= answer.spent_ms
     if answer is None or answer.packings is None:
-        _set_down(desk, chosen)
+        set_down(desk, chosen)
         return None
     layouts = [
         layout(desk.room, part.problem, packing, part.bound, budget_hit=answer.budget_hit)
@@ -141,19 +141,19 @@ def _together(desk: Desk, candidate: Candidate, seats: Sequence[Seat], where: Ma
     placed = [*(seat.candidate for seat in chosen), candidate]
     fresh = [Seat(each, made, commit(desk, each, made)) for each, made in zip(placed, layouts, strict=True)]
     if not _keeps_the_rules(desk, fresh):
-        _take_up(desk, fresh)
-        _set_down(desk, chosen)
+        take_up(desk, fresh)
+        set_down(desk, chosen)
         return None
     _replace(desk, fresh)
     return fresh[-1].admit
 
 
-def _take_up(desk: Desk, seats: Iterable[Seat]) -> None:
+def take_up(desk: Desk, seats: Iterable[Seat]) -> None:
     """Undo `commit`."""
     _change(desk, seats, -1)
 
 
-def _set_down(desk: Desk, seats: Iterable[Seat]) -> None:
+def set_down(desk: Desk, seats: Iterable[Seat]) -> None:
     """Put gangs that were taken up back exactly where they were."""
     _change(desk, seats, 1)
 

@@ -12,9 +12,10 @@ from scheduler.planning.cache import PlanCache
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
 from scheduler.planning.gangs import admit_gang
+from scheduler.planning.growth import grow
 from scheduler.planning.holds import hold_for
 from scheduler.planning.order import Turns, by_turn, turns_of
-from scheduler.planning.partial import is_broken, roll_back
+from scheduler.planning.partial import incomplete, is_broken, roll_back
 from scheduler.planning.reasons.refuse import behind, refuse
 from scheduler.planning.reclaim.decide import reclaim_for, when_gone
 from scheduler.planning.reclaim.departing import departed, departing, send_away
@@ -41,11 +42,12 @@ def plan(
     """Decide every workload with pending members that is not in flight; the snapshot is left as found.
 
     `now_s`: seconds since 1970. `cache` saves work when plans follow each other and changes no decision. `rules`: those
-    of the administrator's own. Gangs part of which stands come first, then all others in their turn (`order`).
+    of the administrator's own. Gangs part of which stands come first, then all others in their turn (`order`), each
+    with as many members as it needs; what is left goes to members that gangs can do without (`growth`).
     """
     cache = PlanCache() if cache is None else cache
     fleet = cache.fleet(snapshot)
-    ready, refused = _screened(snapshot, fleet, cache.candidates(snapshot))
+    ready, refused = _screened(snapshot, fleet, cache.candidates(snapshot), now_s=now_s)
     if not ready and not cache.unfinished:
         return Plan(generation=snapshot.generation, now_s=now_s, decisions=tuple(refused), troubles=rules.troubles)
     ledger = cache.ledger(snapshot)
@@ -62,10 +64,11 @@ def plan(
         send_away(desk, rest)
     if settings.reclaim:
         desk.departing = departing(snapshot, cache.departing, now_s)
-    for candidate in by_turn(candidate for candidate in ready if is_broken(candidate)):
+    broken, whole = _that_need_room(ready)
+    for candidate in by_turn(broken):
         desk.decisions.append(_complete(desk, candidate))
-    whole = [candidate for candidate in ready if not is_broken(candidate)]
     _take_turns(desk, turns_of(desk, whole))
+    grow(desk, ready)
     return Plan(
         generation=snapshot.generation,
         now_s=now_s,
@@ -75,7 +78,7 @@ def plan(
 
 
 def _screened(
-    snapshot: Snapshot, fleet: Fleet, candidates: Iterable[Candidate]
+    snapshot: Snapshot, fleet: Fleet, candidates: Iterable[Candidate], *, now_s: int
 ) -> tuple[list[Candidate], list[Decision]]:
     """Those that can be planned, by their names, and the refusals of the others but for those in flight."""
     ready: list[Candidate] = []
@@ -83,7 +86,7 @@ def _screened(
     for candidate in sorted(candidates, key=lambda c: c.workload.key):
         if candidate.workload.key in snapshot.in_flight:
             continue
-        refusal = screen(snapshot, fleet, candidate)
+        refusal = screen(snapshot, fleet, candidate, now_s=now_s)
         if refusal is None:
             ready.append(candidate)
         else:
@@ -103,6 +106,12 @@ def _take_turns(desk: Desk, turns: Turns) -> None:
         desk.decisions += [behind(candidate, batch[admitted]) for candidate in turns.decided(batch, admitted)]
 
 
+def _that_need_room(ready: Sequence[Candidate]) -> tuple[list[Candidate], list[Candidate]]:
+    """Gangs part of which stands, and all others that do not stand, each with the members that it needs."""
+    least = [(is_broken(candidate), candidate.least) for candidate in ready if not candidate.stands]
+    return [each for broken, each in least if broken], [each for broken, each in least if not broken]
+
+
 def _complete(desk: Desk, candidate: Candidate) -> Decision:
     """Place the missing members of a gang part of which stands, or take those back that stand."""
     with own_quota(desk, candidate):
@@ -111,7 +120,7 @@ def _complete(desk: Desk, candidate: Candidate) -> Decision:
         filled(desk, candidate, [admitted])
         return admitted
     wait = overfilled(desk, candidate) or refuse(desk, candidate)
-    return roll_back(candidate, wait.message) if candidate.workload.never_stood else wait
+    return roll_back(candidate, wait.message) if candidate.workload.never_stood else incomplete(candidate, wait)
 
 
 def _decide(desk: Desk, batch: Sequence[Candidate]) -> int:

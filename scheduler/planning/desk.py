@@ -77,6 +77,8 @@ class Desk:
         """Rows of nodes whose room this plan counts on when work has left, and the pods that leave."""
         self.departing: tuple[Leaving, ...] = ()
         """Members that leave anyway, as far as nobody was given their room."""
+        self.shut: frozenset[int] = frozenset()
+        """Rows of nodes that nobody is given."""
         self.firm: Ledger | None = None
         """What queues use for work that is not preemptible, once that was asked for."""
         self.freed: dict[int, set[int]] = {}
@@ -118,6 +120,9 @@ class Desk:
         if workload.avoid and not ignore_avoid:
             mask = np.ones(len(self.fleet), dtype=np.bool_) if mask is None else mask.copy()
             mask[self.fleet.rows(workload.avoid)] = False
+        if self.shut:
+            mask = np.ones(len(self.fleet), dtype=np.bool_) if mask is None else mask.copy()
+            mask[list(self.shut)] = False
         apart = self.apart.open_to(workload, alone=ignore_apart)
         if apart is not None:
             mask = apart if mask is None else mask & apart
@@ -274,6 +279,7 @@ def refusal_key(candidate: Candidate) -> tuple[object, ...]:
         candidate.groups,
         tuple((members[0].role, members[0].role_required) for members in candidate.members),
         candidate.needed,
+        workload.role_minimums,
         workload.preemptible,
         workload.user,
         workload.topology_required,

@@ -4,37 +4,26 @@ from collections.abc import Sequence
 from itertools import islice
 
 import msgspec
-import numpy as np
 
 from scheduler.model.plan import Admit, Assignment, Placement, Proof
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk, Seat
 from scheduler.planning.mend import Part, mended
+from scheduler.planning.most import Pays, most_that_fit
 from scheduler.planning.ranks import ring_of
-from scheduler.quota.tree import base_bill, bill_for
+from scheduler.quota.tree import bill_for
 from scheduler.scoring.devices.free import firmly
 from scheduler.scoring.fleet import Mask
 from scheduler.scoring.gangs.gang import Layout
 
 
-def admit_gang(desk: Desk, candidate: Candidate) -> Admit | None:
+def admit_gang(desk: Desk, candidate: Candidate, *, nominal: bool = False) -> Admit | None:
     """Place the pending members and charge them; None where not even as many as needed can be placed.
 
-    A gang that may stand with fewer members takes as many as quota and room allow, the first by rank.
+    A gang that may stand with fewer members takes as many as quota and room allow, the first by rank. `nominal`: no
+    more than nominal quota covers.
     """
-    most = _affordable_members(desk, candidate)
-    if most < candidate.needed:
-        return None
-    whole = candidate if most == len(candidate.pending) else candidate.first(most)
-    best = _placed(desk, whole)
-    low, high = (candidate.needed, most - 1) if best is None else (1, 0)
-    while low <= high:
-        middle = (low + high) // 2
-        parts = _placed(desk, candidate.first(middle))
-        if parts is None:
-            high = middle - 1
-        else:
-            best, low = parts, middle + 1
+    best = most_that_fit(candidate, paying(desk, nominal=nominal), lambda part: _placed(desk, part))
     if best is None:
         return None
     admits = [commit(desk, part, layout) for part, layout in best]
@@ -43,18 +32,19 @@ def admit_gang(desk: Desk, candidate: Candidate) -> Admit | None:
     return _together(desk, candidate, admits)
 
 
-def _affordable_members(desk: Desk, candidate: Candidate) -> int:
-    """How many pending members, by rank, the queue allows on whatever nodes."""
-    queue, count = desk.payer(candidate.workload), len(candidate.pending)
-    whole = base_bill(queue, candidate.groups)
-    for flavor, amount in ((None, whole.total_milli_gpu), *whole.flavors):
-        left = desk.ledger.headroom(queue.name, flavor)
-        # Who asks for none of it takes nothing from a queue, not even from one that is above its limit.
-        if left is not None and amount > (left := max(left, 0)):
-            bills = [base_bill(queue, ((pod.shape, 1),)) for pod in candidate.pending]
-            sums = np.cumsum([bill.total_milli_gpu if flavor is None else bill.of(flavor) for bill in bills])
-            count = min(count, int(np.searchsorted(sums, left, side="right")))
-    return count
+def paying(desk: Desk, *, nominal: bool = False) -> Pays:
+    """Whether the queue allows the pending members of a candidate on whatever nodes; `nominal`: without borrowing."""
+
+    def pays(candidate: Candidate) -> bool:
+        queue, bill = desk.payer(candidate.workload), desk.base_bill(candidate)
+        for flavor, amount in ((None, bill.total_milli_gpu), *bill.flavors):
+            left = desk.ledger.headroom(queue.name, flavor)
+            # Who asks for none of it takes nothing from a queue, not even from one that is above its limit.
+            if left is not None and amount > max(left, 0):
+                return False
+        return not nominal or bill.total_milli_gpu <= desk.ledger.own_left(queue.name)
+
+    return pays
 
 
 def _placed(desk: Desk, candidate: Candidate) -> list[Part] | None:

@@ -6,14 +6,18 @@ from scheduler.model.names import QueueName
 from scheduler.model.node import NODE_LEVEL
 from scheduler.model.plan import Blocker, Reason, Wait
 from scheduler.model.snapshot import Snapshot
-from scheduler.model.workload import Problem, Workload
+from scheduler.model.workload import Lack, Problem, Workload
 from scheduler.planning.candidate import Candidate
 from scheduler.scoring.fleet import Fleet
 from scheduler.scoring.topology import find_level
 
+ARRIVAL_S = 3
+"""How long after its last pod came an elastic gang waits for more before it starts with fewer than its size: pods of a
+Job come in waves, and a place that suits the first of them may be too small for all."""
 
-def screen(snapshot: Snapshot, fleet: Fleet, candidate: Candidate) -> Wait | None:
-    """Why the workload cannot be planned yet; None where it can."""
+
+def screen(snapshot: Snapshot, fleet: Fleet, candidate: Candidate, *, now_s: int | None = None) -> Wait | None:
+    """Why the workload cannot be planned yet; None where it can. Without `now_s`, no more pods are expected."""
     workload = candidate.workload
     if workload.queue is None or workload.queue not in snapshot.queues:
         return _queue_missing(snapshot, candidate)
@@ -39,19 +43,43 @@ def screen(snapshot: Snapshot, fleet: Fleet, candidate: Candidate) -> Wait | Non
             blocking=(Blocker(kind="request", subject="schedulingGates", needed=0, available=gated, unit="pods"),),
             unblock="Whoever set the other scheduling gates has to remove them.",
         )
-    present = len(candidate.pending) + len(candidate.standing)
-    if present < workload.min_member:
-        return Wait(
-            workload=workload.key,
-            reason=Reason.GANG_INCOMPLETE,
-            message="not all pods of the gang have arrived",
-            detail=f"{present} of {workload.min_member} pods have arrived",
-            blocking=(
-                Blocker(kind="gang", subject="pods", needed=workload.min_member, available=present, unit="pods"),
-            ),
-            unblock=f"Create the gang's missing pods, {workload.min_member} in all, or lower the gang's size.",
-        )
-    return None
+    lacking = workload.lacking((*candidate.pending, *candidate.standing))
+    if lacking:
+        return _incomplete(candidate, lacking[0])
+    return None if now_s is None else _arriving(candidate, now_s)
+
+
+def _incomplete(candidate: Candidate, lack: Lack) -> Wait:
+    of_role = "" if lack.role is None else f" of the role {lack.role}"
+    return Wait(
+        workload=candidate.workload.key,
+        reason=Reason.GANG_INCOMPLETE,
+        message=f"not all pods{of_role or ' of the gang'} have arrived",
+        detail=f"{lack.there} of {lack.needed} pods{of_role} have arrived",
+        blocking=(
+            Blocker(kind="gang", subject=f"pods{of_role}", needed=lack.needed, available=lack.there, unit="pods"),
+        ),
+        unblock=f"Create the gang's missing pods, {lack.needed} in all, or lower the gang's size."
+        if lack.role is None
+        else f"Create the role's missing pods, {lack.needed} in all, or ask for fewer with bayplan.dev/role-min.",
+    )
+
+
+def _arriving(candidate: Candidate, now_s: int) -> Wait | None:
+    """An elastic gang more pods of which may come any moment."""
+    workload, present = candidate.workload, len(candidate.pending)
+    until_s = max(pod.created_s for pod in candidate.pending) + ARRIVAL_S
+    if candidate.standing or present >= workload.size or now_s >= until_s:
+        return None
+    return Wait(
+        workload=workload.key,
+        reason=Reason.GANG_INCOMPLETE,
+        message="more pods of the gang may still arrive",
+        detail=f"{present} of {workload.size} pods have arrived, and {workload.min_member} are enough",
+        blocking=(Blocker(kind="gang", subject="pods", needed=workload.size, available=present, unit="pods"),),
+        unblock=f"It starts without the others if none comes for {ARRIVAL_S} seconds.",
+        until_s=until_s,
+    )
 
 
 def _queue_missing(snapshot: Snapshot, candidate: Candidate) -> Wait:

@@ -86,8 +86,23 @@ class QueueDoc(Section, frozen=True, kw_only=True):
     policy: Text | None = None
 
 
+class TopologyWishDoc(Section, frozen=True, kw_only=True):
+    """The level whose one domain must, or had better, hold all pods."""
+
+    required: Text | None = None
+    preferred: Text | None = None
+
+
+class RoleTopologyDoc(Section, frozen=True, kw_only=True):
+    """The level whose one domain must hold all pods of a role."""
+
+    required: Text | None = None
+
+
 class PodsDoc(Section, frozen=True, kw_only=True):
     """`count` equal pods; `nodes` says where each runs now (null, or the list absent: it is pending).
+
+    `minMember` and `topology` are for the pods' `role`, which several groups may share.
 
     With `share`, a pod has that part of each of its `gpus`. With `mig`, it has a slice of that profile, or as many
     as `gpus` says.
@@ -100,7 +115,9 @@ class PodsDoc(Section, frozen=True, kw_only=True):
     memory_gib: Amount = msgspec.field(default=0, name="memoryGiB")
     share: Annotated[float, Meta(ge=0.001, le=1)] = 1.0
     mig: str | None = None
-    role: str | None = None
+    role: Text | None = None
+    min_member: Count | None = None
+    topology: RoleTopologyDoc = RoleTopologyDoc()
     nodes: list[Text | None] | None = None
 
     @property
@@ -121,13 +138,6 @@ class PodsDoc(Section, frozen=True, kw_only=True):
         if self.mig is not None:
             return {MIG_PREFIX + self.mig.replace("+", "."): max(self.gpus, 1)}
         return {GPU if self.share_milli == MILLI_GPU else GPU_SHARED: self.gpus}
-
-
-class TopologyWishDoc(Section, frozen=True, kw_only=True):
-    """The level whose one domain must, or had better, hold all pods."""
-
-    required: Text | None = None
-    preferred: Text | None = None
 
 
 class WorkloadDoc(Section, frozen=True, kw_only=True):
@@ -157,7 +167,13 @@ class WorkloadDoc(Section, frozen=True, kw_only=True):
         """How many pods must stand together."""
         if self.min_member is not None:
             return self.min_member
-        return self.total if self.gang else 1
+        return sum(self.role_minimums.values()) or (self.total if self.gang else 1)
+
+    @property
+    def role_minimums(self) -> dict[str, int]:
+        """How many pods of which roles must stand."""
+        minimums = [(group.role, group.min_member) for group in self.pods]
+        return {role: least for role, least in sorted(minimums, key=str) if role is not None and least is not None}
 
     @property
     def is_gang(self) -> bool:

@@ -76,8 +76,9 @@ def _workload(
     lost: Mapping[str, str],
     ring: RingOutcome | None,
 ) -> WorkloadOutcome:
-    placed = sum(sim.pod.node is not None for sim in members)
-    state: WorkloadState = "pending" if not placed else "running" if placed >= workload.least else "partial"
+    placed = [sim.pod.role for sim in members if sim.pod.node is not None]
+    enough = len(placed) >= workload.least and all(placed.count(r) >= n for r, n in workload.role_minimums.items())
+    state: WorkloadState = "pending" if not placed else "running" if enough else "partial"
     waiting = [sim for sim in members if sim.pod.node is None]
     waits = [wait for sim in waiting if (wait := said.get(sim.name)) is not None]
     reasons = dict.fromkeys(_reason(wait) for wait in waits)

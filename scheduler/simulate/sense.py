@@ -10,6 +10,7 @@ from scheduler.scoring.devices.machines import machine_graph, machine_types
 from scheduler.simulate.document import MOST, NodeDoc, ScenarioDoc, node_names
 from scheduler.simulate.refusal import Refused
 from scheduler.simulate.sense_parts import contradictions_in_parts
+from scheduler.simulate.sense_roles import contradictions_in_roles
 
 
 def contradiction(doc: ScenarioDoc) -> Refused | None:
@@ -27,6 +28,7 @@ def _contradictions(doc: ScenarioDoc) -> Iterator[Refused]:
     yield from _workloads(doc)
     yield from _room_for_running(doc)
     yield from contradictions_in_parts(doc)
+    yield from contradictions_in_roles(doc)
 
 
 def _sizes(doc: ScenarioDoc) -> Iterator[Refused]:

@@ -117,7 +117,7 @@ class World:
             for k in range(group.count):
                 node = None if group.nodes is None else group.nodes[k]
                 name = f"{workload.name}-{index}"
-                pod = _pod(name, index, workload, shape, now_s=self.now_s)
+                pod = _pod(name, index, workload, group, shape, now_s=self.now_s)
                 sim = SimPod(name=name, workload=workload.name, pod=pod)
                 if node is not None:
                     self._stand(sim, NodeName(node), NONE, bound_s=self.now_s + (workload.started or 0))
@@ -190,9 +190,11 @@ def _quota(spec: QueueDoc | FlavorDoc) -> Quota:
     )
 
 
-def _pod(name: str, index: int, workload: WorkloadDoc, shape: PodShape, *, now_s: int) -> Pod:
+def _pod(name: str, index: int, workload: WorkloadDoc, group: PodsDoc, shape: PodShape, *, now_s: int) -> Pod:
     """A pending pod of `workload`, as the admission policy leaves it: gated."""
     size = max(workload.least, workload.total)
+    minimums = tuple(workload.role_minimums.items())
+    gang = GangClaim(name=workload.name, size=size, least=workload.least, role_least=minimums)
     return Pod(
         uid=PodUid(f"{name}/1"),
         namespace=NAMESPACE,
@@ -203,7 +205,9 @@ def _pod(name: str, index: int, workload: WorkloadDoc, shape: PodShape, *, now_s
         gated=True,
         priority=workload.priority,
         created_s=now_s + (workload.submitted or 0),
-        gang=GangClaim(name=workload.name, size=size, least=workload.least) if workload.is_gang else None,
+        gang=gang if workload.is_gang else None,
+        role=group.role or "",
+        role_required=group.topology.required,
         index=index,
         queue=None if workload.queue is None else QueueName(workload.queue),
         topology_required=workload.topology.required,

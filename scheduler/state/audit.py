@@ -207,9 +207,13 @@ def _over_committed(snapshot: Snapshot) -> Iterator[str]:
 
 def _partial_gangs(snapshot: Snapshot) -> Iterator[str]:
     for key, workload in sorted(snapshot.workloads.items()):
-        placed, least = len(workload.placed), workload.min_member
         if workload.never_stood and key not in snapshot.in_flight:
-            yield f"gang {people_name(key)} stands with {placed} of {least} pods, and nothing is under way for the rest"
+            lack = workload.lacking(workload.placed)[0]
+            of_role = "" if lack.role is None else f" of the role {lack.role}"
+            yield (
+                f"gang {people_name(key)} stands with {lack.there} of {lack.needed} pods{of_role}, "
+                "and nothing is under way for the rest"
+            )
 
 
 def _odd_flights(snapshot: Snapshot) -> Iterator[str]:

@@ -192,3 +192,16 @@ async def test_a_gang_of_other_pods_by_the_same_name_is_not_blamed_for_refusals_
     desk.admit()
     await desk.refuse()
     assert desk.avoided_until_s() == [2]
+
+
+async def test_only_the_members_that_start_are_charged() -> None:
+    desk = Desk()
+    await desk.committer.stop()
+    pod = PodUid("u0")
+    placement = Placement(assignments=(Assignment(pod=pod, node=NodeName("n0")),))
+    workload = desk.state.snapshot().workloads[KEY]
+    desk.committer.admit(Admit(workload=KEY, placement=placement), workload, nominate=False, plan_name="2")
+    flight = desk.state.snapshot().in_flight[KEY]
+    assert [a.pod for a in flight.assignments] == [pod]
+    assert flight.milli_gpu == 8000
+    await desk.committer.stop()

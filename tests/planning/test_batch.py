@@ -216,7 +216,11 @@ def test_who_comes_first_gets_in_first_and_is_no_worse_off(snap: Snapshot, *, so
             # Whoever comes after the first gang that got in besides is decided on what that left.
             assert isinstance(after, Admit)
             break
-        if isinstance(before, Admit) and isinstance(after, Admit):
+        workload = snap.workloads[before.workload]
+        if isinstance(after, Admit) and workload.min_member < workload.size:
+            # Whoever got in besides comes before what a gang can do without.
+            assert len(after.placement.assignments) >= workload.min_member
+        elif isinstance(before, Admit) and isinstance(after, Admit):
             more = [use.used for use in after.placement.spread], [use.used for use in before.placement.spread]
             assert all(a <= b for a, b in zip(*more, strict=True))
             assert len(after.placement.assignments) == len(before.placement.assignments)

@@ -9,7 +9,7 @@ from scheduler.model.workload import Workload
 from scheduler.planning.cycle import plan
 from scheduler.planning.settings import PlanSettings
 from scheduler.scoring.rules.check import broken_rules
-from tests.planning.build import draw, gang, node, outcome, pods, shape, single, snapshot
+from tests.planning.build import draw, gang, node, outcome, pods, shape, single, snapshot, waiting
 
 
 def half_bound(*, bound_s: int | None, pending_created_s: int, **more: Any) -> Workload:  # noqa: ANN401  fields of the record
@@ -52,9 +52,30 @@ def test_a_broken_gang_goes_before_everything_else() -> None:
     assert found == ["n1", "InsufficientResources"]
 
 
+def test_a_gang_that_lost_members_says_how_many_stand() -> None:
+    snap = draw("n0: ........\nn1: ########", half_bound(bound_s=10, pending_created_s=11))
+    wait = waiting(plan(snap, now_s=1000, settings=PlanSettings()), "g")
+    assert wait.detail.startswith("of the 2 pods that it needs 1 stand; ")
+
+
 def test_members_that_are_not_needed_are_no_reason_to_take_others_back() -> None:
     workload = half_bound(bound_s=10, pending_created_s=5, least=1)
-    assert decided("n0: ........\nn1: ########", workload)[0] == "InsufficientResources"
+    assert decided("n0: ........\nn1: ########", workload)[0] == "RunsWithFewer"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "want"),
+    [
+        pytest.param(1, 2, "InsufficientResources", id="two that stood were replaced, one never started"),
+        pytest.param(1, 0, "GangIncomplete", id="those that stood are not replaced yet"),
+        pytest.param(3, 0, "taken back", id="more never started than it can do without"),
+    ],
+)
+def test_an_elastic_gang_that_fell_below_what_it_needs(old: int, new: int, want: str) -> None:
+    stand = pods("stands", [shape(8)], on=["n0"], created_s=5, bound_s=10)
+    wait = (*pods("old", [shape(8)] * old, created_s=5), *pods("new", [shape(8)] * new, created_s=20))
+    workload = gang("g", [*stand, *wait], created_s=5, size=4, least=3)
+    assert decided("n0: ........\nn1: ########", workload)[0] == want
 
 
 def test_all_members_that_stand_are_taken_back_with_the_reason() -> None:

@@ -108,7 +108,7 @@ def _why_it_stays(snapshot: Snapshot, workload: Workload) -> str | None:
         return "it is being started"
     if any(pod.deleting for pod in workload.members):
         return "part of it is leaving already"
-    if len(pods) < workload.min_member:
+    if workload.lacking(pods):
         return "part of it is missing"
     if any(pod.shape.scheduler_rules for pod in pods):
         return "it has rules that only kube-scheduler can judge"

@@ -177,7 +177,8 @@ def ring_line(ring: Ring) -> str:
 
 
 def _waiting(name: str, decision: Wait) -> list[str]:
-    lines = [f"{name} waits: {decision.message}."]
+    fewer = decision.reason is Reason.RUNS_WITH_FEWER
+    lines = [f"{name} {decision.message}." if fewer else f"{name} waits: {decision.message}."]
     if decision.detail:
         lines.append(f"Now: {decision.detail}.")
     if decision.blocking:

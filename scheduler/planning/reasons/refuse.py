@@ -17,6 +17,7 @@ from scheduler.planning.reasons.further import further
 from scheduler.planning.reasons.no_layout import no_domain_apart, no_layout
 from scheduler.planning.reasons.no_node import no_node
 from scheduler.planning.reasons.no_part import no_part
+from scheduler.planning.reasons.no_role import name_roles
 from scheduler.planning.reasons.wording import (
     amount,
     asked,
@@ -37,14 +38,23 @@ from scheduler.scoring.gangs.problem import held_by, model_choices, usable
 from scheduler.scoring.topology import NO_DOMAIN, domains
 
 
-def refuse(desk: Desk, candidate: Candidate) -> Wait:
-    """The reason in the terms of whoever asked, judged by the fewest members that would have to be placed."""
-    least = candidate if candidate.needed == len(candidate.pending) else candidate.first(candidate.needed)
-    refused = _no_quota(desk, least) or no_node(desk, least)
+def refuse(desk: Desk, candidate: Candidate, *, briefly: bool = False) -> Wait:
+    """The reason in the terms of whoever asked, judged by the fewest members that would have to be placed.
+
+    `briefly`: without looking for what would open the way.
+    """
+    least = candidate.least
+    refused = _no_quota(desk, least)
     if refused is not None:
         return refused
-    wait = _no_room(desk, least)
-    return _behind_others(desk, least, wait) or further(desk, least, wait)
+    refused = no_node(desk, least)
+    if refused is not None:
+        return name_roles(desk, least, refused)
+    wait = name_roles(desk, least, _no_room(desk, least))
+    behind_others = _behind_others(desk, least, wait)
+    if behind_others is not None or briefly:
+        return behind_others or wait
+    return further(desk, least, wait)
 
 
 def behind(candidate: Candidate, ahead: Candidate) -> Wait:

@@ -28,11 +28,11 @@ def reclaim_for(desk: Desk, candidate: Candidate) -> Reclaim | None:
     For members that a gang can do without nobody has to leave, nor for pods of which only kube-scheduler can judge
     where they fit, or that ask for no GPUs.
     """
-    least = candidate if candidate.needed == len(candidate.pending) else candidate.first(candidate.needed)
+    least = candidate.least
     workload = candidate.workload
     if not desk.settings.reclaim or not least.milli_gpu or workload.key in desk.moving:
         return None
-    if len(candidate.standing) >= workload.min_member or (candidate.standing and workload.topology_slices):
+    if candidate.standing and workload.topology_slices:
         return None
     if any(shape.scheduler_rules for shape, _ in least.groups):
         return None

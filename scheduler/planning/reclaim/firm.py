@@ -62,7 +62,7 @@ def overfilled(desk: Desk, candidate: Candidate) -> Wait | None:
     """The refusal of a candidate that is not preemptible and asks for more nominal quota than it may fill."""
     if candidate.workload.preemptible:
         return None
-    least = candidate if candidate.needed == len(candidate.pending) else candidate.first(candidate.needed)
+    least = candidate.least
     queue = QueueName(str(candidate.workload.queue))
     firm, chain = _firm(desk), desk.ledger.forest.chain(queue)
     at_rest = Ledger(on_nominal(firm.forest, chain), firm.used)

@@ -7,7 +7,7 @@ import msgspec
 from scheduler.model.names import QueueName, WorkloadKey
 from scheduler.model.plan import VictimWhy
 from scheduler.model.workload import Pod, Workload
-from scheduler.planning.candidate import Candidate
+from scheduler.planning.candidate import Candidate, by_need
 from scheduler.planning.desk import Desk
 from scheduler.planning.reclaim.rights import borrowed_milli, borrowing, could_cover, protection_s, ways
 from scheduler.planning.reclaim.table import can_leave, lost_milli, since_s
@@ -98,7 +98,7 @@ def units_of(
             continue
         if key in desk.snapshot.in_flight or desk.moving.get(key) == key:
             continue
-        found += _units(desk, workload, side)
+        found += _units(desk, by_need(workload), side)
     return found
 
 

@@ -20,9 +20,14 @@ def broken_gang(snapshot: Snapshot, workload: Workload, assignments: Sequence[As
         broken.append(f"{workload.key}: admitted without a pod")
     standing = [(pod, pod.node) for pod in workload.placed if pod.node is not None]
     new = [(pending[a.pod], a.node) for a in assignments if a.pod in pending]
-    together = len(standing) + len({pod.uid for pod, _ in new})
-    if together < workload.min_member:
-        broken.append(f"{workload.key}: {together} of at least {workload.min_member} pods would stand")
+    together = [pod.role for pod, _ in standing] + [pod.role for pod in {pod.uid: pod for pod, _ in new}.values()]
+    if len(together) < workload.min_member:
+        broken.append(f"{workload.key}: {len(together)} of at least {workload.min_member} pods would stand")
+    broken += [
+        f"{workload.key}: {together.count(role)} of at least {least} pods of role {role} would stand"
+        for role, least in workload.role_minimums
+        if together.count(role) < least
+    ]
     if workload.problems or any(pod.problems or pod.foreign_gates for pod, _ in new):
         broken.append(f"{workload.key}: admitted though it has problems or gates of others")
     everyone = [*standing, *new]

@@ -128,9 +128,12 @@ def _odd(snapshot: Snapshot, losing: Workload, gone: Collection[PodUid]) -> Iter
         yield "it is not preemptible"
     if losing.key in snapshot.in_flight:
         yield "it is being started"
-    left = sum(pod.uid not in gone for pod in losing.placed)
-    if 0 < left < losing.min_member:
-        yield f"{left} of at least {losing.min_member} pods would be left"
+    left = [pod.role for pod in losing.placed if pod.uid not in gone]
+    if 0 < len(left) < losing.min_member:
+        yield f"{len(left)} of at least {losing.min_member} pods would be left"
+    for role, least in losing.role_minimums if left else ():
+        if left.count(role) < least:
+            yield f"{left.count(role)} of at least {least} pods of role {role} would be left"
 
 
 def _no_right(

@@ -13,6 +13,7 @@ SUFFIXES: Mapping[str, Fraction] = {
 }
 TERMINAL = ("Succeeded", "Failed")
 GANG = "bayplan.dev/gang"
+GANG_MIN = "bayplan.dev/gang-min"
 QUEUE = "bayplan.dev/queue"
 
 
@@ -62,19 +63,23 @@ def gang_of(pod: Json, jobs: Mapping[str, Json]) -> str | None:
 
 
 def torn_gangs(pods: Sequence[Json], jobs: Iterable[Json]) -> list[str]:
-    """Gangs of which some pods stand and others wait."""
+    """Gangs of which some pods stand, fewer than they say are enough, and others wait."""
     by_uid = {job["metadata"]["uid"]: job for job in jobs}
     placed: defaultdict[str, list[str]] = defaultdict(list)
     waiting: defaultdict[str, list[str]] = defaultdict(list)
+    enough: dict[str, int] = {}
     for pod in pods:
         gang = gang_of(pod, by_uid)
         if gang is None or pod["spec"].get("schedulerName") != "bayplan" or pod["metadata"].get("deletionTimestamp"):
             continue
+        if (least := pod["metadata"].get("annotations", {}).get(GANG_MIN)) is not None:
+            enough[gang] = max(enough.get(gang, 0), int(least))
         if holds_room(pod):
             placed[gang].append(pod["metadata"]["name"])
         elif not pod["spec"].get("nodeName"):
             waiting[gang].append(pod["metadata"]["name"])
-    return [f"gang {g}: {placed[g]} stand while {waiting[g]} wait" for g in placed if g in waiting]
+    torn = [g for g in placed if g in waiting and (g not in enough or len(placed[g]) < enough[g])]
+    return [f"gang {g}: {placed[g]} stand while {waiting[g]} wait" for g in torn]
 
 
 def milli_gpu(pod: Json) -> int:
