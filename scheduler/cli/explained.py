@@ -43,7 +43,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     `state`: `running`, all its pods have nodes; `starting`, nothing stands in its way; `waiting`, `reason` and the
     fields after it say for what, and `start` when it is expected to start, if that is known; `leaving`, what stands of
     it is taken back; `not planned`, Bayplan does not place it.
-    `lines` tell all of it to people; `notes` are those of them that concern the whole plan.
+    `lines` tell all of it to people; `notes` are those of them on words that are not honoured, and on the plan.
     `pods` of `size` are there, `placed` of them on `nodes`. None, where the service that was asked does not say.
     """
 
@@ -95,7 +95,9 @@ def find(
         notes = tuple(rule_lines(plan))
         found = [_workload(snapshot.workloads[key], decisions.get(key)) for key in keys]
         return (
-            [msgspec.structs.replace(one, lines=(*one.lines, *notes), notes=notes) for one in found] if notes else found
+            [msgspec.structs.replace(one, lines=(*one.lines, *notes), notes=(*one.notes, *notes)) for one in found]
+            if notes
+            else found
         )
     unplanned = [pod for pod in here if name in (pod.name, pod.owner_name)]
     if unplanned:
@@ -220,7 +222,8 @@ def _workload(workload: Workload, decision: Decision | None) -> Explanation:
         nodes=dict(sorted(nodes.items())),
     )
     found = found if decision is None else _decided(found, decision)
-    return msgspec.structs.replace(found, lines=(*found.lines, *workload.notes)) if workload.notes else found
+    more = workload.notes
+    return msgspec.structs.replace(found, lines=(*found.lines, *more), notes=more) if more else found
 
 
 def _decided(found: Explanation, decision: Decision) -> Explanation:

@@ -17,6 +17,8 @@ METHOD = "/bayplan.v1alpha1.Bayplan/Explain"
 ANSWER_WITHIN_S = 10.0
 NOTE = "Note: "
 """How lines begin that concern the whole plan (`rule_lines`)."""
+NOT_HONOURED = " is not honoured: "
+"""What lines say of another scheduler's words."""
 
 
 def ask(server: str, namespace: str, name: str) -> list[Explanation] | NotFound:
@@ -72,7 +74,7 @@ def explanation(subject: str, answer: bayplan_pb2.ExplainResponse) -> Explanatio
         name=decision.workload or subject,
         state=states[outcome],
         lines=tuple(answer.text),
-        notes=tuple(line for line in answer.text if line.startswith(NOTE)),
+        notes=tuple(line for line in answer.text if line.startswith(NOTE) or NOT_HONOURED in line),
         queue=answer.queue or None,
         reason=wait.reason or None,
         message=wait.message,

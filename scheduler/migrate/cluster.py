@@ -9,7 +9,7 @@ from scheduler.kube.api import ApiClient, ApiRefusedError
 from scheduler.migrate.records import Manifest, Value, mapping_of, text_of
 
 PAGE_OBJECTS = 500
-FORBIDDEN, NOT_FOUND = 403, 404
+FORBIDDEN = 403
 
 QUEUES = (
     ("scheduling.run.ai", "Queue"),
@@ -45,7 +45,20 @@ WORK = (
 )
 """Groups and kinds of work; what another object owns is looked at there."""
 
-YUNIKORN = ("", "ConfigMap", "yunikorn-configs")
+GANGS = (
+    ("scheduling.k8s.io", "PodGroup"),
+    ("scheduling.k8s.io", "Workload"),
+    ("scheduling.x-k8s.io", "PodGroup"),
+    ("scheduling.sigs.k8s.io", "PodGroup"),
+    ("scheduling.volcano.sh", "PodGroup"),
+    ("scheduling.run.ai", "PodGroup"),
+    ("scheduler.grove.io", "PodGang"),
+)
+"""Groups and kinds of objects that describe gangs; those that controllers make are left out."""
+
+YUNIKORN = "yunikorn-configs"
+
+WANTED = frozenset((*QUEUES, *WORK, *GANGS, ("", "ConfigMap")))
 
 
 async def manifests_in(api: ApiClient) -> tuple[list[Manifest], list[str]]:
@@ -57,21 +70,22 @@ async def manifests_in(api: ApiClient) -> tuple[list[Manifest], list[str]]:
     groups = await _groups(api)
     found: list[Manifest] = []
     forbidden: list[str] = []
-    for group, kind in (*QUEUES, *WORK, YUNIKORN[:2]):
+    for group in sorted({group for group, _ in WANTED}):
         path = groups.get(group)
-        plural = None if path is None else await _plural(api, path, kind)
-        if path is None or plural is None:
-            continue
-        query = {"fieldSelector": f"metadata.name={YUNIKORN[2]}"} if kind == YUNIKORN[1] else {}
-        try:
-            items = await _listed(api, f"{path}/{plural}", query)
-        except ApiRefusedError as err:
-            if err.status != FORBIDDEN:
-                raise
-            forbidden.append(f"{plural}.{group}" if group else plural)
-            continue
-        said: dict[str, Value] = {"apiVersion": path.removeprefix("/apis/").removeprefix("/api/"), "kind": kind}
-        found += [Manifest(where="the cluster", body={**item, **said}) for item in items if not _owned(item)]
+        for plural, kind in () if path is None else await _served(api, path):
+            if (group, kind) not in WANTED:
+                continue
+            query = {"fieldSelector": f"metadata.name={YUNIKORN}"} if kind == "ConfigMap" else {}
+            try:
+                items = await _listed(api, f"{path}/{plural}", query)
+            except ApiRefusedError as err:
+                if err.status != FORBIDDEN:
+                    raise
+                forbidden.append(f"{plural}.{group}" if group else plural)
+                continue
+            version = str(path).removeprefix("/apis/").removeprefix("/api/")
+            said: dict[str, Value] = {"apiVersion": version, "kind": kind}
+            found += [Manifest(where="the cluster", body={**item, **said}) for item in items if not _owned(item)]
     return found, forbidden
 
 
@@ -87,20 +101,12 @@ async def _groups(api: ApiClient) -> dict[str, str]:
     return found
 
 
-async def _plural(api: ApiClient, path: str, kind: str) -> str | None:
-    """What the kind is called in paths; None where the group has no such kind."""
-    try:
-        answer = _decoded((await api.request("GET", path)).body)
-    except ApiRefusedError as err:
-        if err.status == NOT_FOUND:
-            return None
-        raise
-    resources = answer.get("resources")
-    for resource in resources if isinstance(resources, list) else ():
-        entry = mapping_of(resource)
-        if entry.get("kind") == kind and "/" not in text_of(entry.get("name")):
-            return text_of(entry.get("name"))
-    return None
+async def _served(api: ApiClient, path: str) -> list[tuple[str, str]]:
+    """The kinds of a group's version, each with what it is called in paths."""
+    resources = _decoded((await api.request("GET", path)).body).get("resources")
+    entries = [mapping_of(resource) for resource in resources] if isinstance(resources, list) else []
+    named = [(text_of(entry.get("name")), text_of(entry.get("kind"))) for entry in entries]
+    return [(name, kind) for name, kind in named if "/" not in name]
 
 
 async def _listed(api: ApiClient, path: str, query: dict[str, str]) -> Sequence[dict[str, Value]]:

@@ -67,7 +67,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     """One manifest and what was found in it.
 
     `dialect`: whose words it uses; empty: those of Kubernetes alone. `becomes`: what it is here, in a few words.
-    `schedulers`: whom its pods name now.
+    `schedulers`: whom its pods name now; `queue`: the queue that they name, if any.
     """
 
     where: str
@@ -77,6 +77,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     dialect: str = ""
     becomes: str = ""
     schedulers: tuple[str, ...] = ()
+    queue: str = ""
     notes: tuple[Note, ...] = ()
 
 

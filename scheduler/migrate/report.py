@@ -12,7 +12,7 @@ from scheduler.kube.translate_queue import read_queue
 from scheduler.migrate import elasticquota, kai, kueue, volcano, yunikorn
 from scheduler.migrate.quota import unused, valid_name
 from scheduler.migrate.records import Body, Found, Kind, Manifest, NewQueue, Note, Translated, Value, text_of
-from scheduler.migrate.work import is_work, translate_work
+from scheduler.migrate.work import work_found
 from scheduler.model.names import QueueName
 from scheduler.model.workload import Problem
 from scheduler.quota.forest import in_force
@@ -65,9 +65,13 @@ def report(manifests: Sequence[Manifest], *, scheduler_name: str) -> Report:
             translated = _told_apart(translate(mine), [queue.name for queue in queues], suffix)
             found += translated.found
             queues += translated.queues
-    work = [manifest for manifest in left if is_work(manifest)]
-    found += translate_work(work, scheduler_name=scheduler_name)
-    others = Counter(f"{m.kind} ({m.group})" if m.group else m.kind for m in left if not is_work(m))
+    others: Counter[str] = Counter()
+    for manifest in left:
+        one = work_found(manifest)
+        if one is None:
+            others[f"{manifest.kind} ({manifest.group})" if manifest.group else manifest.kind] += 1
+        else:
+            found.append(_with_queue(one, [queue.name for queue in queues]))
     checked, wrong = _checked(queues)
     found = [msgspec.structs.replace(f, notes=(*f.notes, *wrong.get(f.becomes, ()))) for f in found]
     return Report(
@@ -83,6 +87,15 @@ def manifest_of(queue: NewQueue) -> dict[str, Value]:
 def _nameless(manifest: Manifest) -> Found:
     note = Note(kind="unreadable", path="metadata.name", value="null", why="allowed: a name")
     return Found(where=manifest.where, kind=manifest.kind, name=manifest.where, notes=(note,))
+
+
+def _with_queue(found: Found, names: Sequence[str]) -> Found:
+    """The same with a note where it names a queue that is not among these."""
+    if not names or not found.queue or found.queue in names:
+        return found
+    why = "no queue of this name is among these manifests; pods wait as long as there is none"
+    note = Note(kind="no equivalent", path="queue", value=json.dumps(found.queue), why=why)
+    return msgspec.structs.replace(found, notes=(*found.notes, note))
 
 
 def _told_apart(translated: Translated, taken: Iterable[str], suffix: str) -> Translated:

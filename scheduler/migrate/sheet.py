@@ -122,10 +122,14 @@ class Sheet:
 
     def note(self, kind: Kind, path: str, value: Value, why: str) -> None:
         """A note on a value."""
-        self._notes[Note(kind=kind, path=self._prefix + path, value=quoted(value), why=why)] = None
+        self.tell(kind, path, quoted(value), why)
 
-    def found(self, becomes: str) -> Found:
-        """What was found, and what it is here."""
+    def tell(self, kind: Kind, path: str, shown: str, why: str) -> None:
+        """A note on a value that is quoted already."""
+        self._notes[Note(kind=kind, path=self._prefix + path, value=shown, why=why)] = None
+
+    def found(self, becomes: str, *, schedulers: tuple[str, ...] = (), queue: str = "") -> Found:
+        """What was found, and what it is here. `schedulers`: whom its pods name now; `queue`: which queue."""
         return Found(
             where=self.manifest.where,
             kind=self.manifest.kind,
@@ -133,6 +137,8 @@ class Sheet:
             namespace=text_of(self.manifest.metadata.get("namespace")),
             dialect=self._dialect,
             becomes=becomes,
+            schedulers=schedulers,
+            queue=queue,
             notes=tuple(self._notes),
         )
 

@@ -85,7 +85,7 @@ def _together(found: Sequence[Found], kind: Kind) -> list[tuple[str, str]]:
     for (path, why), some in sorted(concerned.items(), key=lambda item: (-len(item[1]), item[0])):
         values = list(dict.fromkeys(note.value for _, note in some))
         who = list(dict.fromkeys(_name(one, note) for one, note in some))
-        lines.append((f"{path}: {_some(values)}: {why}", _some(who)))
+        lines.append((": ".join(part for part in (path, _some(values), why) if part), _some(who)))
     return lines
 
 

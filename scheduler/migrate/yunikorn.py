@@ -33,7 +33,7 @@ def is_queue(manifest: Manifest) -> bool:
 
 
 def translate(manifests: Sequence[Manifest]) -> Translated:
-    """The queues as Bayplan's: named by their path below the root, as pods name them."""
+    """The queues as Bayplan's: named by their whole path, as pods name them; the root itself is none."""
     queues: list[NewQueue] = []
     found: list[Found] = []
     for manifest in manifests:
@@ -73,20 +73,16 @@ def _translated(sheet: Sheet, content: Sheet) -> Iterator[NewQueue]:
             if called != each:
                 part.note("differs", "name", each, f"the Queue is called {called}, and pods have to name it so")
             if each != ROOT:
-                yield NewQueue(name=called, spec=spec, stands_for=(f"{DIALECT} queue {ROOT}.{each}",))
+                yield NewQueue(name=called, spec=spec, stands_for=(f"{DIALECT} queue {each}",))
 
 
 def _queues(sheet: Sheet, above: Body, path: str) -> Iterator[tuple[str, str, Body]]:
-    """Each queue with its name and that of its parent: the path from below the root, with dots."""
+    """Each queue with its name and that of its parent: the path from the root, with dots; "" where that is the root."""
     for _, entry in sheet.each("queues", above.get("queues")):
         name = text_of(entry.get("name"))
-        if not path and name.lower() == ROOT:
-            yield ROOT, "", entry
-            yield from _queues(sheet, entry, ROOT)
-            continue
-        parent = "" if path in ("", ROOT) else path
-        mine = f"{parent}.{name}" if parent else name
-        yield mine, parent, entry
+        # The root may be left out.
+        mine = ROOT if not path and name.lower() == ROOT else f"{path or ROOT}.{name}"
+        yield mine, "" if path in ("", ROOT) else path, entry
         yield from _queues(sheet, entry, mine)
 
 

@@ -171,3 +171,9 @@ def test_lines_are_broken_where_the_terminal_ends() -> None:
     assert max(map(len, narrow.splitlines())) <= 60 < max(map(len, wide.splitlines()))
     assert narrow.split() == wide.split()
     assert all(line.startswith(" " * 10) for line in narrow.splitlines() if not line[:1].strip())
+
+
+def test_words_that_are_not_honoured_are_told_of_what_waits() -> None:
+    pods = gang_of("train", 2, 8, notes=("label x ('y') is not honoured: z",))
+    found = the_one(asked("train", pods, nominal=8))
+    assert "\nlabel x ('y') is not honoured: z\n" in people_text(found)

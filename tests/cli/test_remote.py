@@ -40,7 +40,11 @@ def test_a_gang_that_waits(serve: Serve) -> None:
         ),
     )
     response = pb.ExplainResponse(
-        text=["vision/train waits: the queue's quota is used up.", "Note: the filter f is left out."],
+        text=[
+            "vision/train waits: the queue's quota is used up.",
+            "label x ('y') is not honoured: z",
+            "Note: the filter f is left out.",
+        ],
         queue="a",
         decision=pb.Decision(workload="vision/train", is_gang=True, wait=wait),
     )
@@ -63,6 +67,7 @@ def test_a_gang_that_waits(serve: Serve) -> None:
     assert found[0].blocking == ("quota of queue a: needs 16 GPUs, has 8 GPUs", "weather rain")
     assert people_text(found[0]).splitlines() == [
         "vision/train waits: the queue's quota is used up (quota of queue a: needs 16 GPUs, has 8 GPUs; weather rain).",
+        "label x ('y') is not honoured: z",
         "Note: the filter f is left out.",
         "now:      needs 16, 8 are left",
         "it helps: Wait.",

@@ -56,11 +56,11 @@ async def test_kinds_are_found_and_listed_page_by_page(tmp_path: Path) -> None:
     async with ScriptedServer(serve).running() as server, client_of(server, tmp_path) as api:
         manifests, forbidden = await manifests_in(api)
     assert [(m.group, m.kind, m.name) for m in manifests] == [
+        ("", "Pod", "bare"),
         ("kueue.x-k8s.io", "ClusterQueue", "first"),
         ("kueue.x-k8s.io", "ClusterQueue", "second"),
-        ("", "Pod", "bare"),
     ]
-    assert manifests[0].body["apiVersion"] == "kueue.x-k8s.io/v1beta2"
+    assert manifests[1].body["apiVersion"] == "kueue.x-k8s.io/v1beta2"
     assert forbidden == ["cohorts.kueue.x-k8s.io"]
 
 

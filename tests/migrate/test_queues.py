@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from scheduler.kube.translate_queue import read_queue
 from scheduler.migrate.collect import Unreadable, manifests_of, plain
-from scheduler.migrate.records import Manifest, Value
+from scheduler.migrate.records import Manifest
 from scheduler.migrate.report import Report, manifest_of, report
+from tests.migrate.odd import ODD, places
 from tests.migrate.samples import ALL, ELASTIC_QUOTA, KAI, KUEUE, VOLCANO, YUNIKORN
 
 
@@ -176,16 +177,16 @@ def test_yunikorn(config_map: bool) -> None:
             }
         )
     assert specs(text) == {
-        "org-a": {"nominal": 16, "borrowingLimit": 16, "priority": 100, "order": "StrictFIFO"},
-        "org-a.vision": {"parent": "org-a", "nominal": 8},
+        "root.org-a": {"nominal": 16, "borrowingLimit": 16, "priority": 100, "order": "StrictFIFO"},
+        "root.org-a.vision": {"parent": "root.org-a", "nominal": 8},
     }
     assert notes(text) == {
         ("partitions[0].placementrules", '[{"name": "tag", "value": "namespace"}]'): "no equivalent",
-        ("Org_A: name", '"Org_A"'): "differs",
-        ("Org_A: resources.guaranteed[vcore]", "10"): "no equivalent",
-        ("Org_A: properties[preemption.delay]", '"30s"'): "no equivalent",
-        ("Org_A.vision: name", '"Org_A.vision"'): "differs",
-        ("Org_A.vision: maxapplications", "4"): "no equivalent",
+        ("root.Org_A: name", '"root.Org_A"'): "differs",
+        ("root.Org_A: resources.guaranteed[vcore]", "10"): "no equivalent",
+        ("root.Org_A: properties[preemption.delay]", '"30s"'): "no equivalent",
+        ("root.Org_A.vision: name", '"root.Org_A.vision"'): "differs",
+        ("root.Org_A.vision: maxapplications", "4"): "no equivalent",
     }
 
 
@@ -204,27 +205,6 @@ def test_a_parent_that_is_not_there_is_dropped_and_quoted() -> None:
 def test_what_is_made_is_read_as_a_queue_by_the_service(name: str) -> None:
     for queue in reported(ALL[name]).queues:
         read_queue(msgspec.json.encode(manifest_of(queue)))
-
-
-ODD: st.SearchStrategy[Value] = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False)
-    | st.text(max_size=8)
-    | st.sampled_from(["8", "-1", "1h", "3m"]),
-    lambda inside: st.lists(inside, max_size=3) | st.dictionaries(st.text(max_size=6), inside, max_size=3),
-    max_leaves=6,
-)
-
-
-def places(value: Value) -> list[list[str | int]]:
-    """The way to everything in a document."""
-    found: list[list[str | int]] = []
-    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, inside in entries:
-        found += [[key], *([key, *way] for way in places(inside))]
-    return found
 
 
 @pytest.mark.parametrize("name", ALL)

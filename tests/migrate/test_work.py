@@ -1,10 +1,16 @@
 """Pods and templates of pods in manifests for other schedulers."""
 
-import yaml
+from typing import Any
 
-from scheduler.migrate.collect import Unreadable, manifests_of
-from scheduler.migrate.records import Found
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scheduler.migrate.collect import Unreadable, manifests_of, plain
+from scheduler.migrate.records import Found, Manifest
 from scheduler.migrate.report import report
+from tests.migrate.odd import ODD, places
 
 
 def found_in(text: str) -> list[Found]:
@@ -33,13 +39,18 @@ def test_a_plain_job_stays_the_same() -> None:
         ("kai-scheduler",),
         (),
     )
+    assert found.becomes == "pods that stand alone"
 
 
-def test_a_key_that_is_not_read_is_quoted() -> None:
-    (found,) = found_in(job(annotations={"gpu-fraction": "0.5"}))
-    assert found.dialect == "KAI"
+def test_a_key_that_is_not_honoured_is_quoted_with_the_reason() -> None:
+    (found,) = found_in(job({"nvidia.com/gpu": 1}, {"kai.scheduler/preemption-delay": "5m"}))
     (note,) = found.notes
-    assert (note.kind, note.path, note.value) == ("no equivalent", "annotations[gpu-fraction]", '"0.5"')
+    assert (note.kind, note.path, note.value) == (
+        "no equivalent",
+        "annotation kai.scheduler/preemption-delay",
+        "'5m'",
+    )
+    assert note.why
 
 
 def test_a_resource_of_another_scheduler_is_quoted() -> None:
@@ -47,38 +58,47 @@ def test_a_resource_of_another_scheduler_is_quoted() -> None:
     assert [(note.path, note.value) for note in found.notes] == [("resources[volcano.sh/vgpu-memory]", "4000")]
 
 
-def test_a_value_of_our_own_that_cannot_be_read_is_quoted() -> None:
+def test_a_value_that_cannot_be_read_is_quoted_with_what_is_allowed() -> None:
     (found,) = found_in(job(annotations={"bayplan.dev/duration": "6 horses"}))
     (note,) = found.notes
-    assert (note.kind, note.value) == ("unreadable", '"6 horses"')
-    assert note.path.startswith("spec.template.")
+    assert (note.kind, note.value) == ("unreadable", "'6 horses'")
+    assert "bayplan.dev/duration" in note.path
+    assert note.why.startswith("allowed: ")
 
 
-def test_a_template_that_is_no_pod_is_told() -> None:
+def test_a_pod_that_is_none_is_told() -> None:
     (found,) = found_in(job({"nvidia.com/gpu": "eight"}))
     assert [note.kind for note in found.notes] == ["unreadable"]
+    assert "'eight'" in found.notes[0].why
 
 
-def test_templates_are_found_wherever_they_stand() -> None:
-    text = """
-    apiVersion: ray.io/v1
-    kind: RayCluster
-    metadata: {name: r, labels: {kueue.x-k8s.io/cluster-name: x}}
-    spec:
-      headGroupSpec: {template: {spec: {schedulerName: a, containers: [{name: c}]}}}
-      workerGroupSpecs:
-      - replicas: 2
-        template:
-          metadata: {annotations: {mps: "true", gpu-memory: "100"}}
-          spec: {containers: [{name: c}]}
-    """
-    (found,) = found_in(text)
-    assert found.schedulers == ("a", "default-scheduler")
-    assert found.dialect == "KAI and Kueue"
-    assert {note.path for note in found.notes} == {
-        "annotations[gpu-memory]",
-        "metadata.labels[kueue.x-k8s.io/cluster-name]",
-    }
+VCJOB = """
+apiVersion: batch.volcano.sh/v1alpha1
+kind: Job
+metadata: {name: train}
+spec:
+  minAvailable: 3
+  queue: vision
+  tasks:
+  - name: worker
+    replicas: 3
+    template: {spec: {schedulerName: volcano, containers: [{name: c, resources: {limits: {nvidia.com/gpu: 8}}}]}}
+"""
+
+
+def test_a_gang_says_what_it_becomes() -> None:
+    (found,) = found_in(VCJOB)
+    assert (found.dialect, found.queue, found.notes) == ("", "vision", ()) or found.dialect == "Volcano"
+    assert found.becomes.startswith("gang volcano/train")
+    assert "in queue vision" in found.becomes
+
+
+def test_a_queue_that_no_manifest_has_is_told_where_there_are_queues() -> None:
+    queue = "{apiVersion: scheduling.volcano.sh/v1beta1, kind: Queue, metadata: {name: nlp}, spec: {weight: 1}}"
+    (_, found) = found_in(f"{queue}\n---\n{VCJOB}")
+    assert [(note.path, note.value) for note in found.notes] == [("queue", '"vision"')]
+    (_, found) = found_in(f"{queue.replace('nlp', 'vision')}\n---\n{VCJOB}")
+    assert found.notes == ()
 
 
 def test_what_says_nothing_of_pods_is_counted_alone() -> None:
@@ -86,3 +106,17 @@ def test_what_says_nothing_of_pods_is_counted_alone() -> None:
     assert not isinstance(manifests, Unreadable)
     made = report(manifests, scheduler_name="bayplan")
     assert (made.found, made.others) == ((), {"Service": 1})
+
+
+@pytest.mark.parametrize(
+    "text", [VCJOB, job({"nvidia.com/gpu": 1}, {"kai.scheduler/topology": "x"})], ids=["vc", "job"]
+)
+@given(data=st.data())
+def test_whatever_stands_in_a_manifest_nothing_crashes(text: str, data: st.DataObject) -> None:
+    document: Any = plain(yaml.safe_load(text))
+    *way, last = data.draw(st.sampled_from([way for way in places(document) if way[0] in ("metadata", "spec")]))
+    inside: Any = document
+    for key in way:
+        inside = inside[key]
+    inside[last] = data.draw(ODD)
+    report([Manifest(where="f", body=document)], scheduler_name="bayplan")
