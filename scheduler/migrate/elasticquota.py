@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from scheduler.migrate.quota import Limits, beyond, gpus_of, queue_spec
+from scheduler.migrate.quota import Limits, beyond, gpus_of, more_of, queue_spec
 from scheduler.migrate.records import Body, Manifest, NewQueue, Translated, Value, mapping_of, text_of
 from scheduler.migrate.sheet import Sheet
 from scheduler.model.resources import GPU
@@ -58,6 +58,7 @@ def _queue(sheet: Sheet, name: str) -> NewQueue:
             parent="" if parent in ROOTS else parent,
             namespaces=_namespaces(sheet) if koordinator else [sheet.manifest.namespace],
             weight=_weight(sheet) if koordinator else None,
+            **more_of(sheet, "spec.min", "spec.max", lends=limits.lent != 0 or not koordinator),
         ),
         stands_for=(f"{GROUPS[sheet.manifest.group]} ElasticQuota {sheet.manifest.namespace}/{sheet.name}",),
     )

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from fractions import Fraction
 
-from scheduler.migrate.quota import ONLY_GPUS, Limits, beyond, queue_spec, whole_weights
-from scheduler.migrate.records import Manifest, NewQueue, Translated
+from scheduler.migrate.quota import GIB, Limits, beyond, more_fields, queue_spec, whole_amount, whole_weights
+from scheduler.migrate.records import Manifest, NewQueue, Translated, Value
 from scheduler.migrate.sheet import Sheet
 
 DIALECT = "KAI"
@@ -31,6 +31,8 @@ def translate(manifests: Sequence[Manifest]) -> Translated:
                 parent=sheet.text("spec.parentQueue"),
                 weight=weights[sheet.name],
                 priority=_priority(sheet),
+                cpu=_more(sheet, "spec.resources.cpu", Fraction(1, 1000)),
+                memory=_more(sheet, "spec.resources.memory", Fraction(10**6, GIB)),
                 minRuntimeSeconds=sheet.seconds("spec.reclaimMinRuntime"),
             ),
             stands_for=(f"{DIALECT} Queue {sheet.name}",),
@@ -62,6 +64,21 @@ def _limits(sheet: Sheet, *, inner: bool) -> Limits:
     return Limits(nominal=nominal, borrowed=beyond(limit or 0, nominal))
 
 
+def _more(sheet: Sheet, path: str, unit: Fraction) -> Value:
+    """Quota of CPU (thousandths of a core) or memory (MB)."""
+    if not sheet.mapping(path):
+        return None
+    quota, limit = sheet.number(f"{path}.quota"), sheet.number(f"{path}.limit")
+    endless = limit is not None and limit <= UNLIMITED
+    if quota is not None and quota <= UNLIMITED:
+        if not endless:
+            sheet.lacks(f"{path}.quota", "no quota is unlimited; without any the queue is not limited")
+        return None
+    nominal = whole_amount(sheet, f"{path}.quota", sheet.get(f"{path}.quota"), unit) or 0
+    most = None if endless else whole_amount(sheet, f"{path}.limit", sheet.get(f"{path}.limit"), unit) or 0
+    return more_fields(Limits(nominal=nominal, borrowed=beyond(most, nominal)))
+
+
 def _weight(sheet: Sheet) -> Fraction | None:
     weight = sheet.number(f"{GPU}.overQuotaWeight")
     if weight is not None and weight <= 0:
@@ -78,8 +95,3 @@ def _priority(sheet: Sheet) -> int:
 
 def _others(sheet: Sheet) -> None:
     sheet.lacks("spec.preemptMinRuntime", "minRuntime protects from other queues, not from higher priority of its own")
-    for resource in ("cpu", "memory"):
-        for field in ("quota", "limit"):
-            path = f"spec.resources.{resource}.{field}"
-            if sheet.get(path) != UNLIMITED:
-                sheet.lacks(path, ONLY_GPUS)

@@ -11,7 +11,7 @@ import msgspec
 
 from scheduler.migrate.kueue_flavors import Given, flavors_of, models_of
 from scheduler.migrate.kueue_local import STOPPED, local_queues
-from scheduler.migrate.quota import Limits, queue_spec, unused, whole_weights
+from scheduler.migrate.quota import Limits, more_fields, queue_spec, unused, whole_weights
 from scheduler.migrate.records import Found, Manifest, NewQueue, Translated, Value, mapping_of, text_of
 from scheduler.migrate.sheet import Sheet
 
@@ -50,7 +50,7 @@ def translate(manifests: Sequence[Manifest]) -> Translated:
     implied = [name for name in names if name not in {cohort.sheet.name for cohort in cohorts}]
     made = [
         *(_cohort(cohort, names, [*queues, *cohorts], weights[id(cohort)]) for cohort in cohorts),
-        *(_implied(name, names[name]) for name in implied),
+        *(_implied(name, names[name], [queue.given for queue in queues if queue.above == name]) for name in implied),
         *(
             _cluster_queue(queue, names, local.namespaces.get(queue.sheet.name, []), weights[id(queue)])
             for queue in queues
@@ -116,13 +116,30 @@ def _cohort(cohort: _Queue, names: Mapping[str, str], queues: Sequence[_Queue], 
         )
         cohort.sheet.note("differs", "spec.resourceGroups", cohort.sheet.get("spec.resourceGroups"), why)
         limits = msgspec.structs.replace(own, nominal=own.nominal + below)
-    spec = queue_spec(_shut(limits, cohort.above), parent=names.get(cohort.above), weight=weight)
+    members = [queue.given for queue in queues if queue.above == cohort.sheet.name]
+    more = _more(cohort.given, cohort.above, members)
+    spec = queue_spec(_shut(limits, cohort.above), parent=names.get(cohort.above), weight=weight, **more)
     return NewQueue(name=names[cohort.sheet.name], spec=spec, stands_for=(f"{DIALECT} Cohort {cohort.sheet.name}",))
 
 
-def _implied(name: str, called: str) -> NewQueue:
+def _implied(name: str, called: str, members: Iterable[Given]) -> NewQueue:
     """A cohort that is there only because queues name it."""
-    return NewQueue(name=called, spec=_shut(Limits(), "").fields(), stands_for=(f"{DIALECT} cohort {name}",))
+    spec = queue_spec(_shut(Limits(), ""), **_more(Given(Limits()), "", members))
+    return NewQueue(name=called, spec=spec, stands_for=(f"{DIALECT} cohort {name}",))
+
+
+def _more(given: Given, above: str, below: Iterable[Given] = ()) -> dict[str, Value]:
+    """Quota of CPU and memory, where any of these has some: what is given is on top of what those below own."""
+    own = dict(given.more)
+    parts = [dict(each.more) for each in below]
+    found: dict[str, Value] = {}
+    for name in sorted({*own, *(name for part in parts for name in part)}):
+        limits = own.get(name, Limits())
+        if limits.nominal is not None:
+            members = sum(part[name].nominal or 0 for part in parts if name in part)
+            limits = msgspec.structs.replace(limits, nominal=limits.nominal + members)
+        found[name] = more_fields(_shut(limits, above))
+    return found
 
 
 def _shut(limits: Limits, above: str) -> Limits:
@@ -142,6 +159,7 @@ def _cluster_queue(queue: _Queue, names: Mapping[str, str], namespaces: list[Val
         flavors=[dict[str, Value](name=name, **limits.fields()) for name, limits in queue.given.flavors],
         weight=weight,
         order=_order(sheet),
+        **_more(queue.given, queue.above),
     )
     return NewQueue(name=sheet.name, spec=spec, stands_for=(f"{DIALECT} ClusterQueue {sheet.name}",))
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from scheduler.migrate.quota import ONLY_GPUS, UNKNOWN_GPU, Limits
+from scheduler.migrate.quota import MORE, NO_QUOTA, UNKNOWN_GPU, Limits, whole_amount
 from scheduler.migrate.records import Body, mapping_of, text_of
 from scheduler.migrate.sheet import Sheet
 from scheduler.model.resources import GPU, MIG_PREFIX, MILLI_GPU, mig_milli_gpu
@@ -16,10 +16,11 @@ _ANY_NODE = {"kubernetes.io/os", "kubernetes.io/arch"}
 
 
 class Given(msgspec.Struct, frozen=True):
-    """The quota in total, and of the flavors that are a GPU model or a MIG profile."""
+    """The quota in total, of the flavors that are a GPU model or a MIG profile, and of CPU and memory."""
 
     total: Limits
     flavors: tuple[tuple[str, Limits], ...] = ()
+    more: tuple[tuple[str, Limits], ...] = ()
 
 
 def models_of(sheets: Iterable[Sheet]) -> dict[str, str]:
@@ -45,6 +46,7 @@ def flavors_of(sheet: Sheet, models: Mapping[str, str]) -> Given:
     """The quota of a ClusterQueue or a Cohort."""
     totals: list[Limits] = []
     flavors: dict[str, Limits] = {}
+    more: dict[str, list[Limits]] = {}
     told: set[str] = set()
     for path, group in sheet.entries("spec.resourceGroups"):
         for at, flavor in sheet.each(f"{path}.flavors", group.get("flavors")):
@@ -57,11 +59,23 @@ def flavors_of(sheet: Sheet, models: Mapping[str, str]) -> Given:
                     called = models.get(name) if kind == GPU else kind.removeprefix(MIG_PREFIX)
                     if called:
                         flavors[called] = _sum([flavors[called], limits]) if called in flavors else limits
+                elif kind in MORE:
+                    more.setdefault(MORE[kind][0], []).append(_more(sheet, here, kind, resource))
                 elif kind not in told:
                     told.add(kind)
-                    why = UNKNOWN_GPU if "/" in kind else ONLY_GPUS
+                    why = UNKNOWN_GPU if "/" in kind else NO_QUOTA
                     sheet.note("no equivalent", f"{here}[{kind}]", mapping_of(dict(resource)).get("nominalQuota"), why)
-    return Given(_sum(totals), tuple(sorted(flavors.items())))
+    together = tuple((name, _sum(parts)) for name, parts in sorted(more.items()))
+    return Given(_sum(totals), tuple(sorted(flavors.items())), together)
+
+
+def _more(sheet: Sheet, path: str, kind: str, resource: Body) -> Limits:
+    """Of one flavor, in cores or GiB."""
+    nominal, borrowed, lent = (
+        whole_amount(sheet, f"{path}.{field}", resource.get(field), MORE[kind][1])
+        for field in ("nominalQuota", "borrowingLimit", "lendingLimit")
+    )
+    return Limits(nominal=nominal, borrowed=borrowed, lent=lent)
 
 
 def _limits(sheet: Sheet, path: str, kind: str, resource: Body) -> Limits:

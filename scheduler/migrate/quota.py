@@ -12,14 +12,21 @@ from scheduler.migrate.records import Value
 from scheduler.migrate.sheet import Sheet
 from scheduler.model.resources import GPU, MIG_PREFIX, MILLI_GPU, mig_milli_gpu
 
-ONLY_GPUS = "queues have quota of GPUs alone; CPU and memory are limited by what the nodes have"
+NO_QUOTA = "queues have quota of GPUs, CPU and memory alone"
 UNKNOWN_GPU = "no GPU that Bayplan plans is called so"
 LONGEST_NAME = 63
 """Characters of a label's value."""
 
 Key = TypeVar("Key")
 
-_LIMITED_ELSEWHERE = {"cpu", "memory", "vcore", "pods", "ephemeral-storage", "storage"}
+GIB = 2**30
+
+MORE: Mapping[str, tuple[str, Fraction]] = {
+    "cpu": ("cpu", Fraction(1)),
+    "vcore": ("cpu", Fraction(1)),
+    "memory": ("memory", Fraction(1, GIB)),
+}
+"""What queues have quota of besides GPUs: the field of a Queue, and how much of its unit, a core or a GiB, one is."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,10 +64,8 @@ def gpus_of(sheet: Sheet, path: str) -> int | None:
             each = mig_milli_gpu(name.removeprefix(MIG_PREFIX))
             found = (found or Fraction(0)) + number * Fraction(each, MILLI_GPU)
             sheet.note("differs", here, value, f"a slice counts as {each / MILLI_GPU:.3g} of a GPU, for all profiles")
-        elif name in _LIMITED_ELSEWHERE:
-            sheet.note("no equivalent", here, value, ONLY_GPUS)
-        else:
-            sheet.note("no equivalent", here, value, UNKNOWN_GPU)
+        elif name not in MORE:
+            sheet.note("no equivalent", here, value, UNKNOWN_GPU if "/" in name else NO_QUOTA)
     if found is None:
         return None
     whole = -(-found.numerator // found.denominator)
@@ -69,9 +74,52 @@ def gpus_of(sheet: Sheet, path: str) -> int | None:
     return whole
 
 
+def more_of(sheet: Sheet, owned: str, most: str, *, lends: bool = True) -> dict[str, Value]:
+    """Quota of CPU and memory, as fields of a Queue's specification: what the lists at these paths own and limit."""
+    nominal, limit = _whole_amounts(sheet, owned), _whole_amounts(sheet, most)
+    return {
+        name: more_fields(
+            Limits(
+                nominal=nominal.get(name, 0),
+                borrowed=beyond(limit.get(name), nominal.get(name)),
+                lent=None if lends else 0,
+            )
+        )
+        for name in sorted({*nominal, *limit})
+    }
+
+
+def more_fields(limits: Limits) -> Value:
+    """Limits of CPU or memory as the Queue's field."""
+    return {**limits.fields()}
+
+
+def whole_amount(sheet: Sheet, path: str, value: Value, unit: Fraction) -> int | None:
+    """An amount in whole cores or GiB, rounded up, which is noted; None where there is none."""
+    number = sheet.number_of(path, value)
+    if number is None:
+        return None
+    amount = number * unit
+    whole = -(-amount.numerator // amount.denominator)
+    if amount.denominator != 1:
+        sheet.note("differs", path, value, f"queues own whole cores and GiB: {whole}")
+    return whole
+
+
+def _whole_amounts(sheet: Sheet, path: str) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for name, value in sheet.mapping(path).items():
+        if name in MORE:
+            field, unit = MORE[name]
+            amount = whole_amount(sheet, f"{path}[{name}]", value, unit)
+            if amount is not None:
+                found[field] = amount
+    return found
+
+
 def queue_spec(limits: Limits, **others: Value) -> dict[str, Value]:
     """A Queue's specification; what says nothing is left out."""
-    kept = {name: value for name, value in others.items() if value not in (None, "", [])}
+    kept = {name: value for name, value in others.items() if value not in (None, "", [], {})}
     parent = {"parent": kept.pop("parent")} if "parent" in kept else {}
     namespaces = {"namespaces": kept.pop("namespaces")} if "namespaces" in kept else {}
     fields: dict[str, Value] = {**limits.fields()}

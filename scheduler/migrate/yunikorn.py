@@ -5,7 +5,7 @@ from typing import cast
 
 import yaml
 
-from scheduler.migrate.quota import Limits, beyond, gpus_of, queue_spec, valid_name
+from scheduler.migrate.quota import Limits, beyond, gpus_of, more_of, queue_spec, valid_name
 from scheduler.migrate.records import Body, Found, Manifest, NewQueue, Translated, Value, mapping_of, text_of
 from scheduler.migrate.sheet import Sheet
 
@@ -105,4 +105,5 @@ def _spec(part: Sheet, above: str) -> dict[str, Value]:
         parent=above,
         priority=int(offset) if offset else None,
         order=order,
+        **more_of(part, "resources.guaranteed", "resources.max"),
     )

@@ -45,12 +45,18 @@ def kai(**gpu: object) -> str:
 def test_kai() -> None:
     assert specs(KAI) == {
         "research": {"nominal": 16, "weight": 2, "priority": 100},
-        "vision": {"parent": "research", "nominal": 8, "borrowingLimit": 0, "priority": 200, "minRuntimeSeconds": 5400},
+        "vision": {
+            "parent": "research",
+            "nominal": 8,
+            "borrowingLimit": 0,
+            "priority": 200,
+            "minRuntimeSeconds": 5400,
+            "cpu": {"nominal": 4, "borrowingLimit": 0},
+        },
     }
     assert notes(KAI) == {
         ("spec.resources.gpu.limit", "0"): "differs",
         ("spec.preemptMinRuntime", '"1h"'): "no equivalent",
-        ("spec.resources.cpu.quota", "4000"): "no equivalent",
     }
 
 
@@ -72,12 +78,16 @@ def test_zero_is_not_no_limit(gpu: dict[str, object], spec: dict[str, int]) -> N
 
 def test_volcano() -> None:
     assert specs(VOLCANO) == {
-        "vision": {"nominal": 16, "borrowingLimit": 8, "lendingLimit": 12, "weight": 4, "order": "StrictFIFO"}
+        "vision": {
+            "nominal": 16,
+            "borrowingLimit": 8,
+            "lendingLimit": 12,
+            "weight": 4,
+            "order": "StrictFIFO",
+            "cpu": {"nominal": 64},
+        }
     }
-    assert notes(VOLCANO) == {
-        ("spec.deserved[cpu]", "64"): "no equivalent",
-        ("spec.reclaimable", "false"): "no equivalent",
-    }
+    assert notes(VOLCANO) == {("spec.reclaimable", "false"): "no equivalent"}
 
 
 def test_volcano_without_deserved_owns_nothing_and_says_so() -> None:
@@ -89,19 +99,25 @@ def test_volcano_without_deserved_owns_nothing_and_says_so() -> None:
 def test_kueue() -> None:
     model = "NVIDIA-H100-80GB-HBM3"
     assert specs(KUEUE) == {
-        "org": {"nominal": 32, "borrowingLimit": 0, "lendingLimit": 0, "weight": 2},
+        "org": {
+            "nominal": 32,
+            "borrowingLimit": 0,
+            "lendingLimit": 0,
+            "weight": 2,
+            "cpu": {"borrowingLimit": 0, "lendingLimit": 0},
+        },
         "vision": {
             "parent": "org",
             "nominal": 24,
             "flavors": [{"name": model, "nominal": 16, "borrowingLimit": 8, "lendingLimit": 4}],
             "order": "StrictFIFO",
+            "cpu": {"nominal": 100},
         },
         "alone": {"nominal": 4, "borrowingLimit": 0, "lendingLimit": 0, "weight": 2},
         "lq": {"parent": "vision", "namespaces": ["vision-dev"], "nominal": 24},
     }
     told = notes(KUEUE)
     assert told["spec.nodeLabels[lifecycle]", '"spot"'] == "no equivalent"
-    assert told["spec.resourceGroups[0].flavors[0].resources[0][cpu]", "100"] == "no equivalent"
     assert told["spec.stopPolicy", '"Hold"'] == "no equivalent"
     assert told["spec.preemption.withinClusterQueue", '"Never"'] == "differs"
     assert [path for path, _ in told if path == "spec.resourceGroups"] == ["spec.resourceGroups"]
@@ -135,7 +151,11 @@ def test_a_local_queue_of_no_cluster_queue() -> None:
 
 def test_a_cohort_that_only_its_members_name_is_a_queue_too() -> None:
     text = "\n---\n".join(part for part in KUEUE.split("\n---\n") if "kind: Cohort" not in part)
-    assert specs(text)["org"] == {"borrowingLimit": 0, "lendingLimit": 0}
+    assert specs(text)["org"] == {
+        "borrowingLimit": 0,
+        "lendingLimit": 0,
+        "cpu": {"borrowingLimit": 0, "lendingLimit": 0},
+    }
     assert specs(text)["vision"]["parent"] == "org"
 
 
@@ -157,11 +177,11 @@ def test_mig_quota_counts_whole_gpus_for_its_profile() -> None:
 
 def test_elastic_quotas() -> None:
     assert specs(ELASTIC_QUOTA) == {
-        "a-quota": {"namespaces": ["a"], "nominal": 4, "borrowingLimit": 4},
+        "a-quota": {"namespaces": ["a"], "nominal": 4, "borrowingLimit": 4, "cpu": {"nominal": 4}},
         "b-quota": {"namespaces": ["b"], "nominal": 1},
         "team": {"namespaces": ["x", "y"], "nominal": 4, "borrowingLimit": 4, "lendingLimit": 0, "weight": 7},
     }
-    assert notes(ELASTIC_QUOTA) == {("spec.min[cpu]", "4"): "no equivalent"}
+    assert notes(ELASTIC_QUOTA) == {}
 
 
 @pytest.mark.parametrize("config_map", [False, True])
@@ -177,13 +197,18 @@ def test_yunikorn(config_map: bool) -> None:
             }
         )
     assert specs(text) == {
-        "root.org-a": {"nominal": 16, "borrowingLimit": 16, "priority": 100, "order": "StrictFIFO"},
+        "root.org-a": {
+            "nominal": 16,
+            "borrowingLimit": 16,
+            "priority": 100,
+            "order": "StrictFIFO",
+            "cpu": {"nominal": 10},
+        },
         "root.org-a.vision": {"parent": "root.org-a", "nominal": 8},
     }
     assert notes(text) == {
         ("partitions[0].placementrules", '[{"name": "tag", "value": "namespace"}]'): "no equivalent",
         ("root.Org_A: name", '"root.Org_A"'): "differs",
-        ("root.Org_A: resources.guaranteed[vcore]", "10"): "no equivalent",
         ("root.Org_A: properties[preemption.delay]", '"30s"'): "no equivalent",
         ("root.Org_A.vision: name", '"root.Org_A.vision"'): "differs",
         ("root.Org_A.vision: maxapplications", "4"): "no equivalent",
@@ -226,3 +251,22 @@ def test_whatever_stands_in_a_manifest_nothing_crashes(name: str, data: st.DataO
     made = report(manifests, scheduler_name="bayplan")
     for queue in made.queues:
         read_queue(msgspec.json.encode(manifest_of(queue)))
+
+
+def test_cpu_and_memory_are_whole_cores_and_gib() -> None:
+    text = """
+    apiVersion: scheduling.volcano.sh/v1beta1
+    kind: Queue
+    metadata: {name: a}
+    spec: {deserved: {cpu: 1500m, memory: 64Gi, pods: 9}, capability: {cpu: 4, memory: 100G}}
+    """
+    assert specs(text)["a"] == {
+        "nominal": 0,
+        "cpu": {"nominal": 2, "borrowingLimit": 2},
+        "memory": {"nominal": 64, "borrowingLimit": 30},
+    }
+    assert notes(text) == {
+        ("spec.deserved[cpu]", '"1500m"'): "differs",
+        ("spec.capability[memory]", '"100G"'): "differs",
+        ("spec.deserved[pods]", "9"): "no equivalent",
+    }
