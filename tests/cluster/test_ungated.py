@@ -68,7 +68,8 @@ def test_a_pod_of_higher_priority_over_quota_preempts_nobody(ungated: Lab, preem
     lab.h100(1)
     lab.api.delete("/apis/bayplan.dev/v1alpha1/queues/plenty")
     lab.create(queue("small", nominal=8, namespaces=["default"]))
-    replica = lab.start_service()
+    # Bayplan itself would rightly have the pod of lower priority leave; here kube-scheduler is watched.
+    replica = lab.start_service(reclaim=False)
     lab.create(pod("works", gpus=8, priorityClassName="bayplan-low"))
     lab.bound_whole("works", 1)
     lab.create(pod("pushes", gpus=8, priorityClassName=preempting))
