@@ -10,7 +10,7 @@ import msgspec
 
 from scheduler.cli.output import facts
 from scheduler.model.names import WorkloadKey, gang_key, people_name, pod_key
-from scheduler.model.plan import Admit, Decision, Offer, Plan, Reclaim, Reservation, RollBack, Wait
+from scheduler.model.plan import Admit, Decision, Offer, Plan, Reason, Reclaim, Reservation, RollBack, Wait
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Pod, Workload
 from scheduler.planning.reasons.explain import explain, in_the_way, rule_lines
@@ -236,7 +236,7 @@ def _decided(found: Explanation, decision: Decision) -> Explanation:
         case Wait():
             return msgspec.structs.replace(
                 found,
-                state="waiting",
+                state="running" if decision.reason is Reason.RUNS_WITH_FEWER else "waiting",
                 lines=lines,
                 reason=decision.reason.value,
                 message=decision.message,
