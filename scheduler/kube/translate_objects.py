@@ -53,6 +53,7 @@ def read_job(raw: bytes | msgspec.Raw) -> tuple[Meta, JobSeen]:
         name=meta.name,
         completions=spec.completions if whole else None,
         succeeded=wire.status.succeeded,
+        deadline_s=translate_values.ended_by(None, spec.active_deadline_seconds),
         gang=gang,
         queue=queue,
         queue_key=queue_key,

@@ -136,7 +136,10 @@ class PodReader:
             role=role or others.role or "",
             role_required=role_required,
             policy=translate_values.policy(annotations, problems),
-            duration_s=translate_values.duration_s(annotations, problems) or others.duration_s,
+            duration_s=translate_values.ended_by(
+                translate_values.duration_s(annotations, problems) or others.duration_s,
+                wire.spec.active_deadline_seconds,
+            ),
             checkpointed_s=translate_values.checkpointed_s(annotations, problems),
             preemptible=preemptible if others.preemptible is None else others.preemptible,
             makes_way=_is_true(_condition(wire.status.conditions, keys.MAKES_WAY_CONDITION_TYPE)),

@@ -202,6 +202,13 @@ def duration_s(annotations: Texts, problems: list[Problem]) -> int | None:
     return total
 
 
+def ended_by(length_s: int | None, deadline_s: int | None) -> int | None:
+    """How long work is expected to run that is ended after `activeDeadlineSeconds` at the latest."""
+    if deadline_s is None or not 0 < deadline_s <= LONGEST_DURATION_S:
+        return length_s
+    return deadline_s if length_s is None else min(length_s, deadline_s)
+
+
 def checkpointed_s(annotations: Texts, problems: list[Problem]) -> int | None:
     """When the pod last saved its work, in seconds since 1970."""
     text = annotations.get(keys.CHECKPOINTED_ANNOTATION)

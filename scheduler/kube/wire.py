@@ -218,6 +218,7 @@ class PodSpec(Wire, frozen=True, kw_only=True):
     resource_claims: list[msgspec.Raw] = []
     scheduling_group: SchedulingGroup | None = None
     workload_ref: WorkloadRef | None = None
+    active_deadline_seconds: int | None = None
 
 
 class PodStatus(Wire, frozen=True, kw_only=True):
@@ -276,6 +277,7 @@ class JobSpec(Wire, frozen=True, kw_only=True):
     completions: int | None = None
     parallelism: int | None = None
     completion_mode: str = "NonIndexed"
+    active_deadline_seconds: int | None = None
 
 
 class JobStatus(Wire, frozen=True, kw_only=True):

@@ -74,7 +74,8 @@ class JobSeen(msgspec.Struct, frozen=True, kw_only=True):
 
     `completions` is set for Indexed Jobs with completions = parallelism > 1 only: there the gang's size may be left
     out.
-    `succeeded` is how many of its pods did their work and are not waited for again.
+    `succeeded` is how many of its pods did their work and are not waited for again. `deadline_s`: its pods are ended
+    once it is so old, which counts from before they have nodes.
     `gang` and `queue` are what stands on the Job itself, `problems` what could not be read there, `notes` sentences on
     what is not honoured.
     """
@@ -84,6 +85,7 @@ class JobSeen(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     completions: int | None = None
     succeeded: int = 0
+    deadline_s: int | None = None
     gang: GangClaim | None = None
     queue: QueueName | None = None
     queue_key: str = QUEUE_KEY

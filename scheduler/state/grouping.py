@@ -1,6 +1,6 @@
 """Pods into workloads: who belongs together, and what the whole asks for."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -67,7 +67,7 @@ def workload_of(
         topology_exclusive=gang.one(
             "annotation bayplan.dev/topology-exclusive", [p.topology_exclusive for p in members]
         ),
-        duration_s=max((p.duration_s for p in members if p.duration_s is not None), default=None),
+        duration_s=_duration_s(members, owners),
         preemptible=all(p.preemptible for p in members) and (group is None or group.preemptible is not False),
         avoid=avoid,
         problems=tuple(gang.problems),
@@ -98,12 +98,23 @@ def _alone(
         user=pod.user,
         topology_required=pod.topology_required,
         topology_preferred=pod.topology_preferred,
-        duration_s=pod.duration_s,
+        duration_s=_duration_s((pod,), {} if job is None else {job.uid: job}),
         preemptible=pod.preemptible,
         avoid=avoid,
         problems=(*problems, found) if isinstance(found, Problem) else problems,
         notes=(*pod.notes, *(() if job is None else job.notes), *(() if group is None else group.notes)),
     )
+
+
+def _duration_s(members: Iterable[Pod], owners: Mapping[str | None, JobSeen]) -> int | None:
+    """How long the workload is expected to run: as long as the member that runs longest, of those that say so."""
+    found: list[int] = []
+    for pod in members:
+        job = owners.get(pod.owner_uid)
+        ends_s = [n for n in (pod.duration_s, None if job is None else job.deadline_s) if n is not None]
+        if ends_s:
+            found.append(min(ends_s))
+    return max(found, default=None)
 
 
 def _with_level(pod: Pod, group: GroupSeen | None) -> Pod:

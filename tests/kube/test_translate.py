@@ -126,6 +126,12 @@ def test_which_jobs_know_the_size_of_their_gang(spec: dict[str, object], complet
     assert seen == JobSeen(uid="u", namespace="a", name="j", completions=completions)
 
 
+@pytest.mark.parametrize(("deadline", "known"), [(600, 600), (315_360_001, None), (0, None), (None, None)])
+def test_after_how_long_jobs_are_ended(deadline: int | None, known: int | None) -> None:
+    seen = read("jobs", metadata={"name": "j", "namespace": "a", "uid": "u"}, spec={"activeDeadlineSeconds": deadline})
+    assert seen == JobSeen(uid="u", namespace="a", name="j", deadline_s=known)
+
+
 def test_a_marked_job() -> None:
     labels = {"bayplan.dev/gang": "g", "bayplan.dev/queue": "red"}
     annotations = {"bayplan.dev/gang-size": "many"}

@@ -264,6 +264,13 @@ def test_durations(text: str, seconds: int | None) -> None:
 
 
 @pytest.mark.parametrize(
+    ("told", "seconds"), [({}, 600), ({"bayplan.dev/duration": "5m"}, 300), ({"bayplan.dev/duration": "1h"}, 600)]
+)
+def test_what_is_ended_after_some_time_runs_no_longer(told: dict[str, str], seconds: int) -> None:
+    assert read(meta={"annotations": told}, activeDeadlineSeconds=600).duration_s == seconds
+
+
+@pytest.mark.parametrize(
     ("asked", "refused"),
     [
         ({"nvidia.com/gpu": "2"}, False),

@@ -54,6 +54,28 @@ def test_a_gang_s_record_covers_all_members_in_order_of_index_and_name() -> None
     assert said(workload) == []
 
 
+@pytest.mark.parametrize(
+    ("told", "deadline", "known"),
+    [
+        ((60, 90), None, 90),
+        ((60, 90), 70, 70),
+        ((None, None), 70, 70),
+        ((None, 30), 70, 70),
+        ((None, None), None, None),
+    ],
+)
+def test_a_gang_runs_as_long_as_its_longest_member_and_no_longer_than_its_job(
+    told: tuple[int | None, int | None], deadline: int | None, known: int | None
+) -> None:
+    first, second = told
+    things = [pod("x", gang="g", size=2, owner_uid="j", duration_s=first)]
+    things += [pod("y", gang="g", size=2, owner_uid="j", duration_s=second)]
+    assert gang_of(*things, job(deadline_s=deadline)).duration_s == known
+    single = state_of(queue(), pod("z", owner_uid="j", duration_s=second), job(deadline_s=deadline)).snapshot()
+    ends_s = [n for n in (second, deadline) if n is not None]
+    assert single.workloads[WorkloadKey("pod:a/z")].duration_s == min(ends_s, default=None)
+
+
 def test_a_gang_stands_with_as_many_as_its_members_claim_to_need() -> None:
     def claims(name: str, least: int | None) -> Pod:
         return replace(pod(name, gang="g"), gang=GangClaim(name="g", size=3, least=least))

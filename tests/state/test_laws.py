@@ -112,6 +112,7 @@ def jobs(draw: st.DrawFn) -> JobSeen:
         draw(st.sampled_from(["j1", "j2"])),
         completions=draw(st.sampled_from([None, 2, 3])),
         succeeded=draw(st.integers(0, 1)),
+        deadline_s=draw(st.sampled_from([None, 60])),
         gang=draw(st.sampled_from([None, GangClaim(name="g"), GangClaim(name="h", size=3)])),
         queue=draw(st.sampled_from([None, QueueName("red")])),
     )
