@@ -2,14 +2,14 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import assert_never
 
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
 from scheduler.model.plan import Admit, Decision, Offer, Plan, Reclaim, RollBack, Wait
 from scheduler.model.queue import Queue, Quota
 from scheduler.model.snapshot import Snapshot
-from scheduler.model.workload import Pod, PodShape
+from scheduler.model.workload import Pod, PodShape, Workload
 from scheduler.scoring.rules.node import is_model
 
 Use = defaultdict[tuple[QueueName, str | None], int]
@@ -32,17 +32,12 @@ def broken_quotas(snapshot: Snapshot, plan: Plan, before: Use | None = None) -> 
     kept = sorted({f for (_, f), quota in quotas.items() if quota.lending_limit_milli_gpu is not None}, key=str)
     there = {flavor: _in_all(snapshot, quotas, flavor) for flavor in kept}
     broken: dict[str, None] = {}
-    for decision in plan.decisions:
-        workload = snapshot.workloads.get(decision.workload)
-        nodes = nodes_of(decision)
-        if workload is None or workload.queue is None or not nodes:
-            continue
+    for queue, pods in _by_turn(snapshot, plan):
         earlier = after.copy()
-        for pod in workload.members:
-            if pod.uid in nodes:
-                add(after, snapshot, workload.queue, pod, nodes[pod.uid])
+        for pod, node in pods:
+            add(after, snapshot, queue, pod, node)
         for flavor in kept:
-            found = _broken_keeps(quotas, snapshot, (earlier, after), workload.queue, flavor, there[flavor])
+            found = _broken_keeps(quotas, snapshot, (earlier, after), queue, flavor, there[flavor])
             broken.update(dict.fromkeys(found))
     above = [
         f"queue {name}: {used} milli-GPU{f' of {flavor}' if flavor else ''} of at most {most}"
@@ -52,6 +47,29 @@ def broken_quotas(snapshot: Snapshot, plan: Plan, before: Use | None = None) -> 
         if used > max(most, before[name, flavor])
     ]
     return [*above, *broken, *_broken_nominal(quotas, snapshot, plan), *_broken_users(snapshot, plan)]
+
+
+def _by_turn(snapshot: Snapshot, plan: Plan) -> list[tuple[QueueName, list[tuple[Pod, NodeName]]]]:
+    """What a plan gives each queue: first what workloads need to stand, then what gangs have beyond that."""
+    needed: list[tuple[QueueName, list[tuple[Pod, NodeName]]]] = []
+    beyond: list[tuple[QueueName, list[tuple[Pod, NodeName]]]] = []
+    for decision in plan.decisions:
+        workload, nodes = snapshot.workloads.get(decision.workload), nodes_of(decision)
+        if workload is not None and workload.queue is not None and nodes:
+            given = [pod for pod in workload.members if pod.uid in nodes]
+            least = _least(workload, given)
+            needed.append((workload.queue, [(pod, nodes[pod.uid]) for pod in given if pod.uid in least]))
+            beyond.append((workload.queue, [(pod, nodes[pod.uid]) for pod in given if pod.uid not in least]))
+    return [entry for entry in (*needed, *beyond) if entry[1]]
+
+
+def _least(workload: Workload, given: Sequence[Pod]) -> set[PodUid]:
+    """Those of the pods, which are in order of rank, that the workload needs beside what stands of it."""
+    missing = {lack.role: lack.needed - lack.there for lack in workload.lacking(workload.placed)}
+    of_roles = [[pod.uid for pod in given if pod.role == role][:n] for role, n in missing.items() if role is not None]
+    least = {uid for uids in of_roles for uid in uids}
+    others = [pod.uid for pod in given if pod.uid not in least]
+    return least.union(others[: max(missing.get(None, 0) - len(least), 0)])
 
 
 def _broken_users(snapshot: Snapshot, plan: Plan) -> Iterator[str]:
