@@ -60,17 +60,17 @@ class GroupObjects:
             for uid in [uid for uid in self._of.get(key, ()) if uid in self._ended]:
                 self._drop(uid)
 
-    def see(self, group: GroupSeen) -> bool:
-        """An object as it is now; whether that is news."""
+    def see(self, group: GroupSeen) -> frozenset[WorkloadKey]:
+        """An object as it is now; the keys of what it described and describes, none where it is no news."""
         self._ended.discard(group.uid)
         known = self._seen.get(group.uid)
         if known == group:
-            return False
+            return frozenset()
         if known is not None:
             self._drop(group.uid)
         self._seen[group.uid] = group
         self._of.setdefault(group.key, {})[group.uid] = group
-        return True
+        return frozenset({group.key} if known is None else {known.key, group.key})
 
     def forget(self, uid: str) -> WorkloadKey | None:
         """An object is gone; the key of what it described, where that changes anything."""

@@ -123,7 +123,8 @@ class GroupBook:
 
     def see_group(self, group: GroupSeen) -> tuple[PodUid, ...] | None:
         """Such an object as it is now: the pods that have to be put again, None where it is no news."""
-        return self._objects.pods(group.key) if self._objects.see(group) else None
+        keys = self._objects.see(group)
+        return tuple(uid for key in sorted(keys) for uid in self._objects.pods(key)) if keys else None
 
     def forget_group(self, uid: str) -> bool:
         """Such an object is gone; whether that is news. As long as pods name it, its word holds, as that of a Job."""
