@@ -69,7 +69,7 @@ def _work(snapshot: Snapshot, workload: Workload, queue: QueueName, decided: Map
         name=people_name(workload.key),
         kind="gang" if workload.is_gang else "pod",
         queue=queue,
-        state=_state(decision, waits=wait is not None and flight is None, stands=len(placed) >= workload.min_member),
+        state=_state(decision, waits=wait is not None and flight is None, stands=not workload.lacking(placed)),
         owner="" if workload.is_gang else workload.members[0].owner_name,
         priority=workload.priority,
         preemptible=workload.preemptible,

@@ -5,7 +5,7 @@ import pytest
 from scheduler.model.names import QueueName
 from scheduler.planning.cycle import plan
 from scheduler.planning.overview.detail import queue_detail
-from scheduler.planning.overview.records import QueueDetail
+from scheduler.planning.overview.records import QueueDetail, Work
 from scheduler.planning.overview.stands import queue_stands
 from scheduler.planning.settings import PlanSettings
 from scheduler.quota.usage import opening_ledger
@@ -21,6 +21,22 @@ queues: [{name: a, nominal: 8}]
 workloads:
   - {name: old, queue: a, started: -100, duration: 3600, pods: [{gpus: 8, nodes: [n]}]}
   - {name: new, queue: a, pods: [{gpus: 8}]}
+"""
+
+
+NO_LEADER = """
+name: workers without their leader
+nodes: [{name: n, gpus: 8, model: H100}]
+queues: [{name: a, nominal: 16}]
+workloads:
+  - name: train
+    queue: a
+    gang: true
+    minMember: 3
+    started: -100
+    pods:
+      - {count: 1, gpus: 8, role: leader, minMember: 1}
+      - {count: 3, gpus: 1, role: worker, minMember: 1, nodes: [n, n, n]}
 """
 
 
@@ -106,13 +122,24 @@ def test_a_queue_has_the_work_of_those_below_it() -> None:
     assert {w.name for w in org.work} == {w.name for w in (*vision.work, *nlp.work)}
 
 
+def test_a_gang_that_lost_a_role_it_needs_does_not_run() -> None:
+    (train,) = _work(NO_LEADER)
+    assert (train.state, train.placed) == ("waiting", 3)
+
+
 def test_what_has_room_kept_for_it_says_when_it_is_expected_to_start() -> None:
-    doc = read_scenario(ONE_NODE)
+    old, new = _work(ONE_NODE)
+    assert (old.name, old.estimated_start_s) == ("default/old-0", None)
+    assert (new.name, new.estimated_start_s) == ("default/new-0", old.since_s + 3600)
+
+
+def _work(text: str) -> tuple[Work, ...]:
+    """The work of the queue `a` as a scenario has it at its start."""
+    doc = read_scenario(text)
     assert isinstance(doc, ScenarioDoc), doc
     snapshot, now_s = at_start(doc)
     ledger = opening_ledger(snapshot)
     decisions = plan(snapshot, now_s=now_s, settings=PlanSettings()).decisions
     detail = queue_detail(snapshot, ledger, queue_stands(snapshot, ledger), decisions, QueueName("a"))
     assert detail is not None
-    starts = {w.name: None if w.estimated_start_s is None else w.estimated_start_s - now_s for w in detail.work}
-    assert starts == {"default/old-0": None, "default/new-0": 3500}
+    return detail.work
