@@ -79,11 +79,6 @@ class Ledger(msgspec.Struct, frozen=True):
         """What `queue` uses now."""
         return self.used.get(queue, NOTHING_CHARGED)
 
-    def own_milli_gpu(self, queue: QueueName) -> int:
-        """What the queue's own workloads use, without those of the queues below it, in milli-GPU."""
-        below = sum(self.used_by(name).total_milli_gpu for name in self.forest.below.get(queue, ()))
-        return self.used_by(queue).total_milli_gpu - below
-
     def own(self, queue: QueueName) -> Bill:
         """What the queue's own workloads use, without those of the queues below it."""
         bill = self.used_by(queue)
