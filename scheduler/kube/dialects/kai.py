@@ -35,28 +35,6 @@ def _preemptibility(text: str) -> bool | None:
     return {"preemptible": True, "non-preemptible": False}.get(text)
 
 
-def _queue(key: str) -> Key:
-    return Key(
-        place="label",
-        key=key,
-        means="the Queue of that name",
-        field="queue",
-        read=texts.name,
-        allowed=texts.NAME_ALLOWED,
-    )
-
-
-def _role(place: Place) -> Key:
-    return Key(
-        place=place,
-        key="kai.scheduler/subgroup-name",
-        means="the pod's role in its gang",
-        field="role",
-        read=texts.name,
-        allowed=texts.NAME_ALLOWED,
-    )
-
-
 def _ignored(place: Place, key: str, sentence: str) -> Key:
     return Key(place=place, key=key, means=sentence, heard=False)
 
@@ -64,8 +42,8 @@ def _ignored(place: Place, key: str, sentence: str) -> Key:
 KEYS = (
     GROUP,
     LEAST,
-    _queue("kai.scheduler/queue"),
-    _queue("runai/queue"),
+    texts.queue_key("label", "kai.scheduler/queue"),
+    texts.queue_key("label", "runai/queue"),
     Key(
         place="label",
         key="kai.scheduler/preemptibility",
@@ -74,8 +52,8 @@ KEYS = (
         read=_preemptibility,
         allowed="preemptible or non-preemptible",
     ),
-    _role("label"),
-    _role("annotation"),
+    texts.role_key("label", "kai.scheduler/subgroup-name"),
+    texts.role_key("annotation", "kai.scheduler/subgroup-name"),
     Key(
         place="annotation",
         key="kai.scheduler/topology-required-placement",

@@ -58,14 +58,7 @@ KEYS = (
     MODE,
     LAYOUT,
     _annotation("network-topology-index", "the pod's rank"),
-    Key(
-        place="label",
-        key="quota.scheduling.koordinator.sh/name",
-        means="the Queue of that name",
-        field="queue",
-        read=texts.name,
-        allowed=texts.NAME_ALLOWED,
-    ),
+    texts.queue_key("label", "quota.scheduling.koordinator.sh/name"),
     Key(
         place="label",
         key="quota.scheduling.koordinator.sh/preemptible",

@@ -57,14 +57,7 @@ def _ignored(place: Place, key: str, sentence: str) -> Key:
 
 
 KEYS = (
-    Key(
-        place="label",
-        key="kueue.x-k8s.io/queue-name",
-        means="the Queue of the LocalQueue's name",
-        field="queue",
-        read=texts.name,
-        allowed=texts.NAME_ALLOWED,
-    ),
+    texts.queue_key("label", "kueue.x-k8s.io/queue-name", "the Queue of the LocalQueue's name"),
     GROUP,
     SIZE,
     Key(

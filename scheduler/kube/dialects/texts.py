@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import msgspec
 
+from scheduler.kube.dialects.record import Key, Place
 from scheduler.kube.translate_values import LARGEST_GANG, LONGEST_DURATION_S, MOST_SLICES
 from scheduler.model.workload import Slices
 
@@ -48,3 +49,13 @@ def name(text: str) -> str | None:
 def flag(text: str) -> bool | None:
     """True or false."""
     return {"true": True, "false": False}.get(text.strip().lower())
+
+
+def queue_key(place: Place, key: str, means: str = "the Queue of that name") -> Key:
+    """A key that names a queue."""
+    return Key(place=place, key=key, means=means, field="queue", read=name, allowed=NAME_ALLOWED)
+
+
+def role_key(place: Place, key: str) -> Key:
+    """A key that names a role."""
+    return Key(place=place, key=key, means="the pod's role in its gang", field="role", read=name, allowed=NAME_ALLOWED)

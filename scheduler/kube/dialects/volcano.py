@@ -32,17 +32,6 @@ TIER_ALLOWED = (
 )
 
 
-def _queue(place: Place, key: str) -> Key:
-    return Key(
-        place=place,
-        key=key,
-        means="the Queue of that name",
-        field="queue",
-        read=texts.name,
-        allowed=texts.NAME_ALLOWED,
-    )
-
-
 def _preemptable(place: Place) -> Key:
     return Key(
         place=place,
@@ -58,21 +47,14 @@ def _ignored(key: str, sentence: str) -> Key:
     return Key(place="annotation", key=key, means=sentence, heard=False)
 
 
-QUEUE = _queue("annotation", "volcano.sh/queue-name")
-TASK = Key(
-    place="annotation",
-    key="volcano.sh/task-spec",
-    means="the pod's role in its gang",
-    field="role",
-    read=texts.name,
-    allowed=texts.NAME_ALLOWED,
-)
+QUEUE = texts.queue_key("annotation", "volcano.sh/queue-name")
+TASK = texts.role_key("annotation", "volcano.sh/task-spec")
 
 KEYS = (
     *GROUP,
     LEAST,
-    _queue("annotation", "scheduling.volcano.sh/queue-name"),
-    _queue("label", "volcano.sh/queue-name"),
+    texts.queue_key("annotation", "scheduling.volcano.sh/queue-name"),
+    texts.queue_key("label", "volcano.sh/queue-name"),
     QUEUE,
     TASK,
     _preemptable("annotation"),
