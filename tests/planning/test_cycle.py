@@ -1,28 +1,12 @@
 """What a whole plan decides, drawn."""
 
-import msgspec
 import pytest
 
-from scheduler.model.plan import Admit, Plan, Wait
-from scheduler.model.queue import Quota
-from scheduler.model.resources import Resources
-from scheduler.model.snapshot import InFlight, Snapshot
-from scheduler.model.workload import HostPort
+from scheduler.model.plan import Admit, Wait
 from scheduler.planning.cycle import PlanCache, plan
 from scheduler.planning.settings import PlanSettings
-from scheduler.scoring.rules.check import broken_rules
-from tests.planning.build import draw, equal, gang, node, outcome, pods, queue, shape, single, snapshot, waiting
-
-
-def planned(snap: Snapshot) -> Plan:
-    decided = plan(snap, now_s=1000, settings=PlanSettings())
-    assert broken_rules(snap, decided) == []
-    return decided
-
-
-def outcomes(snap: Snapshot, *names: str) -> list[str]:
-    decided = planned(snap)
-    return [outcome(decided, name) for name in names]
+from tests.planning.build import draw, equal, gang, node, pods, queue, shape, single, snapshot, waiting
+from tests.planning.decided import outcomes, planned
 
 
 def test_of_two_gangs_with_room_for_one_the_older_runs_whole() -> None:
@@ -149,93 +133,6 @@ def test_of_equals_the_first_by_name() -> None:
     assert outcomes(draw("n0: ........", equal("b", 1), equal("a", 1)), "a", "b") == ["n0", "InsufficientResources"]
 
 
-# ---- quota
-
-
-def test_each_admission_is_charged_before_the_next() -> None:
-    snap = draw(
-        "n0: ........\nn1: ........",
-        *(single(f"s{i}", shape(2), created_s=i) for i in range(4)),
-        queues=[queue("a", nominal=4, borrow=1)],
-    )
-    assert outcomes(snap, "s0", "s1", "s2", "s3") == ["n0", "n0", "QuotaExhausted", "QuotaExhausted"]
-
-
-def test_standing_and_in_flight_members_count_once() -> None:
-    flying = equal("flying", 2, 2)
-    stands = gang("stands", pods("stands", [shape(2)], on=["n0"]))
-    half = msgspec.structs.replace(flying.members[0], node="n1")
-    flying = msgspec.structs.replace(flying, members=(half, flying.members[1]))
-    going = plan(draw("n1: ####....", equal("flying", 2, 2)), now_s=0, settings=PlanSettings())
-    (admit,) = going.decisions
-    assert isinstance(admit, Admit)
-    flight = InFlight(workload=flying.key, queue=queue().name, assignments=admit.placement.assignments, milli_gpu=4000)
-    for limit, want in ((8, "n1"), (7, "QuotaExhausted")):
-        snap = draw(
-            "n0: ........\nn1: ........",
-            flying,
-            stands,
-            single("more", shape(2)),
-            queues=[queue("a", nominal=limit, borrow=0)],
-            in_flight=[flight],
-        )
-        assert outcomes(snap, "more", "flying") == [want, "no decision"]
-
-
-def test_a_flavor_limits_the_nodes_that_may_be_used() -> None:
-    nodes = [node("h0", product="NVIDIA-H100-80GB-HBM3"), node("l0", product="NVIDIA-L40S")]
-    limited = queue("a", flavors={"H100": 2})
-    wide = [single("a0", shape(2)), single("a1", shape(2)), equal("g", 2, 2)]
-    assert outcomes(snapshot(nodes, wide, queues=[limited]), "g", "a0", "a1") == ["l0 l0", "l0", "l0"]
-    picky = [single(f"s{i}", shape(1, models=("H100",))) for i in range(3)]
-    found = outcomes(snapshot(nodes, picky, queues=[limited]), "s0", "s1", "s2")
-    assert found == ["h0", "h0", "QuotaExhausted"]
-
-
-def test_mig_slices_are_charged_to_their_profile() -> None:
-    two_slices = Quota(nominal_milli_gpu=2 * 142, borrowing_limit_milli_gpu=0)
-    snap = snapshot(
-        [node("m0", 0, product="A100", mig={"1g.10gb": 7, "3g.40gb": 2})],
-        [*(single(f"s{i}", shape(mig="1g.10gb")) for i in range(3)), single("large", shape(mig="3g.40gb"))],
-        queues=[msgspec.structs.replace(queue("a"), flavors=(("1g.10gb", two_slices),))],
-    )
-    assert outcomes(snap, "s0", "s1", "s2", "large") == ["m0", "m0", "QuotaExhausted", "m0"]
-
-
-# ---- models
-
-
-def test_a_gang_that_accepts_several_models_gets_one() -> None:
-    nodes = [
-        node("a0", product="A100"),
-        node("h0", product="H100"),
-        node("l0", product="L40S"),
-        node("l1", product="L40S"),
-    ]
-    members = pods("g", [shape(8, models=("H100", "L40S", "A100"))] * 2)
-    assert outcomes(snapshot(nodes, [gang("g", members)]), "g") == ["l0 l1"]
-    three = gang("g", pods("g", [shape(8, models=("H100", "A100"))] * 2))
-    assert outcomes(snapshot(nodes, [three]), "g") == ["InsufficientResources"]
-
-
-def test_members_that_stand_settle_the_model() -> None:
-    nodes = [
-        node("h0", product="H100"),
-        node("h1", product="H100"),
-        node("h2", product="H100"),
-        node("l0", 2, product="L40S"),
-    ]
-    members = pods("g", [shape(2, models=("L40S", "H100"))] * 2, on=["h0"], bound_s=10, created_s=5)
-    snap = snapshot(nodes, [gang("g", members, least=1)], held={"h0": range(2, 8)})
-    assert outcomes(snap, "g") == ["h1"]
-
-
-def test_a_gang_without_wishes_is_not_mixed_without_need() -> None:
-    nodes = [node("a0", product="A100"), node("h0", product="H100"), node("h1", product="H100")]
-    assert outcomes(snapshot(nodes, [equal("g", 2)]), "g") == ["h0 h1"]
-    assert outcomes(snapshot(nodes, [equal("g", 3)]), "g") == ["a0 h0 h1"]
-
-
 # ---- topology
 
 
@@ -304,76 +201,6 @@ def test_surplus_members_wait_their_turn() -> None:
     assert outcomes(snap, "wide", "urgent") == ["RunsWithFewer", "n1"]
 
 
-# ---- pods whose rules only kube-scheduler knows
-
-
-def test_such_a_pod_is_offered_every_node_that_takes_it_best_first() -> None:
-    picky = shape(2, scheduler_rules=("volumes",))
-    snap = draw("n0: ....\nn1: ##..\nn2: ###.\nn3: ....", single("one", picky))
-    assert outcomes(snap, "one") == ["offered n1 n0 n3"]
-
-
-def test_offers_are_counted_on_the_best_node() -> None:
-    picky = shape(2, scheduler_rules=("volumes",))
-    snap = draw("n0: ##..\nn1: ....", *(single(f"s{i}", picky, created_s=i) for i in range(4)))
-    assert outcomes(snap, "s0", "s1", "s2", "s3") == [
-        "offered n0 n1",
-        "offered n1",
-        "offered n1",
-        "InsufficientResources",
-    ]
-
-
-def test_offers_leave_out_what_the_queue_cannot_pay_and_what_refused() -> None:
-    picky = shape(1, scheduler_rules=("volumes",))
-    nodes = [node("h0", product="H100"), node("l0", product="L40S"), node("l1", product="L40S")]
-    refused = single("one", picky, avoid=frozenset({nodes[1].name}))
-    assert outcomes(snapshot(nodes, [refused], queues=[queue("a", flavors={"H100": 0})]), "one") == ["offered l1"]
-
-
-def test_refused_nodes_are_avoided_and_that_is_told_when_nothing_is_left() -> None:
-    drawing = "n0: ........\nn1: ........"
-    (first, second) = (n.name for n in draw(drawing).nodes.values())
-    assert outcomes(draw(drawing, equal("g", 1, avoid=frozenset({first}))), "g") == ["n1"]
-    assert outcomes(draw(drawing, equal("g", 1, avoid=frozenset({first, second}))), "g") == ["NodeRefused"]
-    assert outcomes(draw(drawing, single("s", avoid=frozenset({first, second}))), "s") == ["NodeRefused"]
-
-
-# ---- single pods
-
-
-def test_single_pods_fill_nodes_in_use_and_leave_whole_ones_whole() -> None:
-    snap = draw("n0: ....\nn1: #...\nn2: ###.", *(single(f"s{i}", shape(1), created_s=i) for i in range(5)))
-    assert outcomes(snap, "s0", "s1", "s2", "s3", "s4") == ["n2", "n1", "n1", "n1", "n0"]
-
-
-def test_a_small_node_that_is_whole_stays_so() -> None:
-    assert outcomes(draw("n0: ..\nn1: ####....", single("s", shape(2))), "s") == ["n1"]
-
-
-def test_many_equal_pods_go_where_they_would_go_one_by_one() -> None:
-    drawing = "n0: ........\nn1: ###.....\nn2: ##......\nn3: #####..."
-    together = planned(draw(drawing, *(single(f"s{i:02}", shape(2), created_s=i) for i in range(12))))
-    held = {"n1": 3, "n2": 2, "n3": 5, "n0": 0}
-    for i in range(12):
-        signs = "\n".join(f"{name}: {'#' * n}{'.' * (8 - n)}" for name, n in sorted(held.items()))
-        alone = outcome(planned(draw(signs, single("s", shape(2)))), "s")
-        assert outcome(together, f"s{i:02}") == alone
-        if alone in held:
-            held[alone] += 2
-
-
-def test_a_single_pod_with_a_host_port() -> None:
-    port = shape(1, host_ports=(HostPort(port=80),))
-    snap = draw("n0: ....\nn1: ....", *(single(f"s{i}", port) for i in range(3)))
-    assert outcomes(snap, "s0", "s1", "s2") == ["n0", "n1", "Fragmented"]
-
-
-def test_terminating_and_foreign_pods_take_room() -> None:
-    snap = snapshot([node("n0")], [single("s", shape(1, milli_cpu=1000))], used={"n0": Resources(milli_cpu=63_500)})
-    assert outcomes(snap, "s") == ["InsufficientResources"]
-
-
 # ---- what is left alone
 
 
@@ -394,18 +221,6 @@ def test_decisions_are_the_same_with_a_cache_and_without() -> None:
         fresh = plan(snap, now_s=0, settings=PlanSettings())
         assert plan(snap, now_s=0, settings=PlanSettings(), cache=cache) == fresh
         assert plan(snap, now_s=0, settings=PlanSettings(), cache=cache) == fresh
-
-
-def test_when_nodes_change_their_product_what_stands_is_charged_anew() -> None:
-    stands = gang("stands", pods("stands", [shape(4)], on=["n0"]))
-    limited = [queue("a", flavors={"H100": 4})]
-    wants = single("wants", shape(1, models=("H100",)))
-    cache = PlanCache()
-    for generation, (product, want) in enumerate([("L40S", "n1"), ("H100", "QuotaExhausted"), ("L40S", "n1")]):
-        nodes = [node("n0", product=product), node("n1", product="H100")]
-        snap = snapshot(nodes, [stands, wants], queues=limited)
-        snap = msgspec.structs.replace(snap, static_generation=generation)
-        assert outcome(plan(snap, now_s=0, settings=PlanSettings(), cache=cache), "wants") == want
 
 
 def test_a_plan_names_its_snapshot() -> None:
@@ -436,10 +251,3 @@ def test_refusals_of_equal_gangs_are_worked_out_once_and_told_to_each() -> None:
     assert [w.workload for w in waits] == [f"gang:team/g{i}" for i in range(3)]
     assert len({w.message for w in waits}) == 1
     assert all(isinstance(w, Wait) for w in waits)
-
-
-def test_a_queue_above_its_limit_lets_pods_without_gpus_start() -> None:
-    over = single("over", shape(4), on="n0")
-    bare = gang("bare", pods("bare", [shape(0)] * 2))
-    snap = draw("n0: ........", over, bare, single("one", shape(0)), queues=[queue(nominal=2, borrow=0)])
-    assert outcomes(snap, "bare", "one") == ["n0 n0", "n0"]

@@ -34,6 +34,23 @@ def wait(workload: WorkloadKey, message: str = "m") -> Wait:
     return Wait(workload=workload, reason=Reason.QUOTA_EXHAUSTED, message=message)
 
 
+def reservation(*nodes: str, sure: bool) -> Reservation:
+    """Room for GANG, 8 GPUs on each of the nodes, from when POD ends."""
+    return Reservation(
+        workload=GANG,
+        queue=QueueName("a"),
+        made_s=100,
+        start_s=160,
+        latest_s=190,
+        kept_from_s=160,
+        kept_from_unknown_s=170,
+        sure=sure,
+        assignments=tuple(Assignment(pod=PodUid(f"u{i}"), node=NodeName(name)) for i, name in enumerate(nodes)),
+        milli_gpu=8000 * len(nodes),
+        after=(POD,),
+    )
+
+
 def test_admit() -> None:
     placement = Placement(
         assignments=(Assignment(pod=PodUid("u1"), node=NodeName("n1"), devices=(0, 3), slices=(SLICE,)),),
@@ -52,20 +69,9 @@ def test_admit() -> None:
 
 
 def test_wait_with_a_known_start() -> None:
-    kept = Reservation(
-        workload=GANG,
-        queue=QueueName("a"),
-        made_s=100,
-        start_s=160,
-        latest_s=190,
-        kept_from_s=160,
-        kept_from_unknown_s=170,
-        sure=False,
-        assignments=tuple(Assignment(pod=PodUid(f"u{i}"), node=NodeName(f"n{1 - i % 2}")) for i in range(3)),
-        milli_gpu=24_000,
-        after=(POD,),
+    message = decision_message(
+        msgspec.structs.replace(wait(GANG), reservation=reservation("n1", "n0", "n1", sure=False))
     )
-    message = decision_message(msgspec.structs.replace(wait(GANG), reservation=kept))
     assert message.wait.reservation == pb.Reservation(
         made_s=100, start_s=160, latest_s=190, nodes=["n0", "n1"], milli_gpu=24_000, after=["team/nb"]
     )
@@ -88,19 +94,7 @@ def test_wait() -> None:
             blocking=(Blocker(kind="quota", subject=QueueName("a"), needed=8, available=3, unit="GPU"),),
             problems=(Problem(where="annotation x", value="y", allowed="z"),),
             unblock="5 GPUs of queue a",
-            reservation=Reservation(
-                workload=GANG,
-                queue=QueueName("a"),
-                made_s=1,
-                start_s=2,
-                latest_s=3,
-                kept_from_s=2,
-                kept_from_unknown_s=2,
-                sure=True,
-                assignments=(Assignment(pod=PodUid("u1"), node=NodeName("n1")),),
-                milli_gpu=8000,
-                after=(POD,),
-            ),
+            reservation=reservation("n1", sure=True),
         )
     )
     assert message.wait == pb.Wait(
@@ -111,7 +105,7 @@ def test_wait() -> None:
         blocking=[pb.Blocker(kind="quota", subject="a", needed=8, available=3, unit="GPU")],
         problems=[pb.Problem(where="annotation x", value="y", allowed="z")],
         reservation=pb.Reservation(
-            made_s=1, start_s=2, latest_s=3, sure=True, nodes=["n1"], milli_gpu=8000, after=["team/nb"]
+            made_s=100, start_s=160, latest_s=190, sure=True, nodes=["n1"], milli_gpu=8000, after=["team/nb"]
         ),
     )
 

@@ -2,11 +2,9 @@ import msgspec
 import pytest
 
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
-from scheduler.model.node import Allocator, Node, Taint, TopologyLevel
+from scheduler.model.node import Node, Taint, TopologyLevel
 from scheduler.model.resources import Resources
-from scheduler.model.snapshot import Unsure
 from scheduler.model.workload import GangClaim, HostPort, PodShape, Problem
-from scheduler.scoring.devices.links import all_equal
 from scheduler.state.audit import inconsistencies
 from scheduler.state.cluster import ClusterState
 from scheduler.state.events import (
@@ -28,8 +26,6 @@ from scheduler.state.events import (
 from tests.state.build import (
     N1,
     N2,
-    Thing,
-    allocatable,
     content,
     foreign,
     job,
@@ -115,53 +111,6 @@ def test_huge_amounts_never_overflow_a_table() -> None:
     assert free[0, 1] < -(2**60)
 
 
-@pytest.mark.parametrize(
-    ("gpus", "sick", "left"),
-    [
-        pytest.param(8, (), 8, id="all healthy"),
-        pytest.param(8, (1, 2), 6, id="two sick ones are taken off"),
-        pytest.param(7, (1,), 7, id="the device plugin took the sick one off already"),
-        pytest.param(7, (1, 2), 6, id="it took off one of two"),
-        pytest.param(1, (0,), 1, id="far fewer are advertised than there are"),
-        pytest.param(32, (0,), 31, id="shared GPUs are advertised several times"),
-    ],
-)
-def test_unhealthy_gpus_are_not_planned_on(gpus: int, sick: tuple[int, ...], left: int) -> None:
-    state = state_of(node(gpus=gpus), report(sick=sick))
-    assert allocatable(state.snapshot(), "n1") == left
-    state.apply(DevicesGone(node=N1))
-    assert allocatable(state.snapshot(), "n1") == gpus
-
-
-@pytest.mark.parametrize(
-    ("events", "taken"),
-    [
-        pytest.param([report(p=(5,))], {5}, id="what the exporter saw"),
-        pytest.param([report()], {0}, id="the lowest free one where it saw nothing yet"),
-        pytest.param([report(sick=(0,))], {1}, id="a healthy one"),
-        pytest.param([report(p=(5,)), pod("q", gpus=2, node=N1)], {0, 1, 5}, id="both"),
-        pytest.param(
-            [report(p=(1,)), pod("q"), reserved("pod:a/q", ("q", "n1", (1,)))], {0, 1}, id="planned one is held"
-        ),
-        pytest.param(
-            [report(p=(1,)), pod("q"), reserved("pod:a/q", ("q", "n1", (7,)))], {1, 7}, id="planned one is free"
-        ),
-        pytest.param([report(gone=(4,))], {0}, id="a pod that is gone holds nothing"),
-        pytest.param([], None, id="no report"),
-    ],
-)
-def test_devices_taken(events: list[Thing], taken: set[int] | None) -> None:
-    state = state_of(node(), pod("p", node=N1), *events)
-    assert state.snapshot().devices_used.get(N1) == taken
-
-
-def test_members_carry_the_devices_that_they_hold() -> None:
-    state = state_of(node(), queue(), pod("p", node=N1), report(p=(3,)))
-    assert state.snapshot().workloads[WorkloadKey("pod:a/p")].members[0].devices == (3,)
-    state.apply(report(p=(4,)))
-    assert state.snapshot().workloads[WorkloadKey("pod:a/p")].members[0].devices == (4,)
-
-
 def test_host_ports_of_pods_and_plans() -> None:
     ports = (HostPort(port=80), HostPort(port=22))
     state = state_of(
@@ -229,34 +178,6 @@ def test_a_refusal_is_remembered_until_something_changes(event: Event, avoided: 
     state.snapshot()
     state.apply(event)
     assert state.snapshot().workloads[GANG].avoid == avoided
-
-
-def test_which_gpus_are_no_more_than_expected_is_told_where_the_plugin_chooses_and_links_are_known() -> None:
-    replace = msgspec.structs.replace
-    known = replace(report(x=(3,)), links=all_equal(8))
-    pods = [pod("x", gpus=1, node=N1), pod("y", gpus=2, node=N1), pod("z", gpus=2)]
-    state = state_of(node(), known, *pods, reserved("gang:a/g", ("z", "n1", (4, 5))))
-    snapshot = state.snapshot()
-    assert snapshot.devices_used[N1] == {0, 1, 3, 4, 5}
-    assert snapshot.devices_unsure == {N1: Unsure(devices=frozenset({0, 1, 4, 5}), sizes=(2, 2))}
-    state.apply(replace(known, held=(("a/x", (3,)), ("a/y", (6, 7)))))
-    assert state.snapshot().devices_unsure == {N1: Unsure(devices=frozenset({4, 5}), sizes=(2,))}
-    for other in (replace(known, allocator=Allocator.DRA), report(x=(3,))):
-        state.apply(other)
-        assert state.snapshot().devices_unsure == {}
-    assert inconsistencies(state) == []
-
-
-@pytest.mark.parametrize("changed", [{"links": all_equal(8)}, {"allocator": Allocator.DRA}])
-def test_how_gpus_are_linked_and_who_chooses_them_is_a_matter_of_the_machine(changed: dict[str, object]) -> None:
-    state = state_of(node(), report())
-    before = state.snapshot().static_generation
-    state.apply(msgspec.structs.replace(report(), **changed))
-    assert state.snapshot().static_generation == before + 1
-    seen = state.snapshot().nodes[N1]
-    assert all(getattr(seen, name) == value for name, value in changed.items())
-    state.apply(msgspec.structs.replace(report(sick=[1]), **changed))
-    assert state.snapshot().static_generation == before + 1
 
 
 def test_a_refusal_ends_with_its_workload() -> None:
