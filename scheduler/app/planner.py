@@ -14,10 +14,14 @@ from scheduler.model.plan import Admit, Offer, Plan, Reclaim, RollBack, Wait
 from scheduler.model.snapshot import Snapshot
 from scheduler.planning.cycle import PlanCache, plan
 from scheduler.planning.settings import PlanSettings
+from scheduler.planning.warm import warm
 from scheduler.scoring.own_rules import OwnRules
 from scheduler.state.cluster import ClusterState
 
 FAILURE_PAUSE_S = 1.0
+
+WARM_PAUSE_S = 10.0
+"""Changes of running work are worked up at least so far apart, for plans to come."""
 
 
 class Listener(Protocol):
@@ -57,6 +61,7 @@ class PlannerLoop:
         self._now_s = now_s
         self._changed = asyncio.Event()
         self._cache = PlanCache()
+        self._warm_at_s = 0.0
 
     def wake(self) -> None:
         """Something changed that planning should see."""
@@ -82,10 +87,19 @@ class PlannerLoop:
                 self._claims.planned(snapshot)
                 took_s = loop.time() - began_s
                 self._listener.planned(snapshot, decided, took_s)
+                if loop.time() >= self._warm_at_s:
+                    await loop.run_in_executor(thread, self._warm, snapshot)
+                    self._warm_at_s = loop.time() + WARM_PAUSE_S
                 await asyncio.sleep(max(self._pause_s - took_s, 0.0))
 
     def _plan(self, snapshot: Snapshot) -> Plan:
         return plan(snapshot, now_s=self._now_s(), settings=self._settings, cache=self._cache, rules=self._rules)
+
+    def _warm(self, snapshot: Snapshot) -> None:
+        try:
+            warm(snapshot, now_s=self._now_s(), settings=self._settings, cache=self._cache)
+        except Exception as err:  # noqa: BLE001  what cannot be worked up ahead the next plan tells, if it needs it
+            log.error("working up the state failed", err, generation=snapshot.generation)
 
     def _hand_on(self, snapshot: Snapshot, decided: Plan) -> None:
         nominate = self._nominate(snapshot)
