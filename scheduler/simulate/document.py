@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from scheduler.model.queue import QueueOrder
 from scheduler.model.resources import GPU, GPU_SHARED, MIG_PREFIX, MILLI_GPU
 
 MOST = 100_000
@@ -64,7 +65,7 @@ class NodeDoc(Section, frozen=True, kw_only=True):
 
 
 class FlavorDoc(Section, frozen=True, kw_only=True):
-    """A queue's quota of one GPU model or MIG profile, in GPUs."""
+    """A queue's quota of one GPU model or MIG profile, in GPUs; of CPU, in cores; of memory, in GiB."""
 
     nominal: WholeAmount | None = None
     borrowing_limit: WholeAmount | None = None
@@ -72,7 +73,10 @@ class FlavorDoc(Section, frozen=True, kw_only=True):
 
 
 class QueueDoc(Section, frozen=True, kw_only=True):
-    """A queue; amounts are whole GPUs, `minRuntime` is in seconds."""
+    """A queue; amounts are whole GPUs, `minRuntime` is in seconds.
+
+    `userLimit`: the most GPUs that workloads of one `user` may use at a time, here and below.
+    """
 
     name: Text
     parent: Text | None = None
@@ -82,7 +86,11 @@ class QueueDoc(Section, frozen=True, kw_only=True):
     weight: Annotated[int, Meta(ge=0)] = 1
     priority: int = 0
     min_runtime: Annotated[int, Meta(ge=0)] = 0
+    order: QueueOrder = "Fair"
+    user_limit: WholeAmount | None = None
     flavors: dict[Text, FlavorDoc] = {}
+    cpu: FlavorDoc | None = None
+    memory_gib: FlavorDoc | None = msgspec.field(default=None, name="memoryGiB")
     policy: Text | None = None
 
 
@@ -141,16 +149,21 @@ class PodsDoc(Section, frozen=True, kw_only=True):
 
 
 class WorkloadDoc(Section, frozen=True, kw_only=True):
-    """A workload; `submitted` and `started` are seconds relative to the scenario's now, `duration` is in seconds."""
+    """A workload; `submitted`, `started` and `checkpointed` are seconds relative to the scenario's now.
+
+    `duration`, in seconds, is how long it runs. `checkpointed`: when it last saved what it had done.
+    """
 
     name: Text
     queue: Text | None = None
+    user: Text | None = None
     priority: int = 0
     preemptible: bool = True
     gang: bool = False
     min_member: Count | None = None
     submitted: int | None = None
     started: int | None = None
+    checkpointed: int | None = None
     duration: Annotated[int, Meta(ge=0)] | None = None
     topology: TopologyWishDoc = TopologyWishDoc()
     linked: Linked | None = None

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Iterator
 
 from scheduler.model.node import NODE_LEVEL
 from scheduler.model.policy import POLICY_NAMES, policy_named
+from scheduler.model.queue import CPU, MEMORY
 from scheduler.model.resources import MILLI_GPU
 from scheduler.scoring.devices.machines import machine_graph, machine_types
-from scheduler.simulate.document import MOST, NodeDoc, ScenarioDoc, node_names
+from scheduler.simulate.document import MOST, NodeDoc, ScenarioDoc, WorkloadDoc, node_names
 from scheduler.simulate.refusal import Refused
 from scheduler.simulate.sense_parts import contradictions_in_parts
 from scheduler.simulate.sense_roles import contradictions_in_roles
@@ -80,6 +81,10 @@ def _nodes(doc: ScenarioDoc) -> Iterator[Refused]:
 def _queues(doc: ScenarioDoc) -> Iterator[Refused]:
     parents = {q.name: q.parent for q in doc.queues}
     for at, queue in enumerate(doc.queues):
+        for name, key in ((CPU, "cpu"), (MEMORY, "memoryGiB")):
+            if name in queue.flavors:
+                why = f"{name!r} is no GPU model or MIG profile; write queues[{at}].{key}"
+                yield Refused(where=f"queues[{at}].flavors", why=why)
         if queue.parent is None:
             continue
         if queue.parent not in parents:
@@ -115,8 +120,13 @@ def _workloads(doc: ScenarioDoc) -> Iterator[Refused]:
             for name in group.nodes or ():
                 if name is not None and name not in known:
                     yield Refused(where=there, why=f"there is no node {name!r}")
-        if workload.started is not None and not any(any(group.nodes or ()) for group in workload.pods):
-            yield Refused(where=f"{here}.started", why="none of its pods has a node")
+        yield from _times(here, workload)
+
+
+def _times(here: str, workload: WorkloadDoc) -> Iterator[Refused]:
+    for when in ("started", "checkpointed"):
+        if getattr(workload, when) is not None and not any(any(group.nodes or ()) for group in workload.pods):
+            yield Refused(where=f"{here}.{when}", why="none of its pods has a node")
 
 
 def _room_for_running(doc: ScenarioDoc) -> Iterator[Refused]:

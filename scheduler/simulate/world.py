@@ -14,7 +14,7 @@ from scheduler.model.flavors import model_matches
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey, gang_key, pod_key
 from scheduler.model.node import NODE_LEVEL, Node, TopologyLevel
 from scheduler.model.policy import policy_named
-from scheduler.model.queue import Queue, Quota
+from scheduler.model.queue import CPU, MEMORY, Queue, Quota
 from scheduler.model.resources import GPU, MILLI_GPU, Resources, extended
 from scheduler.model.workload import GangClaim, Linked, Pod, PodShape, Requirement
 from scheduler.scoring.sharing.parts import NONE, Given
@@ -34,6 +34,8 @@ NO_LIMIT_PODS = 1_000_000
 """What a node has where the format sets no limit: more than the pods of any real scenario ask for."""
 
 GIB = 2**30
+MILLI_CPU = 1000
+MIB_OF_GIB = 1024
 
 
 class SimPod(msgspec.Struct, kw_only=True):
@@ -168,25 +170,31 @@ def _node(name: str, spec: NodeDoc) -> Node:
 
 
 def _queue(spec: QueueDoc) -> Queue:
+    flavors = [(name, _quota(flavor)) for name, flavor in spec.flavors.items()]
+    for name, amounts, unit in ((CPU, spec.cpu, MILLI_CPU), (MEMORY, spec.memory_gib, MIB_OF_GIB)):
+        if amounts is not None:
+            flavors.append((name, _quota(amounts, unit)))
     return Queue(
         name=QueueName(spec.name),
         parent=None if spec.parent is None else QueueName(spec.parent),
         total=_quota(spec),
-        flavors=tuple((name, _quota(flavor)) for name, flavor in sorted(spec.flavors.items())),
+        flavors=tuple(sorted(flavors)),
         weight=spec.weight,
         priority=spec.priority,
         min_runtime_s=spec.min_runtime,
+        user_limit_milli_gpu=None if spec.user_limit is None else MILLI_GPU * spec.user_limit,
+        order=spec.order,
         policy=None if spec.policy is None else policy_named(spec.policy),
         generation=1,
     )
 
 
-def _quota(spec: QueueDoc | FlavorDoc) -> Quota:
+def _quota(spec: QueueDoc | FlavorDoc, unit: int = MILLI_GPU) -> Quota:
     return Quota(
-        nominal_milli_gpu=MILLI_GPU * (spec.nominal or 0),
+        nominal_milli_gpu=unit * (spec.nominal or 0),
         given=spec.nominal is not None,
-        borrowing_limit_milli_gpu=None if spec.borrowing_limit is None else MILLI_GPU * spec.borrowing_limit,
-        lending_limit_milli_gpu=None if spec.lending_limit is None else MILLI_GPU * spec.lending_limit,
+        borrowing_limit_milli_gpu=None if spec.borrowing_limit is None else unit * spec.borrowing_limit,
+        lending_limit_milli_gpu=None if spec.lending_limit is None else unit * spec.lending_limit,
     )
 
 
@@ -210,9 +218,11 @@ def _pod(name: str, index: int, workload: WorkloadDoc, group: PodsDoc, shape: Po
         role_required=group.topology.required,
         index=index,
         queue=None if workload.queue is None else QueueName(workload.queue),
+        user=workload.user or "",
         topology_required=workload.topology.required,
         topology_preferred=workload.topology.preferred,
         policy=None if workload.policy is None else policy_named(workload.policy),
         duration_s=workload.duration,
+        checkpointed_s=None if workload.checkpointed is None else now_s + workload.checkpointed,
         preemptible=workload.preemptible,
     )

@@ -49,6 +49,17 @@ def test_the_frame_itself_is_right() -> None:
         ),
         ("[n-0, null]", "[n-0, n-2]", "workloads[0].pods[0].nodes: there is no node 'n-2'"),
         ("[n-0, null]", "[null, null]", "workloads[0].started: none of its pods has a node"),
+        ("started: -5", "checkpointed: -5", ""),
+        (
+            "started: -5, pods: [{count: 2, gpus: 2, cpu: 4, memoryGiB: 8, nodes: [n-0, null]}]",
+            "checkpointed: -5, pods: [{count: 2, gpus: 2}]",
+            "workloads[0].checkpointed: none of its pods has a node",
+        ),
+        (
+            "nominal: 8",
+            "flavors: {memory: {nominal: 8}}",
+            "queues[0].flavors: 'memory' is no GPU model or MIG profile; write queues[0].memoryGiB",
+        ),
         ("gpus: 2,", "gpus: 3, model: A100,", "workloads[0].pods[0].nodes: n-0 has H100, not A100"),
         ("[n-0, null]", "[n-0, plain]", "workloads[0].pods[0].nodes: more than the 0 GPUs of plain"),
         (

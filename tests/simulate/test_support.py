@@ -52,6 +52,8 @@ def test_what_is_not_supported_is_refused_by_name(where: str, text: str, key: st
             "weight: 2, priority: 1, minRuntime: 60, borrowingLimit: 0, flavors: {H200: {nominal: 8}, H100-80GB: {}}",
         ),
         ("QUEUE", "parent: org, lendingLimit: 0, flavors: {H200: {lendingLimit: 8}}"),
+        ("QUEUE", "order: StrictFIFO, userLimit: 0, cpu: {nominal: 8}, memoryGiB: {borrowingLimit: 0}"),
+        ("WORKLOAD", "user: ann"),
         ("WORKLOAD", "gang: true, minMember: 1"),
         ("WORKLOAD", "minMember: 1"),
         ("WORKLOAD", "minMember: 2"),
