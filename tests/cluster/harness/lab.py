@@ -226,7 +226,9 @@ class Lab:
         self.eventually(f"{pods} pods {prefix}* exist", lambda: len(self.pods(prefix)) == pods)
 
     def settle(self, timeout_s: float = WAIT_S) -> None:
-        """Wait until the cluster is at rest."""
+        """Wait until the cluster is at rest, after all that was done to it up to now."""
+        done = self.api.get("/api/v1/pods")
+        self.eventually("the watch has seen all", lambda: self.watch.has_seen(done), timeout_s)
         self.eventually("the cluster is at rest", self._at_rest, timeout_s)
 
     def _at_rest(self) -> bool:

@@ -105,6 +105,15 @@ class PodWatch:
             pods = list(self._pods.values())
         return sorted(pods, key=lambda p: (p["metadata"]["namespace"], p["metadata"]["name"]))
 
+    def has_seen(self, listed: Json) -> bool:
+        """Whether the watch knows all that a list of all pods has, or newer, and has seen the others go."""
+        with self._changed:
+            known = dict(self._pods)
+            gone = {s.pod["metadata"]["uid"] for s in self._history if s.kind == "DELETED"}
+        pods = {pod["metadata"]["uid"]: pod for pod in cast("list[Json]", listed["items"])}
+        seen = all(uid in gone or (uid in known and _version(known[uid]) >= _version(pod)) for uid, pod in pods.items())
+        return seen and all(uid in pods or _version(pod) > _version(listed) for uid, pod in known.items())
+
     def history(self) -> Sequence[Sighting]:
         """Everything that happened since the last `forget`."""
         with self._changed:
@@ -131,3 +140,8 @@ class PodWatch:
             with self._changed:
                 self._changed.wait(min(left_s, POLL_S))
         return True
+
+
+def _version(read: Json) -> int:
+    """Since Kubernetes 1.35 resource versions may be compared as numbers (KEP-5504)."""
+    return int(read["metadata"]["resourceVersion"])
