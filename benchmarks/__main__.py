@@ -106,7 +106,7 @@ def _refuse(arguments: argparse.Namespace) -> Sequence[table.Row]:
 
 
 def _year(arguments: argparse.Namespace) -> Sequence[table.Row]:
-    return year.run(quick=arguments.quick, count=arguments.jobs)
+    return year.run(quick=arguments.quick, count=arguments.jobs, draws=arguments.draws)
 
 
 BENCHMARKS: Mapping[str, Benchmark] = {
@@ -178,6 +178,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--openb-tool", type=Path, metavar="FILE", help="a program that makes the lists and checks the placements"
     )
     parser.add_argument("--jobs", type=int, default=0, metavar="N", help="year: so many jobs (default: 20000)")
+    parser.add_argument("--draws", type=int, default=1, metavar="N", help="year: so many years (default: %(default)s)")
     arguments = parser.parse_args(argv)
     unknown = sorted(set(arguments.names) - set(BENCHMARKS))
     if unknown:

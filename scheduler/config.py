@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 import yaml
 
-from scheduler.planning.settings import Backfill, PlanSettings
+from scheduler.planning.settings import Backfill, Order, PlanSettings
 
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 SecondsOrNever = Annotated[float, msgspec.Meta(ge=0)]
@@ -83,7 +83,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     backfill_unknown_bound_s: Annotated[int, msgspec.Meta(ge=0)] = 0
 
     backfill_shortest_first: bool = False
-    """Behind such a workload, a queue's work goes by its known length instead of its age."""
+    """Behind such a workload, a queue's work goes by its known length instead of its place."""
+
+    queue_order: Order = "age"
+    """Within one priority, the work of a `Fair` queue goes by `age`, or by how long it has waited in relation to how
+    long it runs (`relativeWait`)."""
 
     audit_period_s: SecondsOrNever = 300.0
     """How often the believed state is compared with a fresh list; 0: never."""
@@ -103,6 +107,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             backfill_bound_s=self.backfill_bound_s,
             backfill_unknown_bound_s=self.backfill_unknown_bound_s,
             by_length=self.backfill_shortest_first,
+            order=self.queue_order,
             reclaim=self.reclaim,
             usage_half_life_s=self.usage_half_life_s,
         )

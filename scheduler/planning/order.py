@@ -31,6 +31,12 @@ queue to its fair share where that is less. Then another queue may have its turn
 _PARTS = 1 << 20
 """Parts of its fair share in which the use of a queue is compared."""
 
+UNKNOWN_LENGTH_S = 86_400
+"""How long work of unknown length is taken to run where its wait is compared with that: among such work age decides."""
+
+_WAITS = 1 << 20
+"""Parts of its length in which a wait is compared."""
+
 _LAST = 1 << 62
 """Above the use of any queue, in parts of its share."""
 
@@ -53,7 +59,8 @@ def turns_of(desk: Desk, candidates: Iterable[Candidate]) -> "Turns":
     half_life_s, recent = desk.settings.usage_half_life_s, None
     if half_life_s:
         recent = used_of_late(desk.ledger, now_s=desk.now_s, half_life_s=half_life_s)
-    return Turns(candidates, desk.ledger, lambda: fair_capacity(desk.snapshot), recent)
+    at_s = desk.now_s if desk.settings.order == "relativeWait" else None
+    return Turns(candidates, desk.ledger, lambda: fair_capacity(desk.snapshot), recent, by_wait_at_s=at_s)
 
 
 class Turns:
@@ -65,14 +72,21 @@ class Turns:
         ledger: Ledger,
         capacity: Callable[[], Bill],
         recent: Mapping[QueueName, int] | None = None,
+        *,
+        by_wait_at_s: int | None = None,
     ) -> None:
         """All wait. `capacity`: what the whole cluster has, asked for where queues share it.
 
-        `recent`: milli-GPU that each queue used of late, where that counts beside what it uses.
+        `recent`: milli-GPU that each queue used of late, where that counts beside what it uses. `by_wait_at_s`: the
+        time at which waits are compared with lengths, where `Fair` queues go by that.
         """
         lines: dict[QueueName, list[Candidate]] = {}
         for candidate in by_turn(candidates):
             lines.setdefault(QueueName(str(candidate.workload.queue)), []).append(candidate)
+        if by_wait_at_s is not None:
+            for name, line in lines.items():
+                if ledger.forest.queues[name].order == "Fair":
+                    line.sort(key=lambda candidate: _by_wait(candidate, by_wait_at_s))
         self._forest = ledger.forest
         self._recent = recent or {}
         self._covered = {
@@ -233,3 +247,11 @@ def _by_length(candidate: Candidate) -> tuple[int, int, Turn]:
     """Work of unknown length comes after all others of its priority."""
     length = length_of(candidate.workload)
     return -candidate.workload.priority, NEVER if length is None else length.median_s, _turn(candidate)
+
+
+def _by_wait(candidate: Candidate, now_s: int) -> tuple[int, int]:
+    """By priority, then by wait in parts of the length, the longest first; ties stay as they are, by age."""
+    workload = candidate.workload
+    length = length_of(workload)
+    runs_s = UNKNOWN_LENGTH_S if length is None else length.median_s
+    return -workload.priority, -(max(now_s - workload.created_s, 0) * _WAITS // runs_s)

@@ -1,6 +1,7 @@
 """In which order workloads are decided: within queues, between them, and down the tree."""
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,7 +13,7 @@ from scheduler.model.workload import Workload
 from scheduler.planning.candidate import Candidate, candidate_of
 from scheduler.planning.cycle import plan
 from scheduler.planning.order import Turns
-from scheduler.planning.settings import PlanSettings
+from scheduler.planning.settings import Order, PlanSettings
 from scheduler.quota.forest import Forest, in_force
 from scheduler.quota.tree import Bill, Ledger
 from tests.planning.build import gang, node, pods, shape, single, snapshot
@@ -174,3 +175,32 @@ def test_who_used_much_of_late_yields_where_that_counts() -> None:
 
     assert first(0) == ["a0", "b0"]
     assert first(86_400) == ["b0", "b1"]
+
+
+@pytest.mark.parametrize(
+    ("order", "of_queue", "want"),
+    [
+        pytest.param("age", "Fair", ["long", "quick", "untold", "urgent"], id="the older first"),
+        pytest.param(
+            "relativeWait", "Fair", ["quick", "untold", "long", "urgent"], id="the longest wait for its length"
+        ),
+        pytest.param(
+            "relativeWait", "StrictFIFO", ["long", "quick", "untold", "urgent"], id="a queue that keeps order"
+        ),
+    ],
+)
+def test_queues_go_by_age_or_by_waits_in_relation_to_lengths(
+    order: Order, of_queue: QueueOrder, want: list[str]
+) -> None:
+    # Waits of 100, 50, 40 and 1 s; lengths of 10 days, 100 s, nobody knows, and 1 s.
+    day_s = 86_400
+    waiting = [
+        msgspec.structs.replace(asks("a", "long", age=0), duration_s=10 * day_s),
+        msgspec.structs.replace(asks("a", "quick", age=50), duration_s=100),
+        asks("a", "untold", age=60),
+        msgspec.structs.replace(asks("a", "urgent", age=99, priority=-1), duration_s=1),
+    ]
+    for nodes in range(1, 5):
+        snap = cluster([q("a", order=of_queue)], *waiting, nodes=nodes)
+        made = plan(snap, now_s=100, settings=PlanSettings(order=order)).decisions
+        assert [d.workload.rpartition("/")[2] for d in made if isinstance(d, Admit)] == want[:nodes]

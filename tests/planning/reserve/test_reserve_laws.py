@@ -151,6 +151,13 @@ def test_nobody_waits_beyond_its_patience(
 
 
 @LAWS
+@given(work=jobs(secretive=True), policy=st.sampled_from(["easy", "conservative"]))
+def test_everybody_starts_where_work_goes_by_its_relative_wait(work: list[Job], policy: Backfill) -> None:
+    started, _ = played(work, PlanSettings(order="relativeWait", backfill=policy))
+    assert len(started) == len(work)
+
+
+@LAWS
 @given(work=jobs())
 def test_conservative_reservations_keep_the_rules_too(work: list[Job]) -> None:
     started, _ = played(work, PlanSettings(backfill="conservative"))
