@@ -1,14 +1,15 @@
-"""What stands in the status of every Queue: usage, what waits, and whether the queue is in force as it is written."""
+"""What stands in the status of every Queue: usage, what waits, who is next, and whether the queue is in force."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from scheduler.kube.effects import Done, Effects
-from scheduler.model.names import QueueName
+from scheduler.model.names import QueueName, people_name
+from scheduler.model.plan import Wait
 from scheduler.model.queue import Queue
 from scheduler.model.snapshot import Snapshot
 from scheduler.quota.decay import used_of_late
@@ -25,6 +26,9 @@ Recent = dict[str, int | str]
 
 LEAST_PERIOD_S = 60
 """What was used of late is written at most this often, and a 64th of the half-life apart."""
+
+Start = dict[str, str | int | bool]
+"""What of a queue's status says who is first of what waits in it and has room kept for it, and when that starts."""
 
 Kinds = list[dict[str, str | int]]
 """What of a queue's status is told for each flavor, CPU and memory."""
@@ -45,23 +49,30 @@ class QueueStatusWriter:
         """`usage_half_life_s`: as in the settings."""
         self._effects = effects
         self._half_life_s = usage_half_life_s
-        self._written: dict[QueueName, tuple[Mapping[str, int], Kinds, Recent | None, Verdict]] = {}
+        self._written: dict[QueueName, tuple[Mapping[str, int], Kinds, Recent | None, Start | None, Verdict]] = {}
         self._since: dict[QueueName, tuple[str, str]] = {}
 
-    async def write(self, snapshot: Snapshot, ledger: Ledger, *, now_s: int) -> None:
-        """Bring the status of every queue in step with the snapshot."""
+    async def write(self, snapshot: Snapshot, ledger: Ledger, waiting: Iterable[Wait], *, now_s: int) -> None:
+        """Bring the status of every queue in step with the snapshot; `waiting`: what waits by its plan, in turn."""
         stand, coming = standings(snapshot, ledger), reclaiming(snapshot, ledger)
         recent = recents(ledger, now_s=now_s, half_life_s=self._half_life_s)
+        starts = starts_of(waiting)
         for name, queue in sorted(snapshot.queues.items()):
             amounts = {**amounts_of(stand[name]), "reclaimingMilliGpu": coming[name]}
-            wanted = (amounts, kinds_of(stand[name]), recent.get(name), verdict_on(queue))
+            wanted = (amounts, kinds_of(stand[name]), recent.get(name), starts.get(name), verdict_on(queue))
             if self._written.get(name) != wanted and await self._put(queue, *wanted):
                 self._written[name] = wanted
         for name in [name for name in self._written if name not in snapshot.queues]:
             del self._written[name], self._since[name]
 
     async def _put(
-        self, queue: Queue, amounts: Mapping[str, int], kinds: Kinds, recent: Recent | None, verdict: Verdict
+        self,
+        queue: Queue,
+        amounts: Mapping[str, int],
+        kinds: Kinds,
+        recent: Recent | None,
+        start: Start | None,
+        verdict: Verdict,
     ) -> bool:
         since = self._since.get(queue.name) or await self._effects.queue_condition(queue.name, ACCEPTED)
         if since is None or since[0] != verdict.status:
@@ -78,6 +89,8 @@ class QueueStatusWriter:
         status: dict[str, Any] = {
             **amounts,
             "kinds": kinds,
+            # A merge takes away what is null.
+            "reservation": start,
             "observedGeneration": queue.generation,
             "conditions": [condition],
         }
@@ -137,8 +150,30 @@ def recents(ledger: Ledger, *, now_s: int, half_life_s: int) -> dict[QueueName, 
         queue, told, at_s = ledger.forest.queues[name], used, now_s
         if queue.recent_at_s is not None and now_s - queue.recent_at_s < max(half_life_s // 64, LEAST_PERIOD_S):
             told, at_s = queue.recent_milli_gpu, queue.recent_at_s
-        found[name] = {"milliGpu": told, "at": datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
+        found[name] = {"milliGpu": told, "at": _moment(at_s)}
     return found
+
+
+def starts_of(waiting: Iterable[Wait]) -> dict[QueueName, Start]:
+    """For whom of each queue room is kept, and from when on: the first in turn."""
+    found: dict[QueueName, Start] = {}
+    for reservation in (wait.reservation for wait in waiting if wait.reservation is not None):
+        found.setdefault(
+            reservation.queue,
+            {
+                "workload": people_name(reservation.workload),
+                "startsAt": _moment(reservation.start_s),
+                "latestAt": _moment(reservation.latest_s),
+                "sure": reservation.sure,
+                "nodes": len(reservation.nodes),
+                "milliGpu": reservation.milli_gpu,
+            },
+        )
+    return found
+
+
+def _moment(at_s: int) -> str:
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def amounts_of(standing: Standing) -> Mapping[str, int]:

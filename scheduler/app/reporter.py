@@ -177,4 +177,4 @@ class Reporter:
         }
         self._telemetry.replace(QUEUE_USED_GPUS, used)
         self._telemetry.replace(QUEUE_NOMINAL_GPUS, nominal)
-        await self._queue_status.write(snapshot, ledger, now_s=int(time.time()))
+        await self._queue_status.write(snapshot, ledger, self.waiting.values(), now_s=int(time.time()))

@@ -1,6 +1,7 @@
-from scheduler.app.queue_status import amounts_of, verdict_on
-from scheduler.model.names import NodeName, PodUid, QueueName
+from scheduler.app.queue_status import amounts_of, starts_of, verdict_on
+from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
 from scheduler.model.node import Node
+from scheduler.model.plan import Assignment, Reason, Reservation, Wait
 from scheduler.model.queue import Queue, Quota
 from scheduler.model.resources import GPU, Resources, extended
 from scheduler.model.workload import Pod, PodShape, Problem
@@ -60,3 +61,35 @@ def test_a_namespace_that_another_queue_serves_is_named() -> None:
     said = verdict_on(Queue(name=TEAM, taken=(("ns", QueueName("other")),)))
     assert (said.status, said.reason) == ("False", "NamespaceTaken")
     assert "namespace 'ns' is served by queue other" in said.message
+
+
+def test_a_queue_shows_who_is_next_and_when() -> None:
+    def waits(name: str, queue: QueueName, start_s: int | None) -> Wait:
+        kept = None
+        if start_s is not None:
+            kept = Reservation(
+                workload=WorkloadKey(f"gang:ns/{name}"),
+                queue=queue,
+                made_s=0,
+                start_s=start_s,
+                latest_s=start_s + 60,
+                kept_from_s=start_s,
+                kept_from_unknown_s=start_s,
+                sure=True,
+                assignments=tuple(Assignment(pod=PodUid(f"p{i}"), node=NodeName(f"n{i // 2}")) for i in range(4)),
+                milli_gpu=32_000,
+            )
+        key = WorkloadKey(f"gang:ns/{name}")
+        return Wait(workload=key, reason=Reason.FRAGMENTED, message="", reservation=kept)
+
+    told = starts_of([waits("small", TEAM, None), waits("big", TEAM, 3600), waits("later", TEAM, 60)])
+    assert told == {
+        TEAM: {
+            "workload": "ns/big",
+            "startsAt": "1970-01-01T01:00:00Z",
+            "latestAt": "1970-01-01T01:01:00Z",
+            "sure": True,
+            "nodes": 2,
+            "milliGpu": 32_000,
+        }
+    }
