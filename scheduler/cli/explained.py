@@ -15,6 +15,7 @@ from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Pod, Workload
 from scheduler.planning.reasons.explain import explain, in_the_way, rule_lines
 from scheduler.planning.reasons.wording import lasting, listed
+from scheduler.planning.reserve.text import learned_from
 
 State = Literal["running", "starting", "waiting", "leaving", "not planned"]
 
@@ -25,6 +26,7 @@ NODES_SHOWN = 12
 class Start(msgspec.Struct, frozen=True, kw_only=True):
     """When what waits is expected to start, in seconds since 1970: in half of all cases, and in nine of ten.
 
+    `learned_runs`: the fewest earlier runs that one of the ends it depends on was learned from, 0 where none was.
     `sure`: all ends that it depends on were told. `after`: the work whose end it waits for last. `nodes`: where room is
     kept for it. `in_s` is how far off the start was when it was worked out.
     """
@@ -35,6 +37,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     sure: bool
     after: tuple[str, ...] = ()
     nodes: tuple[str, ...] = ()
+    learned_runs: int = 0
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,9 +149,11 @@ def _starts(found: Explanation) -> str:
     said = f"in about {lasting(start.in_s)}"
     if start.after:
         said += f", when {listed(list(start.after))} {'ends' if len(start.after) == 1 else 'end'}"
+    if start.learned_runs:
+        said += f", {learned_from(start.learned_runs)}"
     if start.latest_s > start.start_s:
         said += f"; nine times in ten within {lasting(start.latest_s - start.start_s + start.in_s)}"
-    elif not start.sure:
+    elif not start.sure and not start.learned_runs:
         said += "; what runs there has outlived what was said of it"
     return f"{said}; room is kept on {_some(list(start.nodes))}" if start.nodes else said
 
@@ -185,6 +190,7 @@ def _start(kept: Reservation) -> Start:
         sure=kept.sure,
         after=tuple(people_name(key) for key in kept.after),
         nodes=kept.nodes,
+        learned_runs=kept.learned_runs,
     )
 
 

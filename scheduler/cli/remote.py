@@ -94,6 +94,7 @@ def _start(kept: bayplan_pb2.Reservation) -> Start:
         sure=kept.sure,
         after=tuple(kept.after),
         nodes=tuple(kept.nodes),
+        learned_runs=kept.learned_runs,
     )
 
 

@@ -22,6 +22,7 @@ from scheduler.state.events import (
     NodeGone,
     PodGone,
     QueueGone,
+    RunSeen,
     TopologyGone,
 )
 
@@ -78,14 +79,24 @@ def _reader(
 def kinds(scheduler_name: str) -> tuple[Kind, ...]:
     """All kinds that the state is made of; pods of `scheduler_name` are ours."""
     own = f"/apis/{GROUP_VERSION}"
+    pods = PodReader(scheduler_name)
     return (
         Kind(
             name="pods",
             path="/api/v1/pods",
             # Terminal pods hold nothing; kube-scheduler leaves them out too (scheduler.go `newPodInformer`).
             query=(("fieldSelector", "status.phase!=Succeeded,status.phase!=Failed"),),
-            read=_reader(PodReader(scheduler_name).read, by_uid=True),
+            read=_reader(pods.read, by_uid=True),
             gone=lambda uid: PodGone(uid=PodUid(uid)),
+            by_uid=True,
+        ),
+        Kind(
+            # How long such work took; a pod that ends leaves the list above, and is told as gone there.
+            name="finished pods",
+            path="/api/v1/pods",
+            query=(("fieldSelector", f"status.phase=Succeeded,spec.schedulerName={scheduler_name}"),),
+            read=_reader(pods.read_ended, by_uid=True),
+            gone=lambda _: RunSeen(),
             by_uid=True,
         ),
         Kind(

@@ -11,10 +11,11 @@ from scheduler.kube.dialects.table import understand
 from scheduler.kube.dialects.words import queue_of
 from scheduler.kube.requests import pod_requests
 from scheduler.kube.selectors import host_ports, node_affinity, scheduler_rules, tolerations
-from scheduler.kube.wire import Condition, Meta, OwnerReference, WirePod
+from scheduler.kube.wire import Condition, Meta, OwnerReference, PodStatus, WirePod
 from scheduler.model.names import NodeName, PodUid
 from scheduler.model.workload import Pod, PodShape, Problem
-from scheduler.state.events import PodGone, PodSeen
+from scheduler.state.events import PodGone, PodSeen, RunSeen
+from scheduler.state.lengths import run_of
 
 SHAPES_KEPT = 4096
 NO_SHAPE = PodShape()
@@ -42,6 +43,19 @@ class PodReader:
         if wire.spec.scheduler_name == self._scheduler_name:
             return meta, PodSeen(pod=self._ours(wire, uid))
         return meta, PodSeen(pod=self._foreign(wire, uid))
+
+    def read_ended(self, raw: bytes | msgspec.Raw) -> tuple[Meta, RunSeen]:
+        """Of a pod of ours that did its work: its metadata, and how long that took, where it can be told.
+
+        Raises:
+            ValueError: as of `read`.
+        """
+        wire = self._decoder.decode(raw)
+        ended_s = _ended_s(wire.status)
+        if wire.status.phase != "Succeeded" or wire.spec.scheduler_name != self._scheduler_name or ended_s is None:
+            return wire.metadata, RunSeen()
+        pod = self._ours(wire, PodUid(wire.metadata.uid))
+        return wire.metadata, RunSeen(run=run_of(pod, ended_s) if pod.managed else None)
 
     def _foreign(self, wire: WirePod, uid: PodUid) -> Pod:
         """A pod of another scheduler: where it stands and what it takes there is all that matters."""
@@ -188,6 +202,16 @@ def _bound_s(scheduled: Condition | None) -> int | None:
     if scheduled is None or scheduled.status != "True" or scheduled.last_transition_time is None:
         return None
     return int(scheduled.last_transition_time.timestamp())
+
+
+def _ended_s(status: PodStatus) -> int | None:
+    """When the last container of a pod ended; where that is not told of any, when the pod was ready no more."""
+    ends = [each.state.terminated for each in status.container_statuses]
+    told = [end.finished_at for end in ends if end is not None and end.finished_at is not None]
+    ready = _condition(status.conditions, "Ready")
+    if not told and ready is not None and ready.status == "False" and ready.last_transition_time is not None:
+        told = [ready.last_transition_time]
+    return int(max(told).timestamp()) if told else None
 
 
 def _controller(owners: Iterable[OwnerReference]) -> OwnerReference | None:

@@ -92,10 +92,23 @@ class Container(Wire, frozen=True, kw_only=True):
     restart_policy: str = ""
 
 
+class Terminated(Wire, frozen=True, kw_only=True):
+    """state.terminated of a container."""
+
+    finished_at: datetime | None = None
+
+
+class ContainerState(Wire, frozen=True, kw_only=True):
+    """state of a container, of which only the end is read."""
+
+    terminated: Terminated | None = None
+
+
 class ContainerStatus(Wire, frozen=True, kw_only=True):
     """status.containerStatuses[]: what the kubelet gave (`resources`) and promised (`allocated_resources`)."""
 
     name: str = ""
+    state: ContainerState = ContainerState()
     resources: Amounts | None = None
     allocated_resources: Quantities = {}
 

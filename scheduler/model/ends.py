@@ -29,9 +29,12 @@ class End(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def length_of(workload: Workload) -> Length | None:
-    """How long the workload runs; None where nobody knows."""
+    """How long the workload runs: as it says, else as earlier runs of its like did; None where nobody knows."""
     if workload.duration_s is None:
-        return None
+        learned = workload.learned
+        if learned is None:
+            return None
+        return Length(median_s=max(learned.median_s, 1), high_s=max(learned.high_s, 1), sure=False)
     return Length(median_s=max(workload.duration_s, 1), high_s=max(workload.duration_s, 1))
 
 

@@ -128,6 +128,7 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True):
     `start_s` or later, where that may be put off. All in seconds since 1970. `sure`: all ends that it depends on
     were told, and the start of all before it in its queue is known. `assignments`: where as many members as it needs
     go, GPUs left open. `after`: the work whose end it waits for last, by key.
+    `learned_runs`: the fewest earlier runs that an end it depends on was learned from; 0 where all were told.
     """
 
     workload: WorkloadKey
@@ -141,6 +142,7 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True):
     assignments: tuple[Assignment, ...]
     milli_gpu: int
     after: tuple[WorkloadKey, ...] = ()
+    learned_runs: int = 0
 
     @property
     def nodes(self) -> tuple[NodeName, ...]:

@@ -185,12 +185,21 @@ class Lack(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     there: int
 
 
+class Learned(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """How long so many earlier runs of such work took, in seconds: `median_s` half of them, `high_s` nine of ten."""
+
+    median_s: int
+    high_s: int
+    runs: int
+
+
 class Workload(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What is planned as one: a gang, or a pod alone. `members` are sorted by (index, name).
 
     `size`: how many pods it shall have. `min_member`: how many must stand together, and `role_minimums` how many of
     which roles (`Pod.role`) must be among them; their sum is at most `min_member`, and a role without one needs none.
     `topology_exclusive`: no member of another gang stands in a domain of that level where one of this gang does.
+    `learned`: how long it is expected to run, where nobody says so by `duration_s`.
     `avoid`: nodes that refused a planned member since they last changed.
     `kept`: its pods cannot be evicted now.
     `queue` is None where none could be found; `problems` says why. `notes`: sentences on what was read and is not
@@ -212,6 +221,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     topology_slices: Slices = ()
     topology_exclusive: str | None = None
     duration_s: int | None = None
+    learned: Learned | None = None
     preemptible: bool = True
     avoid: frozenset[NodeName] = frozenset()
     kept: bool = False

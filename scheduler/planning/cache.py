@@ -4,6 +4,7 @@ from itertools import compress
 from operator import is_not
 from typing import TYPE_CHECKING
 
+from scheduler.model.ends import length_of
 from scheduler.model.plan import RollBack
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Workload
@@ -75,7 +76,7 @@ class PlanCache:
     def _look_at(self, key: "WorkloadKey", workload: Workload) -> None:
         for known in (self._candidates, self._unfinished, self._departing):
             known.pop(key, None)
-        (self._timed.discard if workload.duration_s is None else self._timed.add)(key)
+        (self._timed.discard if length_of(workload) is None else self._timed.add)(key)
         rest = unfinished(workload)
         candidate = candidate_of(workload) if rest is None else None
         if rest is not None:

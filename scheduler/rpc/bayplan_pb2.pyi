@@ -227,7 +227,7 @@ class Wait(_message.Message):
     def __init__(self, reason: _Optional[str] = ..., message: _Optional[str] = ..., detail: _Optional[str] = ..., unblock: _Optional[str] = ..., blocking: _Optional[_Iterable[_Union[Blocker, _Mapping]]] = ..., problems: _Optional[_Iterable[_Union[Problem, _Mapping]]] = ..., reservation: _Optional[_Union[Reservation, _Mapping]] = ...) -> None: ...
 
 class Reservation(_message.Message):
-    __slots__ = ("made_s", "start_s", "latest_s", "sure", "nodes", "milli_gpu", "after")
+    __slots__ = ("made_s", "start_s", "latest_s", "sure", "nodes", "milli_gpu", "after", "learned_runs")
     MADE_S_FIELD_NUMBER: _ClassVar[int]
     START_S_FIELD_NUMBER: _ClassVar[int]
     LATEST_S_FIELD_NUMBER: _ClassVar[int]
@@ -235,6 +235,7 @@ class Reservation(_message.Message):
     NODES_FIELD_NUMBER: _ClassVar[int]
     MILLI_GPU_FIELD_NUMBER: _ClassVar[int]
     AFTER_FIELD_NUMBER: _ClassVar[int]
+    LEARNED_RUNS_FIELD_NUMBER: _ClassVar[int]
     made_s: int
     start_s: int
     latest_s: int
@@ -242,7 +243,8 @@ class Reservation(_message.Message):
     nodes: _containers.RepeatedScalarFieldContainer[str]
     milli_gpu: int
     after: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, made_s: _Optional[int] = ..., start_s: _Optional[int] = ..., latest_s: _Optional[int] = ..., sure: _Optional[bool] = ..., nodes: _Optional[_Iterable[str]] = ..., milli_gpu: _Optional[int] = ..., after: _Optional[_Iterable[str]] = ...) -> None: ...
+    learned_runs: int
+    def __init__(self, made_s: _Optional[int] = ..., start_s: _Optional[int] = ..., latest_s: _Optional[int] = ..., sure: _Optional[bool] = ..., nodes: _Optional[_Iterable[str]] = ..., milli_gpu: _Optional[int] = ..., after: _Optional[_Iterable[str]] = ..., learned_runs: _Optional[int] = ...) -> None: ...
 
 class Blocker(_message.Message):
     __slots__ = ("kind", "subject", "needed", "available", "unit")

@@ -111,4 +111,5 @@ def _reservation(kept: Reservation) -> pb.Reservation:
         nodes=kept.nodes,
         milli_gpu=kept.milli_gpu,
         after=[people_name(key) for key in kept.after],
+        learned_runs=kept.learned_runs,
     )

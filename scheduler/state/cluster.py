@@ -34,6 +34,7 @@ from scheduler.state.events import (
     Released,
     RequestsSeen,
     Reserved,
+    RunSeen,
     Ticked,
     TopologyGone,
     TopologySeen,
@@ -158,6 +159,7 @@ class ClusterState:
                 | NamespaceGone()
                 | NodeRefused()
                 | Kept()
+                | RunSeen()
                 | Ticked()
             ):
                 return self._take_in_group(event)
@@ -202,6 +204,7 @@ class ClusterState:
         | NamespaceGone
         | NodeRefused
         | Kept
+        | RunSeen
         | Ticked,
     ) -> bool:
         match event:
@@ -221,6 +224,8 @@ class ClusterState:
                 return self._groups.refuse(event)
             case Kept(workload=workload, until_s=until_s):
                 return self._groups.keep(workload, until_s)
+            case RunSeen(run=run):
+                return run is not None and self._groups.see_run(run)
             case Ticked(now_s=now_s):
                 return self._groups.tick(now_s)
             case _:

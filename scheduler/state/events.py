@@ -14,6 +14,7 @@ from scheduler.model.node import Allocator, Device, MigInstance, Node, TopologyL
 from scheduler.model.plan import Assignment
 from scheduler.model.queue import Queue
 from scheduler.model.workload import QUEUE_KEY, GangClaim, Pod, Problem, RoleMinimums, Slices
+from scheduler.state.lengths import Run
 
 
 class NodeSeen(msgspec.Struct, frozen=True, kw_only=True):
@@ -221,6 +222,15 @@ class RequestsSeen(msgspec.Struct, frozen=True, kw_only=True):
     count: int
 
 
+class RunSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """A pod did its work and ended; that it is gone is told apart. It may be told more than once.
+
+    `run` is None where it cannot be told how long that took; then it says nothing.
+    """
+
+    run: Run | None = None
+
+
 class Ticked(msgspec.Struct, frozen=True, kw_only=True):
     """Time passed: what was to be remembered until `now_s` is forgotten."""
 
@@ -249,5 +259,6 @@ Event = (
     | NodeRefused
     | Kept
     | RequestsSeen
+    | RunSeen
     | Ticked
 )

@@ -8,9 +8,20 @@ from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
 from scheduler.model.queue import Queue
 from scheduler.model.workload import Pod, Workload
 from scheduler.quota.forest import in_force
-from scheduler.state.events import GroupGone, GroupSeen, JobGone, JobSeen, Kept, NamespaceSeen, NodeRefused, QueueGone
+from scheduler.state.events import (
+    GroupGone,
+    GroupSeen,
+    JobGone,
+    JobSeen,
+    Kept,
+    NamespaceSeen,
+    NodeRefused,
+    QueueGone,
+    RunSeen,
+)
 from scheduler.state.group_objects import GroupObjects
 from scheduler.state.grouping import key_of, workload_of
+from scheduler.state.lengths import LengthBook, Run, WorkKind, kinds_of
 from scheduler.state.queues import Labels, QueueFinder
 from scheduler.state.refusals import RefusalBook
 
@@ -35,6 +46,10 @@ class GroupBook:
         self._queues_view: Mapping[QueueName, Queue] = {}
         self._refusals = RefusalBook()
         self._kept: dict[WorkloadKey, int] = {}
+        self._lengths = LengthBook()
+        self._kinds: dict[WorkloadKey, tuple[WorkKind, ...]] = {}
+        self._of_kind: dict[WorkKind, set[WorkloadKey]] = {}
+        """Workloads that do not say how long they run."""
         self._stale: set[WorkloadKey] = set()
         self._workloads: dict[WorkloadKey, Workload] = {}
         self._view: Mapping[WorkloadKey, Workload] = {}
@@ -225,6 +240,13 @@ class GroupBook:
         self._stale.add(workload)
         return True
 
+    def see_run(self, run: Run) -> bool:
+        """A pod did its work; whether that changes what is expected of any workload, now or later."""
+        changed = self._lengths.see(run)
+        for kind in changed:
+            self._stale.update(self._of_kind.get(kind, ()))
+        return bool(changed)
+
     def node_changed(self, node: NodeName) -> None:
         """The node may take now what it refused before."""
         self._stale.update(self._refusals.node_changed(node))
@@ -253,12 +275,15 @@ class GroupBook:
                 members = self._members.get(key)
                 if members is None:
                     self._workloads.pop(key, None)
+                    self._take_for(key, ())
                 else:
                     avoid = self._refusals.avoid(key)
                     pods = members.values()
                     group = self._objects.of_all(pods)
                     made = workload_of(key, pods, self._jobs, group, self._finder, avoid)
-                    self._workloads[key] = replace(made, kept=True) if key in self._kept else made
+                    if key in self._kept:
+                        made = replace(made, kept=True)
+                    self._workloads[key] = self._with_length(made)
             self._stale.clear()
             self._view = self._workloads.copy()
             self._end_queues()
@@ -266,9 +291,34 @@ class GroupBook:
                 return self.workloads()
         return self._view
 
+    def _with_length(self, made: Workload) -> Workload:
+        """The workload with what earlier runs tell of it, where it does not say how long it runs."""
+        kinds = kinds_of(made.members[0]) if made.duration_s is None else ()
+        self._take_for(made.key, kinds)
+        learned = self._lengths.expects(kinds)
+        return made if learned is None else replace(made, learned=learned)
+
+    def _take_for(self, key: WorkloadKey, kinds: tuple[WorkKind, ...]) -> None:
+        """Note of which kinds a workload is."""
+        before = self._kinds.get(key, ())
+        if kinds == before:
+            return
+        for kind in before:
+            self._of_kind[kind].discard(key)
+            if not self._of_kind[kind]:
+                del self._of_kind[kind]
+        for kind in kinds:
+            self._of_kind.setdefault(kind, set()).add(key)
+        if kinds:
+            self._kinds[key] = kinds
+        else:
+            self._kinds.pop(key, None)
+
     def facts(
         self,
-    ) -> Iterator[JobSeen | JobGone | GroupSeen | GroupGone | Queue | QueueGone | NamespaceSeen | NodeRefused | Kept]:
+    ) -> Iterator[
+        JobSeen | JobGone | GroupSeen | GroupGone | Queue | QueueGone | NamespaceSeen | NodeRefused | Kept | RunSeen
+    ]:
         """Everything known beside the pods. Jobs that are gone, but whose word still holds, come and go."""
         yield from self._jobs.values()
         yield from (JobGone(uid=uid) for uid in sorted(self._ended_jobs))
@@ -279,3 +329,4 @@ class GroupBook:
         yield from (NamespaceSeen(name=name, labels=labels) for name, labels in self._namespaces.items())
         yield from self._refusals.facts()
         yield from (Kept(workload=key, until_s=until_s) for key, until_s in self._kept.items())
+        yield from (RunSeen(run=run) for run in self._lengths.facts())

@@ -8,7 +8,7 @@ from scheduler.kube.translate_pod import PodReader
 from scheduler.model.policy import POLICY_NAMES, Policy
 from scheduler.model.resources import Resources
 from scheduler.model.workload import GangClaim, HostPort, Linked, Pod, Requirement, Toleration
-from scheduler.state.events import PodGone, PodSeen
+from scheduler.state.events import PodGone, PodSeen, RunSeen
 
 READER = PodReader("bayplan")
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
@@ -389,3 +389,27 @@ def test_when_a_pod_last_saved_its_work(text: str, seconds: int | None) -> None:
     assert pod.checkpointed_s == seconds
     wrong = f"annotation bayplan.dev/checkpointed-at is {text!r}; allowed: "
     assert [str(p).startswith(wrong) for p in pod.problems] == ([] if seconds is not None else [True])
+
+
+BOUND = {"type": "PodScheduled", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+DONE = {"type": "Ready", "status": "False", "lastTransitionTime": "2026-01-01T00:02:00Z"}
+ENDED = {"name": "main", "state": {"terminated": {"exitCode": 0, "finishedAt": "2026-01-01T00:01:30Z"}}}
+
+
+@pytest.mark.parametrize(
+    ("status", "want"),
+    [
+        pytest.param({"conditions": [BOUND, DONE], "containerStatuses": [ENDED]}, 90, id="when its container ended"),
+        pytest.param({"conditions": [BOUND, DONE]}, 120, id="when it was ready no more"),
+        pytest.param({"conditions": [DONE]}, None, id="not known since when"),
+        pytest.param({"conditions": [BOUND]}, None, id="not known until when"),
+        pytest.param({"conditions": [BOUND, DONE], "phase": "Failed"}, None, id="failed"),
+        pytest.param({"conditions": [BOUND, DONE], "phase": "Running"}, None, id="runs"),
+    ],
+)
+def test_how_long_a_pod_ran_that_did_its_work(status: dict[str, object], want: int | None) -> None:
+    spec = {"nodeName": "n1"}
+    _, event = READER.read_ended(raw(**spec, status={"phase": "Succeeded", **status}))
+    assert (None if event.run is None else event.run.ran_s) == want
+    _, foreign = READER.read_ended(raw(**spec, schedulerName="other", status={"phase": "Succeeded", **status}))
+    assert foreign == RunSeen()

@@ -27,8 +27,10 @@ from scheduler.state.events import (
     QueueSeen,
     Released,
     Reserved,
+    RunSeen,
     Ticked,
 )
+from scheduler.state.lengths import run_of
 from tests.state.build import content, foreign, job, mig, node, part, pod, queue, report, reserved, shape, sliced
 
 NODES: tuple[str, ...] = ("n1", "n2", "n3")
@@ -158,6 +160,13 @@ def refusals(draw: st.DrawFn) -> NodeRefused:
     return NodeRefused(workload=draw(keys), node=NodeName(draw(node_names)), until_s=draw(st.integers(1, 20)))
 
 
+@st.composite
+def runs(draw: st.DrawFn) -> RunSeen:
+    ended_s = draw(st.integers(1000, 1020))
+    seen = draw(pods()).pod
+    return RunSeen(run=run_of(replace(seen, bound_s=draw(st.none() | st.integers(900, 999))), ended_s))
+
+
 gone = st.one_of(
     st.sampled_from([PodGone(uid=PodUid(p + e)) for p in PODS for e in ("", "-again")]),
     node_names.map(lambda n: NodeGone(name=NodeName(n))),
@@ -168,7 +177,7 @@ gone = st.one_of(
     st.integers(0, 20).map(lambda s: Ticked(now_s=s)),
 )
 events: st.SearchStrategy[Event] = st.one_of(
-    pods(), pods(), nodes(), reports(), jobs(), groups(), queues(), plans(), gone, refusals()
+    pods(), pods(), nodes(), reports(), jobs(), groups(), queues(), plans(), gone, refusals(), runs()
 )
 
 

@@ -9,18 +9,18 @@ import numpy as np
 from scheduler.model.ends import NEVER
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
-from scheduler.planning.reserve.passing import end_if_started
+from scheduler.planning.reserve.passing import expected_end
 from scheduler.scoring.fleet import Codes
 from scheduler.scoring.rules.queue import nodes_of
 
 
 def keys_by_ends(desk: Desk, candidate: Candidate, rows: Codes, free: Codes, capacity: Codes) -> Codes | None:
-    """A key of each of `rows`, lower is better, equal ones are as good; None where the candidate's length is not known.
+    """A key of each of `rows`, lower is better, equal ones are as good; None where the candidate's length is unknown.
 
     Nodes in use go before whole ones; of these those that it keeps in use for the shortest time beyond what runs there,
     then those with least free, then those that what runs there leaves soonest afterwards.
     """
-    end_s = end_if_started(candidate.workload, desk.now_s)
+    end_s = expected_end(candidate.workload, desk.now_s)
     if end_s == NEVER or not len(rows):
         return None
     last = _last_ends(desk)[rows]
@@ -42,7 +42,7 @@ def _last_ends(desk: Desk) -> Codes:
         ends = desk.last_ends = desk.timeline.last_ends(len(desk.fleet))
     for decision in desk.decisions[desk.last_ends_seen :]:
         if nodes := nodes_of(decision):
-            end_s = end_if_started(desk.snapshot.workloads[decision.workload], desk.now_s)
+            end_s = expected_end(desk.snapshot.workloads[decision.workload], desk.now_s)
             rows = desk.fleet.rows(nodes.values())
             ends[rows] = np.maximum(ends[rows], end_s)
     desk.last_ends_seen = len(desk.decisions)

@@ -31,6 +31,12 @@ def passed_by(desk: Desk, candidate: Candidate) -> Passed:
     return desk.slots.passed(end_if_started(candidate.workload, desk.now_s), candidate.workload)
 
 
+def expected_end(workload: Workload, at_s: int) -> int:
+    """When a workload is expected to be gone if it starts at `at_s`, sure or not."""
+    length = length_of(workload)
+    return NEVER if length is None else at_s + length.median_s
+
+
 @contextmanager
 def beside_reservations(desk: Desk, candidate: Candidate) -> Generator[None]:
     """Inside, the candidate finds no room and no quota that it would keep from a reservation."""

@@ -9,6 +9,9 @@ The administrator may allow that a start is put off (`PlanSettings.backfill_boun
 a workload's creation on, and no earlier. It starts as soon as there is room; work behind it may put that off until
 then, and no longer. For work of unknown length that bound is one of its own.
 
+Where nobody says how long work runs, and earlier runs of its like tell, it is expected to end as they did, half of the
+time; that sets when a reservation starts, and is not sure enough for such work to pass one.
+
 Work of unknown length is taken to run for ever, so it neither frees room for a reservation nor passes one. Where the
 start depends on it no room is reserved (`planning.holds` says what is kept then). Nor is for pods that divide GPUs, or
 whose GPUs have to be linked, or that only kube-scheduler can place.
@@ -23,7 +26,7 @@ import msgspec
 import numpy as np
 
 from scheduler.model.ends import NEVER
-from scheduler.model.names import QueueName
+from scheduler.model.names import QueueName, WorkloadKey
 from scheduler.model.plan import Assignment, Reason, Reservation
 from scheduler.model.snapshot import IntTable
 from scheduler.planning.candidate import Candidate
@@ -309,6 +312,7 @@ def _kept(desk: Desk, candidate: Candidate, timeline: Timeline, start: _Start) -
         assignments=tuple(sorted(assignments, key=lambda assignment: assignment.pod)),
         milli_gpu=candidate.milli_gpu,
         after=tuple(timeline.keys[who] for who in last.tolist()[:NAMED]),
+        learned_runs=_learned_runs(desk, [timeline.keys[who] for who in (*gone.tolist(), *last.tolist())]),
     )
     concerns: list[tuple[Concern, int]] = [("known", start.known_s), ("unknown", start.unknown_s)]
     if start.known_s == start.unknown_s:
@@ -332,6 +336,12 @@ def _kept(desk: Desk, candidate: Candidate, timeline: Timeline, start: _Start) -
         )
     desk.slots.add(slots)
     return reservation
+
+
+def _learned_runs(desk: Desk, keys: Sequence[WorkloadKey]) -> int:
+    """The fewest earlier runs that the length of any of these was learned from; 0 where all were told."""
+    workloads = (desk.snapshot.workloads[key] for key in keys)
+    return min((each.learned.runs for each in workloads if each.duration_s is None and each.learned), default=0)
 
 
 def _widened(desk: Desk, candidate: Candidate, use: Use, free: IntTable) -> Use:

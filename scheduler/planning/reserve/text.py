@@ -20,9 +20,14 @@ def starts(reservation: Reservation) -> str:
     if reservation.latest_s > reservation.start_s:
         when += f" (nine times in ten within {lasting(reservation.latest_s - reservation.made_s)})"
     names = [people_name(key) for key in reservation.after]
-    if not names:
-        return when
-    return f"{when}, when {listed(names)} {'ends' if len(names) == 1 else 'end'}"
+    if names:
+        when += f", when {listed(names)} {'ends' if len(names) == 1 else 'end'}"
+    return f"{when}, {learned_from(reservation.learned_runs)}" if reservation.learned_runs else when
+
+
+def learned_from(runs: int) -> str:
+    """Where an end is known from: `by lengths learned from 12 earlier runs`."""
+    return f"by lengths learned from {runs} earlier runs"
 
 
 def kept_for(reservations: Sequence[Reservation]) -> str:

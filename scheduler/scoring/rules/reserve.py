@@ -56,13 +56,20 @@ def _ended(snapshot: Snapshot, now_s: int, at_s: int) -> Iterator[PodUid]:
     for workload in snapshot.workloads.values():
         starts = [pod.bound_s for pod in workload.placed]
         known = [start for start in starts if start is not None]
-        if not known or len(known) < len(starts) or workload.duration_s is None:
+        length = _length_s(workload)
+        if not known or len(known) < len(starts) or length is None:
             continue
-        length = max(workload.duration_s, 1)
         while max(known) + length <= now_s:
             length *= 2
         if max(known) + length <= at_s:
             yield from (pod.uid for pod in workload.placed if not _divides(snapshot, pod))
+
+
+def _length_s(workload: Workload) -> int | None:
+    """How long it is expected to run, as it says or as earlier runs of its like did."""
+    if workload.duration_s is not None:
+        return max(workload.duration_s, 1)
+    return None if workload.learned is None else max(workload.learned.median_s, 1)
 
 
 def _divides(snapshot: Snapshot, pod: Pod) -> bool:

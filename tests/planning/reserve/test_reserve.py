@@ -12,7 +12,7 @@ from scheduler.model.names import people_name
 from scheduler.model.plan import Blocker, Plan, Reservation, Wait
 from scheduler.model.queue import Queue
 from scheduler.model.snapshot import Snapshot
-from scheduler.model.workload import Workload
+from scheduler.model.workload import Learned, Workload
 from scheduler.planning.cycle import plan
 from scheduler.planning.reasons.explain import explain
 from scheduler.planning.settings import PlanSettings
@@ -203,3 +203,26 @@ def test_a_workload_whose_start_is_known_keeps_its_room_however_long_it_waits() 
 def test_waits_without_a_reservation_say_nothing_of_one() -> None:
     decided = planned(cluster(TWO, running("a", ["n1"], ends=None), BIG))
     assert not any("Reserved" in line for d in decided.decisions if isinstance(d, Wait) for line in explain(d))
+
+
+def test_a_start_may_be_known_from_earlier_runs_and_is_not_sure_then() -> None:
+    learned = Learned(median_s=700, high_s=1000, runs=12)
+    before = [running("a", ["n0"], ends=300), running("b", ["n1"], ends=None, learned=learned)]
+    told = single("told", shape(1), created_s=2, duration_s=600)
+    guessed = single("guessed", shape(1), created_s=2, learned=Learned(median_s=5, high_s=9, runs=3))
+    decided = planned(cluster(TWO, *before, BIG))
+    assert start(decided, "big") == "+600 on n0 n1, after b"
+    found = reserved(decided, "big")
+    assert (found.sure, found.learned_runs, found.latest_s) == (False, 12, NOW_S + 900)
+    said = "when team/b ends, by lengths learned from 12 earlier runs"
+    assert (
+        "Reserved on 2 nodes (16 GPUs), starts in about 10 min (nine times in ten within 15 min), " + said + "."
+    ) in explain(waiting(decided, "big"))
+    alone = planned(cluster(TWO, before[1], BIG, told, guessed))
+    assert start(alone, "big") == "+600 on n0 n1, after b"
+    assert (outcome(alone, "told"), outcome(alone, "guessed")) == ("n0", "InsufficientResources")
+
+
+def test_an_end_learned_that_has_passed_is_taken_to_be_as_far_off_again() -> None:
+    late = running("b", ["n1"], ends=None, learned=Learned(median_s=60, high_s=70, runs=3))
+    assert start(planned(cluster(TWO, late, BIG)), "big") == "+20 on n0 n1, after b"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scheduler.model.names import NodeName, PodUid, WorkloadKey
 from scheduler.model.plan import Admit, Plan, Reservation, Wait
 from scheduler.model.snapshot import Snapshot
-from scheduler.model.workload import Workload
+from scheduler.model.workload import Learned, Workload
 from scheduler.planning.cycle import plan
 from scheduler.planning.settings import Backfill, PlanSettings
 from scheduler.scoring.rules.check import broken_rules
@@ -194,7 +194,10 @@ def test_no_reservation_breaks_a_rule(cluster: Cluster, more: Cluster, data: st.
     lengths = st.sampled_from([None, 5, 10, 50])
 
     def timed(workload: Workload, **changes: Any) -> Workload:
-        return msgspec.structs.replace(workload, duration_s=data.draw(lengths), **changes)
+        said = data.draw(lengths)
+        learned = None if said is None or data.draw(st.booleans()) else Learned(median_s=said, high_s=2 * said, runs=3)
+        told = said if learned is None else None
+        return msgspec.structs.replace(workload, duration_s=told, learned=learned, **changes)
 
     policy: Backfill = data.draw(st.sampled_from(["easy", "conservative"]))
     chosen = PlanSettings(solver_budget_ms=0, backfill=policy)
