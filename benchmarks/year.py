@@ -10,8 +10,8 @@ All policies see the same jobs come, and are told the same lengths: the true one
 factor drawn evenly from 1 to 3 for each job. Figures are the mean wait of all jobs and the 95th percentile of those of
 8 GPUs and more. Waits are counted from the arrival to the start; nothing is evicted, and no length of a rival is given
 in another way. Bayplan is the service's state and planner: events in, snapshot, `plan`, once for each second in which
-jobs come or end. It runs with its defaults, and with the one setting that is advised where users tell how long their work
-runs (`SETTINGS`). No cluster is needed: `python -m benchmarks year [--jobs N] [--draws N]`.
+jobs come or end. It runs with its defaults, and with the one setting that is advised where users tell how long work
+takes (`SETTINGS`). No cluster is needed: `python -m benchmarks year [--jobs N] [--draws N]`.
 """
 
 import time
