@@ -170,7 +170,8 @@ class _Search:
         views = [desk.room.view(shape).fits > 0 for shape, _ in candidate.groups]
         self._open_now: Mask = np.logical_or.reduce(views)
         self._is_limited = is_limited(desk.ledger)
-        self._times = [at_s for at_s in _times(desk, timeline) if at_s > desk.now_s]
+        times = _times(desk, timeline)
+        self._times = times[np.searchsorted(times, desk.now_s, side="right") :]
 
     def earliest(self) -> tuple[int, Layout] | None:
         """The time, and where it goes then; None where no known end is enough.
@@ -179,20 +180,20 @@ class _Search:
         itself is found by halving. From there on placing the workload decides.
         """
         times = self._times
-        if not times or not self._could(times[-1]):
+        if not len(times) or not self._could(int(times[-1])):
             return None
         low, high = 0, len(times) - 1
         while low < high:
             middle = (low + high) // 2
-            if self._could(times[middle]):
+            if self._could(int(times[middle])):
                 high = middle
             else:
                 low = middle + 1
         tries = [*range(low, min(low + TRIES, len(times))), len(times) - 1]
         for at in dict.fromkeys(tries):
-            layout = self.placed(times[at])
+            layout = self.placed(int(times[at]))
             if layout is not None:
-                return times[at], layout
+                return int(times[at]), layout
         return None
 
     def _could(self, at_s: int) -> bool:
@@ -245,10 +246,14 @@ class _Search:
         return desk.slots.least_until(free, at_s, end_if_started(self._candidate.workload, at_s))
 
 
-def _times(desk: Desk, timeline: Timeline) -> Sequence[int]:
-    """When room or quota becomes free."""
+def _times(desk: Desk, timeline: Timeline) -> Codes:
+    """When room or quota becomes free, in order, each time once."""
     others = [end_s for end_s, _ in desk.slots.short] + [slot.end_s for slot in desk.slots.kept]
-    return sorted({*timeline.times, *(end_s for end_s in others if end_s < NEVER)})
+    more = np.array(sorted({end_s for end_s in others if end_s < NEVER}), dtype=np.int64)
+    times = timeline.times
+    at = np.searchsorted(times, more)
+    more, at = (each[~np.isin(more, times)] for each in (more, at))
+    return np.insert(times, at, more)
 
 
 def table_at(desk: Desk, timeline: Timeline, at_s: int) -> IntTable:

@@ -70,21 +70,27 @@ class Timeline:
         self.high: Codes = np.array(columns[1], dtype=np.int64)
         self.sure: Mask = np.array(columns[2], dtype=np.bool_)
         self._charges: _Charges | None = None
+        self._freeing: Freeing | None = None
+        self._times: Codes | None = None
 
     @property
-    def times(self) -> list[int]:
-        """When something ends, in order."""
-        return np.unique(self.at[self.at < NEVER]).tolist()
+    def times(self) -> Codes:
+        """When something ends, in order, each time once."""
+        if self._times is None:
+            self._times = np.unique(self.at[self.at < NEVER])
+        return self._times
 
     def freed(self, at_s: int, shape: tuple[int, ...]) -> IntTable:
         """What is free of each node in addition once all that ends by `at_s` is gone; a table of that shape."""
-        entries = self._entries & (self.at[self._stands.who] <= at_s)
-        table = np.zeros(shape, dtype=np.int64, order="F")
-        rows, amounts = self._stands.rows[entries], self._stands.amounts[entries]
-        for column in range(shape[1]):
-            # Sums of whole numbers are exact as floats up to 2**53, more than any node has of anything.
-            table[:, column] = np.bincount(rows, weights=amounts[:, column], minlength=shape[0])
-        return table
+        if self._freeing is None:
+            self._freeing = self._in_order_of_ends(shape)
+        return self._freeing.until(at_s)
+
+    def _in_order_of_ends(self, shape: tuple[int, ...]) -> "Freeing":
+        ends = self.at[self._stands.who]
+        entries = np.flatnonzero(self._entries & (ends < NEVER))
+        entries = entries[np.argsort(ends[entries], kind="stable")]
+        return Freeing(ends[entries], self._stands.rows[entries], self._stands.amounts[entries], shape)
 
     def standing_on(self, rows: Codes) -> Codes:
         """Numbers of the work that stands on any of these rows."""
@@ -115,6 +121,40 @@ class Timeline:
             for queue, total in totals.items()
             if total or queue in flavors
         }
+
+
+STEP = 1024
+"""Ends after which a table of what is free by then is kept, at least; and"""
+
+TABLES = 32
+"""how many tables there are at most."""
+
+
+class Freeing:
+    """What becomes free of each node, in order of ends, with tables of what is free after every so many."""
+
+    def __init__(self, ends: Codes, rows: Codes, amounts: IntTable, shape: tuple[int, ...]) -> None:
+        self._ends, self._rows, self._amounts = ends, rows, amounts
+        self._step = max(STEP, -(-len(ends) // TABLES))
+        self._tables = [np.zeros(shape, dtype=np.int64, order="F")]
+        for low in range(0, len(ends) - self._step, self._step):
+            self._tables.append(self._plus(len(self._tables) - 1, low + self._step))
+
+    def until(self, at_s: int) -> IntTable:
+        """All that is free by then; a table of its own."""
+        high = int(np.searchsorted(self._ends, at_s, side="right"))
+        return self._plus(min(high // self._step, len(self._tables) - 1), high)
+
+    def _plus(self, base: int, high: int) -> IntTable:
+        """The first `high` ends together, on top of the table after `base` steps."""
+        table = self._tables[base].copy(order="F")
+        rows, amounts = self._rows[base * self._step : high], self._amounts[base * self._step : high]
+        if len(rows):
+            for column in range(table.shape[1]):
+                # Sums of whole numbers are exact as floats up to 2**53, more than any node has of anything.
+                sums = np.bincount(rows, weights=amounts[:, column], minlength=len(table))
+                table[:, column] += sums.astype(np.int64)
+        return table
 
 
 class _Charges(msgspec.Struct, frozen=True, eq=False):
