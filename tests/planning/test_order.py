@@ -180,27 +180,33 @@ def test_who_used_much_of_late_yields_where_that_counts() -> None:
 @pytest.mark.parametrize(
     ("order", "of_queue", "want"),
     [
-        pytest.param("age", "Fair", ["long", "quick", "untold", "urgent"], id="the older first"),
+        pytest.param("age", "Fair", ["long", "patient", "quick", "untold", "urgent"], id="the older first"),
         pytest.param(
-            "relativeWait", "Fair", ["quick", "untold", "long", "urgent"], id="the longest wait for its length"
+            "relativeWait",
+            "Fair",
+            ["patient", "quick", "long", "untold", "urgent"],
+            id="the longest wait for its length",
         ),
         pytest.param(
-            "relativeWait", "StrictFIFO", ["long", "quick", "untold", "urgent"], id="a queue that keeps order"
+            "relativeWait",
+            "StrictFIFO",
+            ["long", "patient", "quick", "untold", "urgent"],
+            id="a queue that keeps its order",
         ),
     ],
 )
 def test_queues_go_by_age_or_by_waits_in_relation_to_lengths(
     order: Order, of_queue: QueueOrder, want: list[str]
 ) -> None:
-    # Waits of 100, 50, 40 and 1 s; lengths of 10 days, 100 s, nobody knows, and 1 s.
-    day_s = 86_400
+    # Waits of 700, 600, 50, 40 and 1 s; lengths of 10 days, 1000 and 100 s, one that nobody knows, and 1 s.
     waiting = [
-        msgspec.structs.replace(asks("a", "long", age=0), duration_s=10 * day_s),
-        msgspec.structs.replace(asks("a", "quick", age=50), duration_s=100),
-        asks("a", "untold", age=60),
-        msgspec.structs.replace(asks("a", "urgent", age=99, priority=-1), duration_s=1),
+        msgspec.structs.replace(asks("a", "long", age=0), duration_s=10 * 86_400),
+        msgspec.structs.replace(asks("a", "patient", age=100), duration_s=1000),
+        msgspec.structs.replace(asks("a", "quick", age=650), duration_s=100),
+        asks("a", "untold", age=660),
+        msgspec.structs.replace(asks("a", "urgent", age=699, priority=-1), duration_s=1),
     ]
-    for nodes in range(1, 5):
+    for nodes in range(1, 6):
         snap = cluster([q("a", order=of_queue)], *waiting, nodes=nodes)
-        made = plan(snap, now_s=100, settings=PlanSettings(order=order)).decisions
+        made = plan(snap, now_s=700, settings=PlanSettings(order=order)).decisions
         assert [d.workload.rpartition("/")[2] for d in made if isinstance(d, Admit)] == want[:nodes]
