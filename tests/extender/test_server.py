@@ -27,7 +27,7 @@ from tests.extender.fakes import WAITING, FakeGuard, args, bind_args, planned
 SHORT = Limits(body_s=0.3, head_s=0.3, body_bytes=1 << 16, head_bytes=1 << 14)
 
 
-async def until(condition: Callable[[], bool], limit_s: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], limit_s: float = 60.0) -> None:
     """Waits for something another thread does; fails after `limit_s`."""
     async with asyncio.timeout(limit_s):
         while not condition():  # noqa: ASYNC110  what other threads do sets no event here
