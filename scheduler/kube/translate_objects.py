@@ -8,7 +8,7 @@ from scheduler.kube import translate_values
 from scheduler.kube.dialects import kueue
 from scheduler.kube.dialects.record import Texts
 from scheduler.kube.dialects.table import understand
-from scheduler.kube.dialects.words import queue_of
+from scheduler.kube.dialects.words import class_of, queue_of
 from scheduler.kube.wire import Meta, NameMeta, WireJob, WireNamespace
 from scheduler.kube.wire_own import WireTopology
 from scheduler.model.node import NODE_LEVEL, TopologyLevel
@@ -44,6 +44,7 @@ def read_job(raw: bytes | msgspec.Raw) -> tuple[Meta, JobSeen]:
     gang = translate_values.gang_claim(meta.labels, meta.annotations, problems, others.gang)
     whole = spec.completion_mode == "Indexed" and spec.completions is not None and spec.completions > 1
     queue, queue_key = queue_of(meta.labels, others)
+    priority_class, priority_key = class_of(others)
     whole = whole and spec.completions == spec.parallelism
     if gang is None and whole and kueue.NAME in others.dialects and others.queue is not None:
         gang = GangClaim(name=f"job/{meta.name}")
@@ -57,6 +58,8 @@ def read_job(raw: bytes | msgspec.Raw) -> tuple[Meta, JobSeen]:
         gang=gang,
         queue=queue,
         queue_key=queue_key,
+        priority_class=priority_class,
+        priority_key=priority_key,
         problems=tuple(problems),
         notes=others.notes,
     )

@@ -8,7 +8,7 @@ import msgspec
 from scheduler.kube import keys, translate_values
 from scheduler.kube.dialects.record import Texts
 from scheduler.kube.dialects.table import understand
-from scheduler.kube.dialects.words import queue_of
+from scheduler.kube.dialects.words import class_of, queue_of
 from scheduler.kube.requests import pod_requests
 from scheduler.kube.selectors import host_ports, node_affinity, scheduler_rules, tolerations
 from scheduler.kube.wire import Condition, Meta, OwnerReference, PodStatus, WirePod
@@ -112,6 +112,7 @@ class PodReader:
         scheduled = _condition(wire.status.conditions, "PodScheduled")
         told = _condition(wire.status.conditions, keys.CONDITION_TYPE)
         queue, queue_key = queue_of(labels, others)
+        priority_class, priority_key = class_of(others)
         preemptible = translate_values.preemptible(annotations, problems)
         unschedulable = _is(scheduled, "False", "Unschedulable")
         return Pod(
@@ -140,6 +141,8 @@ class PodReader:
             index=translate_values.index(labels, annotations),
             queue=queue,
             queue_key=queue_key,
+            priority_class=priority_class,
+            priority_key=priority_key,
             user=sys.intern(labels.get(keys.USER_LABEL, "")),
             topology_required=translate_values.level(annotations, keys.TOPOLOGY_REQUIRED_ANNOTATION, problems)
             or others.topology_required,

@@ -130,7 +130,8 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     being deleted. `asked_to_save_s`: when it was asked last to save its work, since it is to leave.
     `checkpointed_s`: when it last saved its work; None where nobody said. `preemptible`: it may be moved or evicted.
     `policy`: how it is placed if it stands alone; None leaves it to its queue. `user`: whose it is, where it says so.
-    `queue_key`: where the queue is named. `notes`: sentences on what was read of it and is not honoured.
+    `queue_key`: where the queue is named. `priority_class`: the one that a foreign key names, with its kind in front,
+    and `priority_key` the key. `notes`: sentences on what was read of it and is not honoured.
     `role`: its part in the gang, and `role_required` the level of which one domain has to hold all pods of that role.
     """
 
@@ -157,6 +158,8 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     queue: QueueName | None = None
     user: str = ""
     queue_key: str = QUEUE_KEY
+    priority_class: str = ""
+    priority_key: str = ""
     topology_required: str | None = None
     topology_preferred: str | None = None
     topology_slices: Slices = ()

@@ -193,6 +193,7 @@ class _Mask:
             owner_uid=_maybe(pod.owner_uid, self._uids.of),
             owner_name=self._names.of(pod.owner_name),
             queue=_maybe(pod.queue, self._queue_name),
+            priority_class=self._texts.of(pod.priority_class),
             topology_required=_maybe(pod.topology_required, self._level),
             topology_preferred=_maybe(pod.topology_preferred, self._level),
             topology_slices=self._slices(pod.topology_slices),

@@ -22,6 +22,7 @@ from scheduler.state.events import (
     NamespaceSeen,
     NodeSeen,
     PodSeen,
+    PriorityClassSeen,
     QueueGone,
     QueueSeen,
     TopologySeen,
@@ -70,7 +71,7 @@ def differences(believed: Iterable[Event], fresh: Iterable[Event]) -> AuditRepor
     )
 
 
-_KINDS = {NamespaceSeen: "namespace", TopologySeen: "topology"}
+_KINDS = {NamespaceSeen: "namespace", TopologySeen: "topology", PriorityClassSeen: "class"}
 
 
 def _by_name(facts: Iterable[Event]) -> dict[str, msgspec.Struct]:
@@ -94,7 +95,7 @@ def _by_name(facts: Iterable[Event]) -> dict[str, msgspec.Struct]:
                 named[f"queue {queue.name}"] = queue
             case JobGone() | GroupGone() | QueueGone():
                 del named[f"queue {fact.name}" if isinstance(fact, QueueGone) else jobs[fact.uid]]
-            case NamespaceSeen(name=name) | TopologySeen(name=name):
+            case NamespaceSeen(name=name) | TopologySeen(name=name) | PriorityClassSeen(name=name):
                 named[f"{_KINDS[type(fact)]} {name}"] = fact
             case _:
                 pass

@@ -17,6 +17,7 @@ from scheduler.state.events import (
     DevicesGone,
     DevicesSeen,
     Event,
+    GroupEvent,
     GroupGone,
     GroupSeen,
     JobGone,
@@ -29,6 +30,8 @@ from scheduler.state.events import (
     NodeSeen,
     PodGone,
     PodSeen,
+    PriorityClassGone,
+    PriorityClassSeen,
     QueueGone,
     QueueSeen,
     Released,
@@ -153,6 +156,8 @@ class ClusterState:
                 | JobGone()
                 | GroupSeen()
                 | GroupGone()
+                | PriorityClassSeen()
+                | PriorityClassGone()
                 | QueueSeen()
                 | QueueGone()
                 | NamespaceSeen()
@@ -178,8 +183,12 @@ class ClusterState:
             case _:
                 assert_never(event)
 
-    def _take_in_owner(self, event: JobSeen | JobGone | GroupSeen | GroupGone) -> bool:
+    def _take_in_owner(
+        self, event: JobSeen | JobGone | GroupSeen | GroupGone | PriorityClassSeen | PriorityClassGone
+    ) -> bool:
         match event:
+            case PriorityClassSeen() | PriorityClassGone():
+                return self._groups.take_class(event)
             case JobSeen(uid=uid):
                 return self._groups.see_job(event) and self._regroup(self._groups.owned_by(uid))
             case JobGone(uid=uid):
@@ -192,23 +201,9 @@ class ClusterState:
             case _:
                 assert_never(event)
 
-    def _take_in_group(
-        self,
-        event: JobSeen
-        | JobGone
-        | GroupSeen
-        | GroupGone
-        | QueueSeen
-        | QueueGone
-        | NamespaceSeen
-        | NamespaceGone
-        | NodeRefused
-        | Kept
-        | RunSeen
-        | Ticked,
-    ) -> bool:
+    def _take_in_group(self, event: GroupEvent) -> bool:
         match event:
-            case JobSeen() | JobGone() | GroupSeen() | GroupGone():
+            case JobSeen() | JobGone() | GroupSeen() | GroupGone() | PriorityClassSeen() | PriorityClassGone():
                 return self._take_in_owner(event)
             case QueueSeen(queue=queue):
                 return self._groups.see_queue(queue)

@@ -77,8 +77,8 @@ class JobSeen(msgspec.Struct, frozen=True, kw_only=True):
     out.
     `succeeded` is how many of its pods did their work and are not waited for again. `deadline_s`: its pods are ended
     once it is so old, which counts from before they have nodes.
-    `gang` and `queue` are what stands on the Job itself, `problems` what could not be read there, `notes` sentences on
-    what is not honoured.
+    `gang`, `queue` and `priority_class` are what stands on the Job itself, `problems` what could not be read there,
+    `notes` sentences on what is not honoured.
     """
 
     uid: str
@@ -90,6 +90,8 @@ class JobSeen(msgspec.Struct, frozen=True, kw_only=True):
     gang: GangClaim | None = None
     queue: QueueName | None = None
     queue_key: str = QUEUE_KEY
+    priority_class: str = ""
+    priority_key: str = ""
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -107,7 +109,8 @@ class GroupSeen(msgspec.Struct, frozen=True, kw_only=True):
     gang, or those of each role are one, or each stands alone; in `parts` every gang that pods name is one of itself,
     all of one role. `claim` says how many pods there are and are enough; `role_sizes` how many of a role there are, in
     `parts` how many are enough, and 0 that such pods stand alone. What pods say themselves goes first, but
-    `preemptible` False holds in any case. `priority` None leaves it to the pods. `problems`, `notes`: as of a Pod.
+    `preemptible` False holds in any case. `priority` None leaves it to
+    the class that is named here, or to the pods. `problems`, `notes`: as of a Pod.
     """
 
     uid: str
@@ -119,6 +122,8 @@ class GroupSeen(msgspec.Struct, frozen=True, kw_only=True):
     queue: QueueName | None = None
     queue_key: str = QUEUE_KEY
     priority: int | None = None
+    priority_class: str = ""
+    priority_key: str = ""
     preemptible: bool | None = None
     topology_required: str | None = None
     topology_preferred: str | None = None
@@ -126,6 +131,20 @@ class GroupSeen(msgspec.Struct, frozen=True, kw_only=True):
     role_levels: tuple[tuple[str, str], ...] = ()
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+class PriorityClassSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """A class of priorities that pods, Jobs and objects above them may name; `name` has its kind in front."""
+
+    uid: str
+    name: str
+    value: int
+
+
+class PriorityClassGone(msgspec.Struct, frozen=True, kw_only=True):
+    """A class of priorities was deleted."""
+
+    uid: str
 
 
 class GroupGone(msgspec.Struct, frozen=True, kw_only=True):
@@ -237,6 +256,24 @@ class Ticked(msgspec.Struct, frozen=True, kw_only=True):
     now_s: int
 
 
+GroupEvent = (
+    JobSeen
+    | JobGone
+    | GroupSeen
+    | GroupGone
+    | PriorityClassSeen
+    | PriorityClassGone
+    | QueueSeen
+    | QueueGone
+    | NamespaceSeen
+    | NamespaceGone
+    | NodeRefused
+    | Kept
+    | RunSeen
+    | Ticked
+)
+"""What pods are grouped and ordered by."""
+
 Event = (
     NodeSeen
     | NodeGone
@@ -248,6 +285,8 @@ Event = (
     | JobGone
     | GroupSeen
     | GroupGone
+    | PriorityClassSeen
+    | PriorityClassGone
     | QueueSeen
     | QueueGone
     | NamespaceSeen

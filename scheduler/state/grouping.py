@@ -8,7 +8,10 @@ from scheduler.model.names import NodeName, WorkloadKey, gang_key, people_name, 
 from scheduler.model.workload import Pod, Problem, Workload
 from scheduler.state.events import GroupSeen, JobSeen
 from scheduler.state.gang import Gang, named
+from scheduler.state.priorities import priority_of
 from scheduler.state.queues import QueueFinder
+
+NO_CLASSES: Mapping[str, int] = {}
 
 
 def key_of(pod: Pod, job: JobSeen | None, group: GroupSeen | None = None) -> WorkloadKey | None:
@@ -34,11 +37,15 @@ def workload_of(
     group: GroupSeen | None,
     finder: QueueFinder,
     avoid: frozenset[NodeName],
+    classes: Mapping[str, int] = NO_CLASSES,
 ) -> Workload:
-    """The workload of its members `pods`, of which there is at least one; `group` describes it where there is such."""
+    """The workload of its members `pods`, of which there is at least one; `group` describes it where there is such.
+
+    `classes`: the priority classes that there are, by their names with their kinds in front.
+    """
     managed = [p if p.managed else msgspec.structs.replace(p, managed=True) for p in pods]
     if key.startswith("pod:"):
-        return _alone(key, managed[0], jobs, group, finder, avoid)
+        return _alone(key, managed[0], jobs, group, finder, avoid, classes)
     members = tuple(sorted((_with_level(p, group) for p in managed), key=_rank))
     uids = {p.owner_uid for p in members if p.owner_uid is not None}
     owners: dict[str | None, JobSeen] = {uid: jobs[uid] for uid in uids if uid in jobs}
@@ -46,6 +53,7 @@ def workload_of(
     size = gang.size()
     role_minimums = gang.role_minimums(size)
     gang.roles()
+    priority, unknown = priority_of(members, owners, group, classes)
     return Workload(
         key=key,
         is_gang=True,
@@ -53,7 +61,7 @@ def workload_of(
         size=size,
         min_member=gang.least(size, role_minimums),
         role_minimums=role_minimums,
-        priority=max(p.priority for p in members) if group is None or group.priority is None else group.priority,
+        priority=priority,
         created_s=min(p.created_s for p in members),
         members=members,
         user=gang.one("label bayplan.dev/user", [p.user or None for p in members]) or "",
@@ -71,7 +79,7 @@ def workload_of(
         preemptible=all(p.preemptible for p in members) and (group is None or group.preemptible is not False),
         avoid=avoid,
         problems=tuple(gang.problems),
-        notes=tuple(gang.notes),
+        notes=(*gang.notes, *unknown),
     )
 
 
@@ -82,9 +90,12 @@ def _alone(
     group: GroupSeen | None,
     finder: QueueFinder,
     avoid: frozenset[NodeName],
+    classes: Mapping[str, int],
 ) -> Workload:
     job = jobs.get(pod.owner_uid) if pod.owner_uid is not None else None
     found = finder.find(pod.namespace, *named(pod, job, group))
+    owners: dict[str | None, JobSeen] = {} if job is None else {job.uid: job}
+    priority, unknown = priority_of((pod,), owners, group, classes)
     problems = (*pod.problems, *(() if job is None else job.problems), *_gangs_only(pod))
     return Workload(
         key=key,
@@ -92,17 +103,17 @@ def _alone(
         queue=None if isinstance(found, Problem) else found,
         size=1,
         min_member=1,
-        priority=pod.priority,
+        priority=priority,
         created_s=pod.created_s,
         members=(pod,),
         user=pod.user,
         topology_required=pod.topology_required,
         topology_preferred=pod.topology_preferred,
-        duration_s=_duration_s((pod,), {} if job is None else {job.uid: job}),
+        duration_s=_duration_s((pod,), owners),
         preemptible=pod.preemptible,
         avoid=avoid,
         problems=(*problems, found) if isinstance(found, Problem) else problems,
-        notes=(*pod.notes, *(() if job is None else job.notes), *(() if group is None else group.notes)),
+        notes=(*pod.notes, *(() if job is None else job.notes), *(() if group is None else group.notes), *unknown),
     )
 
 

@@ -16,12 +16,15 @@ from scheduler.state.events import (
     Kept,
     NamespaceSeen,
     NodeRefused,
+    PriorityClassGone,
+    PriorityClassSeen,
     QueueGone,
     RunSeen,
 )
 from scheduler.state.group_objects import GroupObjects
 from scheduler.state.grouping import key_of, workload_of
 from scheduler.state.lengths import LengthBook, Run, WorkKind, kinds_of
+from scheduler.state.priorities import PriorityBook
 from scheduler.state.queues import Labels, QueueFinder
 from scheduler.state.refusals import RefusalBook
 
@@ -38,6 +41,7 @@ class GroupBook:
         self._ended_jobs: set[str] = set()
         self._owned: dict[str, set[PodUid]] = {}
         self._objects = GroupObjects()
+        self._priorities = PriorityBook()
         self._queues: dict[QueueName, Queue] = {}
         self._queues_in_order: dict[QueueName, Queue] = {}
         self._namespaces: dict[str, Labels] = {}
@@ -144,6 +148,13 @@ class GroupBook:
     def forget_group(self, uid: str) -> bool:
         """Such an object is gone; whether that is news. As long as pods name it, its word holds, as that of a Job."""
         return self._objects.forget(uid) is not None
+
+    def take_class(self, event: PriorityClassSeen | PriorityClassGone) -> bool:
+        """A priority class as it is now, or is no more; whether that is news. Any workload may name it."""
+        news = self._priorities.take(event)
+        if news:
+            self._stale.update(self._members)
+        return news
 
     # Queues and refusals
 
@@ -280,7 +291,7 @@ class GroupBook:
                     avoid = self._refusals.avoid(key)
                     pods = members.values()
                     group = self._objects.of_all(pods)
-                    made = workload_of(key, pods, self._jobs, group, self._finder, avoid)
+                    made = workload_of(key, pods, self._jobs, group, self._finder, avoid, self._priorities.values)
                     if key in self._kept:
                         made = replace(made, kept=True)
                     self._workloads[key] = self._with_length(made)
@@ -317,9 +328,20 @@ class GroupBook:
     def facts(
         self,
     ) -> Iterator[
-        JobSeen | JobGone | GroupSeen | GroupGone | Queue | QueueGone | NamespaceSeen | NodeRefused | Kept | RunSeen
+        JobSeen
+        | JobGone
+        | GroupSeen
+        | GroupGone
+        | PriorityClassSeen
+        | Queue
+        | QueueGone
+        | NamespaceSeen
+        | NodeRefused
+        | Kept
+        | RunSeen
     ]:
         """Everything known beside the pods. Jobs that are gone, but whose word still holds, come and go."""
+        yield from self._priorities.facts()
         yield from self._jobs.values()
         yield from (JobGone(uid=uid) for uid in sorted(self._ended_jobs))
         yield from self._queues_in_order.values()

@@ -68,9 +68,9 @@ def test_a_cluster_without_any(tmp_path: Path) -> None:
 
 def test_the_best_version_that_has_the_kind_is_taken(tmp_path: Path) -> None:
     paths = (f"{NATIVE}/v1/priorityclasses", f"{NATIVE}/v1alpha2/podgroups", f"{NATIVE}/v1beta1/podgroups")
-    assert found(Kinds(*paths), tmp_path) == [f"{NATIVE}/v1beta1/podgroups"]
-    assert found(Kinds(*paths[:2]), tmp_path) == [f"{NATIVE}/v1alpha2/podgroups"]
-    assert found(Kinds(paths[0]), tmp_path) == []
+    assert found(Kinds(*paths), tmp_path) == [paths[0], paths[2]]
+    assert found(Kinds(*paths[:2]), tmp_path) == [paths[0], paths[1]]
+    assert found(Kinds(paths[0]), tmp_path) == [paths[0]]
 
 
 @pytest.mark.parametrize(("status", "there"), [("403 Forbidden", []), ("404 Not Found", []), ("500 Error", ["kind"])])

@@ -7,14 +7,15 @@ from collections.abc import Callable
 
 import msgspec
 
+from scheduler.kube.dialects.classes import PRIORITY_CLASS
 from scheduler.kube.dialects.record import NOTHING, Texts, Understood
 from scheduler.kube.dialects.table import understand
-from scheduler.kube.dialects.words import queue_of
+from scheduler.kube.dialects.words import class_of, queue_of
 from scheduler.kube.translate_values import LARGEST_GANG
 from scheduler.kube.wire import Meta, Wire
 from scheduler.model.names import QueueName, gang_key
 from scheduler.model.workload import GangClaim, Problem, RoleMinimums
-from scheduler.state.events import GroupSeen
+from scheduler.state.events import GroupGone, GroupSeen, PriorityClassGone, PriorityClassSeen
 
 NAMED_NOWHERE = "default"
 """What other schedulers fill in where nobody named a queue."""
@@ -23,13 +24,14 @@ NAMED_NOWHERE = "default"
 class ForeignKind(msgspec.Struct, frozen=True, kw_only=True):
     """A kind that is read where discovery lists it, in the first of its `versions` that is served.
 
-    `read` raises ValueError on an object that cannot be read.
+    `read` raises ValueError on an object that cannot be read. `gone`: what the end of that with a uid means.
     """
 
     group: str
     plural: str
     versions: tuple[str, ...]
-    read: Callable[[bytes | msgspec.Raw], tuple[Meta, GroupSeen]]
+    read: Callable[[bytes | msgspec.Raw], tuple[Meta, GroupSeen | PriorityClassSeen]]
+    gone: Callable[[str], GroupGone | PriorityClassGone] = lambda uid: GroupGone(uid=uid)
 
     @property
     def name(self) -> str:
@@ -48,6 +50,7 @@ class Draft:
         self.problems: list[Problem] = []
         self.notes: list[str] = []
         self.said: Understood = NOTHING
+        self._class: tuple[str, str] | None = None
         if meta.labels or meta.annotations:
             self.said = understand(Texts(labels=meta.labels, annotations={**meta.annotations, **(extra or {})}))
 
@@ -64,6 +67,11 @@ class Draft:
                 f"{field} of {self.kind} {self.meta.name} ({str(value)[:80]!r}) is not honoured: {sentence}"
             )
 
+    def priority(self, field: str, name: str) -> None:
+        """A field of the spec that names a PriorityClass, or is empty."""
+        if name:
+            self._class = (f"{PRIORITY_CLASS} {name}", f"{field} of {self.kind} {self.meta.name}")
+
     def group(self, claim: GangClaim, *, queue: str = "", **fields: object) -> GroupSeen:
         """The whole, with what was understood of the spec."""
         said = self.said
@@ -71,6 +79,9 @@ class Draft:
         named, where = queue_of(self.meta.labels, said)
         if named is None and queue and queue != NAMED_NOWHERE:
             named, where = QueueName(queue), f"spec.queue of {self.kind} {self.meta.name}"
+        priority_class, priority_key = class_of(said)
+        if not priority_class and self._class:
+            priority_class, priority_key = self._class
         known = {name: value for name, value in fields.items() if value is not None}
         plain = GroupSeen(
             uid=self.meta.uid,
@@ -79,6 +90,8 @@ class Draft:
             claim=claim,
             queue=named,
             queue_key=where,
+            priority_class=priority_class,
+            priority_key=priority_key,
             preemptible=said.preemptible,
             topology_required=said.topology_required,
             topology_preferred=said.topology_preferred,

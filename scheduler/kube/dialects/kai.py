@@ -5,6 +5,7 @@ Keys as in KAI's `pkg/common/constants/constants.go` and `docs/`.
 
 from scheduler.kube.dialects import texts
 from scheduler.kube.dialects.claims import GroupKeys, claim
+from scheduler.kube.dialects.classes import PRIORITY_CLASS
 from scheduler.kube.dialects.record import Dialect, Hearing, Key, Place, Texts
 
 PREFIX = "kai/"
@@ -83,7 +84,7 @@ KEYS = (
     _ignored("annotation", "kai.scheduler/staleness-grace-period", "a gang that lost pods is mended, not evicted"),
     _ignored("annotation", "kai.scheduler/skip-podgrouper", "pods are grouped by what they say themselves"),
     _ignored("label", "kai.scheduler/node-pool", "a node selector keeps pods on some nodes"),
-    _ignored("label", "priorityClassName", "the pod's own spec.priorityClassName counts"),
+    texts.class_key("priorityClassName", PRIORITY_CLASS),
 )
 
 

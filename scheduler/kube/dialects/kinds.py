@@ -1,11 +1,32 @@
 """All foreign kinds that are read, and the kinds of watches made of those that a cluster serves."""
 
+from functools import partial
+
 from scheduler.kube.dialects import native_groups, owners, podgroups
+from scheduler.kube.dialects.classes import PRIORITY_CLASS, WORKLOAD_PRIORITY_CLASS, read_class
 from scheduler.kube.dialects.foreign import ForeignKind
 from scheduler.kube.translate import Kind, Sighting, key_of
-from scheduler.state.events import GroupGone
+from scheduler.state.events import PriorityClassGone
 
-FOREIGN_KINDS: tuple[ForeignKind, ...] = (*native_groups.KINDS, *podgroups.KINDS, *owners.KINDS)
+GROUP_KINDS: tuple[ForeignKind, ...] = (*native_groups.KINDS, *podgroups.KINDS, *owners.KINDS)
+"""Those that describe gangs."""
+
+CLASS_KINDS = tuple(
+    ForeignKind(
+        group=group,
+        plural=f"{kind.lower()}es",
+        versions=versions,
+        read=partial(read_class, kind),
+        gone=lambda uid: PriorityClassGone(uid=uid),
+    )
+    for group, kind, versions in (
+        ("scheduling.k8s.io", PRIORITY_CLASS, ("v1",)),
+        ("kueue.x-k8s.io", WORKLOAD_PRIORITY_CLASS, ("v1beta2", "v1beta1")),
+    )
+)
+"""Those that keys and fields of others name for a priority."""
+
+FOREIGN_KINDS: tuple[ForeignKind, ...] = (*CLASS_KINDS, *GROUP_KINDS)
 
 
 def kind_of(foreign: ForeignKind, version: str) -> Kind:
@@ -19,6 +40,6 @@ def kind_of(foreign: ForeignKind, version: str) -> Kind:
         name=foreign.name,
         path=f"/apis/{foreign.group}/{version}/{foreign.plural}",
         read=read,
-        gone=lambda uid: GroupGone(uid=uid),
+        gone=foreign.gone,
         by_uid=True,
     )

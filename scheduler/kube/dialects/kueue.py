@@ -7,6 +7,7 @@ import msgspec
 
 from scheduler.kube.dialects import texts
 from scheduler.kube.dialects.claims import GroupKeys, claim
+from scheduler.kube.dialects.classes import WORKLOAD_PRIORITY_CLASS
 from scheduler.kube.dialects.record import Dialect, Hearing, Key, Place, Texts
 
 NAME = "Kueue"
@@ -80,8 +81,8 @@ KEYS = (
     SLICE_LEVEL,
     SLICE_SIZE,
     SLICES,
-    _ignored("label", "priority-class", "the pod's own spec.priorityClassName counts"),
-    _ignored("annotation", "priority-boost", "the pod's own spec.priorityClassName counts"),
+    texts.class_key("kueue.x-k8s.io/priority-class", WORKLOAD_PRIORITY_CLASS),
+    _ignored("annotation", "priority-boost", "the value of the priority class counts as it is"),
     _ignored("label", "prebuilt-workload-name", "pods are grouped by what they say themselves"),
     _ignored("annotation", "pod-group-fast-admission", "a gang waits for all its pods"),
     _ignored("annotation", "pod-group-serving", "a pod of a gang that fails is placed again when it is made again"),

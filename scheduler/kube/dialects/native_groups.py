@@ -30,6 +30,7 @@ class _GroupSpec(Wire, frozen=True, kw_only=True):
     scheduling_constraints: _Constraints | None = None
     parent_composite_pod_group_name: str = ""
     priority: int | None = None
+    priority_class_name: str = ""
 
 
 class _PodGroup(Wire, frozen=True, kw_only=True):
@@ -48,6 +49,7 @@ def read_group(raw: bytes | msgspec.Raw) -> tuple[Meta, GroupSeen]:
     draft.note(
         "spec.parentCompositePodGroupName", spec.parent_composite_pod_group_name, "each PodGroup starts by itself"
     )
+    draft.priority("spec.priorityClassName", spec.priority_class_name)
     levels = [] if spec.scheduling_constraints is None else [one.key for one in spec.scheduling_constraints.topology]
     if len(levels) > 1:
         draft.refuse("spec.schedulingConstraints.topology", ", ".join(levels), "one topology key")

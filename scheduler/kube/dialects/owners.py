@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 
 from scheduler.kube.dialects.foreign import Draft, ForeignKind, minimums
-from scheduler.kube.dialects.podgroups import PRIORITY
 from scheduler.kube.wire import Meta, Wire
 from scheduler.model.workload import GangClaim
 from scheduler.state.events import GroupSeen
@@ -115,7 +114,7 @@ def read_training(kind: str, raw: bytes | msgspec.Raw) -> tuple[Meta, GroupSeen]
     sizes = minimums({name.lower(): one.replicas for name, one in replicas.items()})
     total = sum(number for _, number in sizes)
     policy = spec.run_policy.scheduling_policy or _SchedulingPolicy()
-    draft.note("spec.runPolicy.schedulingPolicy.priorityClass", policy.priority_class, PRIORITY)
+    draft.priority("spec.runPolicy.schedulingPolicy.priorityClass", policy.priority_class)
     least = policy.min_available
     if least is None and spec.elastic_policy is not None and spec.elastic_policy.min_replicas is not None:
         others = sum(number for name, number in sizes if name != "worker")

@@ -13,8 +13,6 @@ from scheduler.kube.wire import Meta, Wire
 from scheduler.model.workload import GangClaim
 from scheduler.state.events import GroupSeen
 
-PRIORITY = "the pods' own spec.priorityClassName counts"
-
 
 class _PlainSpec(Wire, frozen=True, kw_only=True):
     min_member: int = 1
@@ -77,7 +75,7 @@ def read_volcano(raw: bytes | msgspec.Raw) -> tuple[Meta, GroupSeen]:
     wire = _volcano_decoder.decode(raw)
     meta, spec = wire.metadata, wire.spec
     draft = Draft("PodGroup.scheduling.volcano.sh", volcano.PREFIX, meta)
-    draft.note("spec.priorityClassName", spec.priority_class_name, PRIORITY)
+    draft.priority("spec.priorityClassName", spec.priority_class_name)
     required = _tier(draft, "spec.networkTopology", spec.network_topology)
     slices: list[tuple[str, int]] = []
     for policy in spec.sub_group_policy:
@@ -146,7 +144,7 @@ def read_kai(raw: bytes | msgspec.Raw) -> tuple[Meta, GroupSeen]:
     wire = _kai_decoder.decode(raw)
     meta, spec = wire.metadata, wire.spec
     draft = Draft("PodGroup.scheduling.run.ai", kai.PREFIX, meta)
-    draft.note("spec.priorityClassName", spec.priority_class_name, PRIORITY)
+    draft.priority("spec.priorityClassName", spec.priority_class_name)
     draft.note(
         "spec.topologyConstraint.topology",
         spec.topology_constraint.topology,
@@ -213,7 +211,7 @@ def read_grove(raw: bytes | msgspec.Raw) -> tuple[Meta, GroupSeen]:
     wire = _grove_decoder.decode(raw)
     meta, spec = wire.metadata, wire.spec
     draft = Draft("PodGang", "grove/", meta)
-    draft.note("spec.priorityClassName", spec.priority_class_name, PRIORITY)
+    draft.priority("spec.priorityClassName", spec.priority_class_name)
     levels: list[tuple[str, str]] = []
     for clique in spec.podgroups:
         pack = _Pack() if clique.topology_constraint is None else clique.topology_constraint.pack_constraint

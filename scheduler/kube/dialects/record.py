@@ -9,7 +9,9 @@ from scheduler.kube import keys
 from scheduler.model.workload import GangClaim, Problem, Slices
 
 Place = Literal["label", "annotation"]
-Field = Literal["queue", "preemptible", "topology_required", "topology_preferred", "role", "duration_s"]
+Field = Literal[
+    "queue", "preemptible", "priority_class", "topology_required", "topology_preferred", "role", "duration_s"
+]
 
 OWN_KEYS: Mapping[str, tuple[Place, str]] = {
     "gang": ("label", keys.GANG_LABEL),
@@ -79,11 +81,12 @@ class Understood(msgspec.Struct, frozen=True, kw_only=True):
 
     `gang.name` is `dialect/name`, so that groups of two dialects are never one. `where` names the key behind each
     field, `dialects` those that were heard. `problems` could not be read or contradict each other; `notes` are
-    sentences on what is not honoured.
+    sentences on what is not honoured. `priority_class` has its kind in front.
     """
 
     gang: GangClaim | None = None
     queue: str | None = None
+    priority_class: str | None = None
     preemptible: bool | None = None
     topology_required: str | None = None
     topology_preferred: str | None = None
@@ -125,8 +128,10 @@ class Hearing:
             self._values[field] = value
             self._where[field] = where
         elif self._values[field] != value and not implied:
-            place, key = OWN_KEYS[field]
-            allowed = f"the same as the {self._where[field]}, or the {place} {key}, which goes first"
+            allowed = f"the same as the {self._where[field]}"
+            if field in OWN_KEYS:
+                place, key = OWN_KEYS[field]
+                allowed = f"{allowed}, or the {place} {key}, which goes first"
             self.refuse(where, _shown(value), allowed)
 
     def refuse(self, where: str, value: str, allowed: str) -> None:

@@ -59,3 +59,15 @@ def queue_key(place: Place, key: str, means: str = "the Queue of that name") -> 
 def role_key(place: Place, key: str) -> Key:
     """A key that names a role."""
     return Key(place=place, key=key, means="the pod's role in its gang", field="role", read=name, allowed=NAME_ALLOWED)
+
+
+def class_key(key: str, kind: str) -> Key:
+    """A label that names a priority class of this kind."""
+    return Key(
+        place="label",
+        key=key,
+        means=f"the {kind} whose value is the priority",
+        field="priority_class",
+        read=lambda text: f"{kind} {text.strip()}" if text.strip() else None,
+        allowed=NAME_ALLOWED,
+    )

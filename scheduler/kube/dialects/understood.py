@@ -6,7 +6,7 @@ from typing import Any, cast
 import msgspec
 
 from scheduler.kube.dialects import controllers, volcano
-from scheduler.kube.dialects.kinds import FOREIGN_KINDS
+from scheduler.kube.dialects.kinds import GROUP_KINDS
 from scheduler.kube.dialects.table import DIALECTS
 from scheduler.kube.translate_objects import read_job
 from scheduler.kube.translate_pod import PodReader
@@ -158,10 +158,11 @@ def _group(document: Document, name: str, namespace: str, problems: list[str]) -
     """The object as one that describes a gang, where it is of such a kind."""
     group, _, version = str(document.get("apiVersion", "")).rpartition("/")
     plural = f"{str(document.get('kind', '')).lower()}s"
-    for foreign in FOREIGN_KINDS:
+    for foreign in GROUP_KINDS:
         if (foreign.group, foreign.plural) == (group, plural) and version in foreign.versions:
             try:
-                return foreign.read(_raw(document, name, namespace))[1]
+                seen = foreign.read(_raw(document, name, namespace))[1]
+                return seen if isinstance(seen, GroupSeen) else None
             except ValueError as err:
                 problems.append(f"it cannot be read: {err}")
     return None

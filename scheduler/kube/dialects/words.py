@@ -17,3 +17,8 @@ def queue_of(labels: Mapping[str, str], others: Understood) -> tuple[QueueName |
     if others.queue is not None:
         return QueueName(sys.intern(others.queue)), others.key_of("queue")
     return None, QUEUE_KEY
+
+
+def class_of(others: Understood) -> tuple[str, str]:
+    """The priority class that another dialect's key names, and the key; empty where none does."""
+    return ("", "") if others.priority_class is None else (others.priority_class, others.key_of("priority_class"))

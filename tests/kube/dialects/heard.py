@@ -48,7 +48,7 @@ def heard(text: str, spec: PodSpec | None = None) -> Understood:
 
 def fields(found: Understood) -> Mapping[str, object]:
     """Those that anybody spoke of."""
-    names = [name for name in OWN_KEYS if getattr(found, name) != getattr(NOTHING, name)]
+    names = [name for name in (*OWN_KEYS, "priority_class") if getattr(found, name) != getattr(NOTHING, name)]
     return {name: getattr(found, name) for name in names}
 
 

@@ -5,7 +5,7 @@ import json
 import yaml
 from msgspec.structs import replace
 
-from scheduler.kube.dialects.kinds import FOREIGN_KINDS, kind_of
+from scheduler.kube.dialects.kinds import GROUP_KINDS, kind_of
 from scheduler.model.names import WorkloadKey
 from scheduler.model.workload import GangClaim
 from scheduler.state.events import GroupSeen
@@ -18,7 +18,7 @@ def read(text: str) -> GroupSeen:
     document["metadata"] = {"name": "train", "namespace": "a", "uid": "u", **document.get("metadata", {})}
     (foreign,) = (
         kind
-        for kind in FOREIGN_KINDS
+        for kind in GROUP_KINDS
         if (kind.group, kind.plural) == (group, f"{document['kind'].lower()}s") and version in kind.versions
     )
     sighting = kind_of(foreign, version).read(json.dumps(document).encode())

@@ -3,8 +3,8 @@
 import pytest
 from msgspec.structs import replace
 
-from scheduler.kube.dialects.kinds import FOREIGN_KINDS, kind_of
-from scheduler.state.events import GroupGone, GroupSeen
+from scheduler.kube.dialects.kinds import CLASS_KINDS, GROUP_KINDS, kind_of
+from scheduler.state.events import GroupGone, GroupSeen, PriorityClassGone, PriorityClassSeen
 from tests.kube.dialects.manifests import claim, read, seen
 
 UNDERSTOOD = [
@@ -122,6 +122,8 @@ UNDERSTOOD = [
             "PodGroup.scheduling.k8s.io",
             claim=claim(least=4),
             priority=1000,
+            priority_class="PriorityClass high",
+            priority_key="spec.priorityClassName of PodGroup.scheduling.k8s.io train",
             topology_required="example.com/rack",
         ),
         id="Kubernetes 1.36",
@@ -230,13 +232,6 @@ def test_what_an_object_asks_for_and_cannot_have(text: str, problems: list[str])
     ("text", "note"),
     [
         (
-            "{apiVersion: scheduling.volcano.sh/v1beta1, kind: PodGroup, spec: {priorityClassName: high}}",
-            (
-                "spec.priorityClassName of PodGroup.scheduling.volcano.sh train ('high') is not honoured: "
-                "the pods' own spec.priorityClassName counts"
-            ),
-        ),
-        (
             "{apiVersion: scheduling.run.ai/v2alpha2, kind: PodGroup, spec: {minSubGroup: 1}}",
             "spec.minSubGroup of PodGroup.scheduling.run.ai train ('1') is not honoured: all sub-groups have to stand",
         ),
@@ -261,6 +256,42 @@ def test_an_object_that_cannot_be_read_is_refused() -> None:
 
 
 def test_an_object_goes_by_its_uid() -> None:
-    kind = kind_of(FOREIGN_KINDS[0], "v1alpha2")
+    kind = kind_of(GROUP_KINDS[0], "v1alpha2")
     assert kind.path == "/apis/scheduling.k8s.io/v1alpha2/podgroups"
     assert (kind.gone("u"), kind.by_uid) == (GroupGone(uid="u"), True)
+
+
+@pytest.mark.parametrize(
+    ("spec", "field", "kind"),
+    [
+        ("apiVersion: scheduling.volcano.sh/v1beta1, kind: PodGroup, spec: {priorityClassName: high}",
+         "spec.priorityClassName", "PodGroup.scheduling.volcano.sh"),
+        ("apiVersion: scheduling.run.ai/v2alpha2, kind: PodGroup, spec: {priorityClassName: high}",
+         "spec.priorityClassName", "PodGroup.scheduling.run.ai"),
+        ("apiVersion: scheduler.grove.io/v1alpha1, kind: PodGang, spec: {priorityClassName: high}",
+         "spec.priorityClassName", "PodGang"),
+        ("apiVersion: kubeflow.org/v1, kind: TFJob, spec: {runPolicy: {schedulingPolicy: {priorityClass: high}}}",
+         "spec.runPolicy.schedulingPolicy.priorityClass", "TFJob"),
+    ],
+)  # fmt: skip
+def test_a_priority_class_that_an_object_names(spec: str, field: str, kind: str) -> None:
+    found = read(f"{{{spec}}}")
+    assert (found.priority_class, found.priority_key) == ("PriorityClass high", f"{field} of {kind} train")
+
+
+def test_a_label_on_an_object_names_a_class_before_its_spec_does() -> None:
+    found = read(
+        "{apiVersion: scheduling.volcano.sh/v1beta1, kind: PodGroup, spec: {priorityClassName: high}, "
+        "metadata: {labels: {kueue.x-k8s.io/priority-class: low}}}"
+    )
+    assert found.priority_class == "WorkloadPriorityClass low"
+    assert found.priority_key == "label kueue.x-k8s.io/priority-class"
+
+
+def test_classes_of_priorities() -> None:
+    text = b'{"metadata": {"name": "high", "uid": "u"}, "value": 1000}'
+    for foreign, name in zip(CLASS_KINDS, ("PriorityClass high", "WorkloadPriorityClass high"), strict=True):
+        kind = kind_of(foreign, foreign.versions[0])
+        assert kind.read(text).event == PriorityClassSeen(uid="u", name=name, value=1000)
+        assert kind.gone("u") == PriorityClassGone(uid="u")
+    assert [kind.plural for kind in CLASS_KINDS] == ["priorityclasses", "workloadpriorityclasses"]

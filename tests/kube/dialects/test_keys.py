@@ -72,6 +72,12 @@ HONOURED = [
         id="KAI",
     ),
     pytest.param("labels: {runai/queue: red}", {"queue": "red"}, id="Run:ai"),
+    pytest.param("labels: {priorityClassName: build}", {"priority_class": "PriorityClass build"}, id="KAI: a class"),
+    pytest.param(
+        f"labels: {{{KUEUE}priority-class: high}}",
+        {"priority_class": "WorkloadPriorityClass high"},
+        id="Kueue: a class of its own",
+    ),
     pytest.param(
         f"{{owner: Job/train, annotations: {{{KAI}batch-min-member: '2', {KAI}segment-size: '4', "
         f"{KAI}segment-topology-required-placement: rack}}}}",
@@ -196,7 +202,7 @@ def test_the_group_that_a_pod_s_spec_names() -> None:
         ),
         (f"labels: {{{KAI}node-pool: a}}", f"label {KAI}node-pool ('a')"),
         (f"annotations: {{{KAI}segment-size: '4'}}", f"annotation {KAI}segment-size ('4')"),
-        (f"labels: {{{KUEUE}priority-class: high}}", f"label {KUEUE}priority-class ('high')"),
+        (f"annotations: {{{KUEUE}priority-boost: '5'}}", f"annotation {KUEUE}priority-boost ('5')"),
         (f"annotations: {{{KOORDINATOR}mode: NonStrict}}", f"annotation {KOORDINATOR}mode ('NonStrict')"),
         (
             f"{{labels: {{{LWS}name: s, {LWS}group-index: '0'}}, annotations: {{{LWS}exclusive-topology: rack}}}}",

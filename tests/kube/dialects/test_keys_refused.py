@@ -99,6 +99,7 @@ COUNT = texts.COUNT_ALLOWED
             "4",
             f"at most annotation {KOORDINATOR}total-number, 2",
         ),
+        ("labels: {priorityClassName: ''}", "label priorityClassName", "", "a name"),
         (f"annotations: {{{KOORDINATOR}mode: Lax}}", f"annotation {KOORDINATOR}mode", "Lax", "Strict or NonStrict"),
         (
             f"annotations: {{{YUNIKORN}task-group-name: workers}}",
@@ -158,6 +159,10 @@ def test_two_words_that_differ_are_a_problem() -> None:
     allowed = f"the same as the label {KUEUE}queue-name, or the label bayplan.dev/queue, which goes first"
     assert said(found) == [f"label {KAI}queue is 'red'; allowed: {allowed}"]
     assert said(heard(f"labels: {{{KAI}queue: red, {KUEUE}queue-name: red}}")) == []
+    found = heard(f"labels: {{priorityClassName: low, {KUEUE}priority-class: high}}")
+    assert said(found) == [
+        f"label priorityClassName is 'PriorityClass low'; allowed: the same as the label {KUEUE}priority-class"
+    ]
     found = heard("{labels: {scheduling.x-k8s.io/pod-group: a}, annotations: {scheduling.k8s.io/group-name: b}}")
     allowed = "the same as the annotation scheduling.k8s.io/group-name, or the label bayplan.dev/gang, which goes first"
     assert said(found) == [f"label scheduling.x-k8s.io/pod-group is 'a'; allowed: {allowed}"]

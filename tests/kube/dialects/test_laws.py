@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.kube.dialects.foreign import ForeignKind
-from scheduler.kube.dialects.kinds import FOREIGN_KINDS, kind_of
+from scheduler.kube.dialects.kinds import GROUP_KINDS, kind_of
 from scheduler.kube.dialects.record import Texts, Understood
 from scheduler.kube.dialects.table import DIALECTS, understand
 from scheduler.kube.dialects.understood import understood
@@ -71,7 +71,7 @@ def test_any_text_is_understood_or_refused(meta: tuple[dict[str, str], dict[str,
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.sampled_from(FOREIGN_KINDS), metas, jsons)
+@given(st.sampled_from(GROUP_KINDS), metas, jsons)
 def test_any_object_describes_a_gang_or_is_refused(
     foreign: ForeignKind, meta: tuple[dict[str, str], dict[str, str]], spec: object
 ) -> None:
@@ -88,7 +88,7 @@ def test_any_object_describes_a_gang_or_is_refused(
 @settings(max_examples=300, deadline=None)
 @given(
     st.dictionaries(st.sampled_from(["apiVersion", "kind", "metadata", "spec", "template"]), jsons),
-    st.sampled_from(FOREIGN_KINDS),
+    st.sampled_from(GROUP_KINDS),
     st.booleans(),
 )
 def test_any_document_is_understood_or_has_nothing_to_do_with_it(
