@@ -143,7 +143,7 @@ class PodReader:
             queue_key=queue_key,
             priority_class=priority_class,
             priority_key=priority_key,
-            user=sys.intern(labels.get(keys.USER_LABEL, "")),
+            user=sys.intern(labels.get(keys.USER_LABEL) or others.user or ""),
             topology_required=translate_values.level(annotations, keys.TOPOLOGY_REQUIRED_ANNOTATION, problems)
             or others.topology_required,
             topology_preferred=translate_values.level(annotations, keys.TOPOLOGY_PREFERRED_ANNOTATION, problems)

@@ -156,12 +156,20 @@ def _cluster_queue(queue: _Queue, names: Mapping[str, str], namespaces: list[Val
         _shut(msgspec.structs.replace(total, nominal=total.nominal or 0), queue.above),
         parent=names.get(queue.above),
         namespaces=namespaces,
+        namespaceSelector=_selector(sheet),
         flavors=[dict[str, Value](name=name, **limits.fields()) for name, limits in queue.given.flavors],
         weight=weight,
         order=_order(sheet),
         **_more(queue.given, queue.above),
     )
     return NewQueue(name=sheet.name, spec=spec, stands_for=(f"{DIALECT} ClusterQueue {sheet.name}",))
+
+
+def _selector(sheet: Sheet) -> Value:
+    """Which namespaces it serves by their labels. That of Kueue's which selects all only leaves it to LocalQueues."""
+    selector = sheet.mapping("spec.namespaceSelector")
+    known = {field: selector[field] for field in ("matchLabels", "matchExpressions") if selector.get(field)}
+    return {**known} if isinstance(known.get("matchLabels", {}), dict) else None
 
 
 def _order(sheet: Sheet) -> str | None:
@@ -196,4 +204,8 @@ def _policies(sheet: Sheet) -> None:
     if sheet.text("spec.stopPolicy") not in ("", "None"):
         sheet.lacks("spec.stopPolicy", STOPPED)
     if sheet.get("spec.namespaceSelector") not in (None, {}):
-        sheet.differs("spec.namespaceSelector", "pods of every namespace may name the queue")
+        why = (
+            "pods of these namespaces that name no queue are this queue's, unless another names their namespace; "
+            "pods of every namespace may name it"
+        )
+        sheet.differs("spec.namespaceSelector", why)

@@ -74,19 +74,18 @@ def gpus_of(sheet: Sheet, path: str) -> int | None:
     return whole
 
 
-def more_of(sheet: Sheet, owned: str, most: str, *, lends: bool = True) -> dict[str, Value]:
-    """Quota of CPU and memory, as fields of a Queue's specification: what the lists at these paths own and limit."""
-    nominal, limit = _whole_amounts(sheet, owned), _whole_amounts(sheet, most)
-    return {
-        name: more_fields(
-            Limits(
-                nominal=nominal.get(name, 0),
-                borrowed=beyond(limit.get(name), nominal.get(name)),
-                lent=None if lends else 0,
-            )
-        )
-        for name in sorted({*nominal, *limit})
-    }
+def more_of(sheet: Sheet, owned: str, most: str, *, kept: str = "", lends: bool = True) -> dict[str, Value]:
+    """Quota of CPU and memory, as fields of a Queue's specification: what the lists at these paths own and limit.
+
+    `kept`: where stands what is never lent, and is owned at least.
+    """
+    nominal, limit, held = (_whole_amounts(sheet, path) if path else {} for path in (owned, most, kept))
+    found: dict[str, Value] = {}
+    for name in sorted({*nominal, *limit, *held}):
+        owns, keeps = max(nominal.get(name, 0), held.get(name, 0)), held.get(name)
+        lent = 0 if not lends else None if not keeps else owns - keeps
+        found[name] = more_fields(Limits(nominal=owns, borrowed=beyond(limit.get(name), owns), lent=lent))
+    return found
 
 
 def more_fields(limits: Limits) -> Value:

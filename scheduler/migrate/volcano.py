@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from scheduler.migrate.quota import MORE, Limits, beyond, gpus_of, more_of, queue_spec
+from scheduler.migrate.quota import Limits, beyond, gpus_of, more_of, queue_spec
 from scheduler.migrate.records import Found, Manifest, NewQueue, Translated
 from scheduler.migrate.sheet import Sheet
 
@@ -42,7 +42,7 @@ def _queue(sheet: Sheet) -> NewQueue:
             weight=None if weight is None or weight < 1 else int(weight),
             priority=sheet.whole("spec.priority"),
             order=_order(sheet),
-            **more_of(sheet, "spec.deserved", "spec.capability"),
+            **more_of(sheet, "spec.deserved", "spec.capability", kept="spec.guarantee.resource"),
         ),
         stands_for=(f"{DIALECT} Queue {sheet.name}",),
     )
@@ -74,9 +74,6 @@ def _order(sheet: Sheet) -> str | None:
 
 
 def _others(sheet: Sheet) -> None:
-    for name, value in sheet.mapping("spec.guarantee.resource").items():
-        if name in MORE:
-            sheet.note("no equivalent", f"spec.guarantee.resource[{name}]", value, "set lendingLimit of it by hand")
     if sheet.get("spec.reclaimable") is False:
         sheet.lacks("spec.reclaimable", "what a queue borrows is always taken back when its owner needs it")
     sheet.lacks("spec.affinity", "queues are not tied to groups of nodes; use a node selector in the pods")

@@ -52,6 +52,7 @@ def _becomes(known: UnderstoodDocument) -> str:
     parts = (
         f"in queue {known.queue}" if known.queue else "",
         f"in one {known.topology_required}" if known.topology_required else "",
+        f"priority of {known.priority_class}" if known.priority_class else "",
         "" if known.preemptible else "never evicted",
     )
     return ", ".join(part for part in (said, *parts) if part)

@@ -5,7 +5,7 @@ from typing import cast
 
 import yaml
 
-from scheduler.migrate.quota import Limits, beyond, gpus_of, more_of, queue_spec, valid_name
+from scheduler.migrate.quota import MORE, Limits, beyond, gpus_of, more_of, queue_spec, valid_name
 from scheduler.migrate.records import Body, Found, Manifest, NewQueue, Translated, Value, mapping_of, text_of
 from scheduler.migrate.sheet import Sheet
 
@@ -13,6 +13,9 @@ DIALECT = "YuniKorn"
 ROOT = "root"
 CONFIG_MAPS = {"yunikorn-configs", "yunikorn-defaults"}
 FILE = "queues.yaml"
+
+EVERYONE = "*"
+ONE_LIMIT = 'userLimit is one number for every user alike; the limit of users ["*"] becomes it'
 
 ORDERS = {"fifo": "StrictFIFO", "fair": "Fair"}
 
@@ -76,6 +79,27 @@ def _translated(sheet: Sheet, content: Sheet) -> Iterator[NewQueue]:
                 yield NewQueue(name=called, spec=spec, stands_for=(f"{DIALECT} queue {each}",))
 
 
+def _user_limit(part: Sheet) -> int | None:
+    """The most GPUs that any user may use: what the limit for all users says. Others have no equivalent."""
+    found: int | None = None
+    for path, entry in part.entries("limits"):
+        users = entry.get("users")
+        if users != [EVERYONE]:
+            named = {key: entry[key] for key in ("users", "groups") if entry.get(key)}
+            part.note("no equivalent", path, named, ONE_LIMIT)
+            continue
+        most = part.part(part.name, {"limit": dict(entry)})
+        amount = gpus_of(most, "limit.maxresources")
+        for name, value in mapping_of(entry.get("maxresources")).items():
+            if name in MORE:
+                part.note("no equivalent", f"{path}.maxresources[{name}]", value, "userLimit counts GPUs")
+        if entry.get("maxapplications"):
+            part.note("no equivalent", f"{path}.maxapplications", entry["maxapplications"], "userLimit counts GPUs")
+        if amount is not None:
+            found = amount if found is None else min(found, amount)
+    return found
+
+
 def _queues(sheet: Sheet, above: Body, path: str) -> Iterator[tuple[str, str, Body]]:
     """Each queue with its name and that of its parent: the path from the root, with dots; "" where that is the root."""
     for _, entry in sheet.each("queues", above.get("queues")):
@@ -93,7 +117,7 @@ def _spec(part: Sheet, above: str) -> dict[str, Value]:
     properties = part.mapping("properties")
     order = ORDERS.get(text_of(properties.get(_SORT)))
     offset = part.number_of(f"properties[{_OFFSET}]", properties.get(_OFFSET))
-    for key in ("maxapplications", "limits", "childtemplate"):
+    for key in ("maxapplications", "childtemplate"):
         part.lacks(key)
     for key, value in properties.items():
         if key == _SORT and order is None:
@@ -105,5 +129,6 @@ def _spec(part: Sheet, above: str) -> dict[str, Value]:
         parent=above,
         priority=int(offset) if offset else None,
         order=order,
+        userLimit=_user_limit(part),
         **more_of(part, "resources.guaranteed", "resources.max"),
     )

@@ -37,7 +37,7 @@ items:
     parent: root
     weight: 4
     deserved: {nvidia.com/gpu: 16, cpu: 64}
-    guarantee: {resource: {nvidia.com/gpu: 4}}
+    guarantee: {resource: {nvidia.com/gpu: 4, cpu: 16, memory: 64Gi}}
     capability: {nvidia.com/gpu: "24"}
     reclaimable: false
     dequeueStrategy: fifo
@@ -67,6 +67,7 @@ kind: ClusterQueue
 metadata: {name: vision}
 spec:
   cohortName: org
+  namespaceSelector: {matchLabels: {team: vision}}
   queueingStrategy: StrictFIFO
   fairSharing: {weight: "0.5"}
   preemption: {reclaimWithinCohort: Any, withinClusterQueue: LowerPriority}
@@ -133,7 +134,12 @@ partitions:
       properties: {application.sort.policy: fifo, priority.offset: "100", preemption.delay: 30s}
       resources: {guaranteed: {nvidia.com/gpu: 16, vcore: 10}, max: {nvidia.com/gpu: 32}}
       queues:
-      - {name: vision, maxapplications: 4, resources: {guaranteed: {nvidia.com/gpu: 8}}}
+      - name: vision
+        maxapplications: 4
+        resources: {guaranteed: {nvidia.com/gpu: 8}}
+        limits:
+        - {limit: each, users: ["*"], maxresources: {nvidia.com/gpu: 2, memory: 8Gi}}
+        - {limit: some, users: [ann], groups: [staff], maxresources: {nvidia.com/gpu: 4}}
 """
 
 ALL = {"kai": KAI, "volcano": VOLCANO, "kueue": KUEUE, "elasticquota": ELASTIC_QUOTA, "yunikorn": YUNIKORN}

@@ -84,7 +84,8 @@ def test_volcano() -> None:
             "lendingLimit": 12,
             "weight": 4,
             "order": "StrictFIFO",
-            "cpu": {"nominal": 64},
+            "cpu": {"nominal": 64, "lendingLimit": 48},
+            "memory": {"nominal": 64, "lendingLimit": 0},
         }
     }
     assert notes(VOLCANO) == {("spec.reclaimable", "false"): "no equivalent"}
@@ -109,6 +110,7 @@ def test_kueue() -> None:
         "vision": {
             "parent": "org",
             "nominal": 24,
+            "namespaceSelector": {"matchLabels": {"team": "vision"}},
             "flavors": [{"name": model, "nominal": 16, "borrowingLimit": 8, "lendingLimit": 4}],
             "order": "StrictFIFO",
             "cpu": {"nominal": 100},
@@ -118,6 +120,7 @@ def test_kueue() -> None:
     }
     told = notes(KUEUE)
     assert told["spec.nodeLabels[lifecycle]", '"spot"'] == "no equivalent"
+    assert told["spec.namespaceSelector", '{"matchLabels": {"team": "vision"}}'] == "differs"
     assert told["spec.stopPolicy", '"Hold"'] == "no equivalent"
     assert told["spec.preemption.withinClusterQueue", '"Never"'] == "differs"
     assert [path for path, _ in told if path == "spec.resourceGroups"] == ["spec.resourceGroups"]
@@ -204,7 +207,7 @@ def test_yunikorn(config_map: bool) -> None:
             "order": "StrictFIFO",
             "cpu": {"nominal": 10},
         },
-        "root.org-a.vision": {"parent": "root.org-a", "nominal": 8},
+        "root.org-a.vision": {"parent": "root.org-a", "nominal": 8, "userLimit": 2},
     }
     assert notes(text) == {
         ("partitions[0].placementrules", '[{"name": "tag", "value": "namespace"}]'): "no equivalent",
@@ -212,6 +215,8 @@ def test_yunikorn(config_map: bool) -> None:
         ("root.Org_A: properties[preemption.delay]", '"30s"'): "no equivalent",
         ("root.Org_A.vision: name", '"root.Org_A.vision"'): "differs",
         ("root.Org_A.vision: maxapplications", "4"): "no equivalent",
+        ("root.Org_A.vision: limits[0].maxresources[memory]", '"8Gi"'): "no equivalent",
+        ("root.Org_A.vision: limits[1]", '{"users": ["ann"], "groups": ["staff"]}'): "no equivalent",
     }
 
 

@@ -89,6 +89,10 @@ KEYS = (
     _ignored("annotation", "retriable-in-group", "a pod of a gang that fails is placed again when it is made again"),
     _ignored("annotation", "job-min-parallelism", "bayplan.dev/gang-min says how many pods of a gang are enough"),
     _ignored("annotation", "elastic-job", "bayplan.dev/gang-min says how many pods of a gang are enough"),
+    _ignored("annotation", "job-completions-equal-parallelism", "a Job keeps its completions as they are"),
+    _ignored("annotation", "admission-gated-by", "a scheduling gate on the pods holds them back"),
+    _ignored("annotation", "pod-group-pod-index-label", "ranks are read from kueue.x-k8s.io/pod-group-pod-index"),
+    _ignored("annotation", "pod-index-offset", "ranks count from the lowest that there is"),
     _ignored("annotation", "podset-group-name", "a level that the gang requires holds all its pods"),
     _ignored("annotation", "workload-allowed-resource-flavors", "bayplan.dev/gpu-model names the GPU models"),
 )

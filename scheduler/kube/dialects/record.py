@@ -10,12 +10,13 @@ from scheduler.model.workload import GangClaim, Problem, Slices
 
 Place = Literal["label", "annotation"]
 Field = Literal[
-    "queue", "preemptible", "priority_class", "topology_required", "topology_preferred", "role", "duration_s"
+    "queue", "preemptible", "priority_class", "user", "topology_required", "topology_preferred", "role", "duration_s"
 ]
 
 OWN_KEYS: Mapping[str, tuple[Place, str]] = {
     "gang": ("label", keys.GANG_LABEL),
     "queue": ("label", keys.QUEUE_LABEL),
+    "user": ("label", keys.USER_LABEL),
     "preemptible": ("annotation", keys.PREEMPTIBLE_ANNOTATION),
     "topology_required": ("annotation", keys.TOPOLOGY_REQUIRED_ANNOTATION),
     "topology_preferred": ("annotation", keys.TOPOLOGY_PREFERRED_ANNOTATION),
@@ -87,6 +88,7 @@ class Understood(msgspec.Struct, frozen=True, kw_only=True):
     gang: GangClaim | None = None
     queue: str | None = None
     priority_class: str | None = None
+    user: str | None = None
     preemptible: bool | None = None
     topology_required: str | None = None
     topology_preferred: str | None = None

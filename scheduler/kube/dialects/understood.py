@@ -6,6 +6,7 @@ from typing import Any, cast
 import msgspec
 
 from scheduler.kube.dialects import controllers, volcano
+from scheduler.kube.dialects.classes import PRIORITY_CLASS
 from scheduler.kube.dialects.kinds import GROUP_KINDS
 from scheduler.kube.dialects.table import DIALECTS
 from scheduler.kube.translate_objects import read_job
@@ -17,6 +18,8 @@ Document = Mapping[str, Any]
 
 SCHEDULER = "bayplan"
 
+ARGO = "argoproj.io"
+
 OPERATORS = {"MPIJob": "mpi-operator"}
 
 
@@ -24,9 +27,9 @@ class UnderstoodDocument(msgspec.Struct, frozen=True, kw_only=True):
     """What was understood of one object.
 
     `gang` is its name, None where its pods stand each alone; `size` and `least` are None where only the cluster tells.
-    `scheduler_names` are those that its pods name now; they have to name Bayplan's. `heard` are keys that count,
-    `ignored` sentences on what is read and not honoured, `problems` what would be refused. `pods` is False for an
-    object that makes none.
+    `priority_class` has its kind in front. `scheduler_names` are those that its pods name now; they have to name
+    Bayplan's. `heard` are keys that count, `ignored` sentences on what is read and not honoured, `problems` what would
+    be refused. `pods` is False for an object that makes none.
     """
 
     kind: str
@@ -59,7 +62,7 @@ def understood(document: Document) -> UnderstoodDocument | None:
     """
     kind, meta = str(document.get("kind", "")), _mapping(document.get("metadata"))
     name, namespace = str(meta.get("name", "") or meta.get("generateName", "")), str(meta.get("namespace", "default"))
-    templates = list(_templates(document, ""))
+    templates = list(_steps(document) if _api(document) == ARGO else _templates(document, ""))
     problems: list[str] = []
     group = _group(document, name, namespace, problems)
     if not templates and group is None:
@@ -82,8 +85,14 @@ def understood(document: Document) -> UnderstoodDocument | None:
         scheduler_names=tuple(
             sorted({str(_mapping(t.get("spec")).get("schedulerName", "default-scheduler")) for _, t in templates})
         ),
-        priority_class=next(
-            (str(c) for _, t in templates if (c := _mapping(t.get("spec")).get("priorityClassName"))), ""
+        priority_class=found.priority_class
+        or next(
+            (
+                f"{PRIORITY_CLASS} {named}"
+                for _, t in templates
+                if (named := _mapping(t.get("spec")).get("priorityClassName"))
+            ),
+            "",
         ),
         heard=tuple(sorted(where for where, dialect in keys.items() if dialect)),
         dialects=tuple(dict.fromkeys(dialect for dialect in keys.values() if dialect)),
@@ -120,6 +129,9 @@ def _together(pods: Iterable[Pod], job: JobSeen | None, group: GroupSeen | None)
         least=None if claim is None or alone else claim.least or described.least,
         role_least=() if claim is None or alone else claim.role_least or described.role_least,
         queue=next((str(queue) for queue in queues if queue is not None), None),
+        priority_class=next(
+            (one.priority_class for one in (*pods, job, group) if one is not None and one.priority_class), ""
+        ),
         preemptible=all(pod.preemptible for pod in pods) and (group is None or group.preemptible is not False),
         topology_required=next((level for level in levels if level), None),
         topology_preferred=next((level for level in wishes if level), None),
@@ -152,6 +164,45 @@ def _templates(value: object, role: str) -> Iterator[tuple[str, Document]]:
     elif isinstance(value, list):
         for below in cast("list[object]", value):
             yield from _templates(below, role)
+
+
+def _steps(document: Document) -> Iterator[tuple[str, Document]]:
+    """The steps of an Argo Workflow that are pods: those with a container, a script, or a set of containers.
+
+    Fields as in Argo's `pkg/apis/workflow/v1alpha1/workflow_types.go`; a step's own go before those of all steps.
+    """
+    spec = _mapping(document.get("spec"))
+    spec = _mapping(spec.get("workflowSpec")) or spec
+    steps = spec.get("templates")
+    for step in cast("list[object]", steps) if isinstance(steps, list) else ():
+        one = _mapping(step)
+        several = _mapping(one.get("containerSet")).get("containers")
+        containers = [
+            *(each for field in ("container", "script") if (each := _mapping(one.get(field)))),
+            *(cast("list[object]", several) if isinstance(several, list) else ()),
+        ]
+        if not containers:
+            continue
+        metas = _mapping(spec.get("podMetadata")), _mapping(one.get("metadata"))
+        whole: dict[str, Any] = {
+            field: value
+            for field, value in (
+                ("schedulerName", one.get("schedulerName") or spec.get("schedulerName")),
+                ("priorityClassName", one.get("priorityClassName") or spec.get("podPriorityClassName")),
+                ("nodeSelector", one.get("nodeSelector") or spec.get("nodeSelector")),
+            )
+            if value
+        }
+        yield (
+            str(one.get("name", "")),
+            {
+                "metadata": {
+                    field: {**_mapping(metas[0].get(field)), **_mapping(metas[1].get(field))}
+                    for field in ("labels", "annotations")
+                },
+                "spec": {**whole, "containers": containers},
+            },
+        )
 
 
 def _group(document: Document, name: str, namespace: str, problems: list[str]) -> GroupSeen | None:

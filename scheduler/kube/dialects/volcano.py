@@ -72,6 +72,7 @@ KEYS = (
     _ignored("volcano.sh/task-topology-affinity", "consecutive ranks are laid out close to each other"),
     _ignored("volcano.sh/task-topology-anti-affinity", "consecutive ranks are laid out close to each other"),
     _ignored("volcano.sh/task-topology-task-order", "consecutive ranks are laid out close to each other"),
+    _ignored("volcano.sh/partition-id", "consecutive ranks are laid out close to each other"),
     _ignored("scheduling.volcano.sh/group-min-resources", "a gang starts when there is room for its pods"),
     _ignored("scheduling.volcano.sh/queue-allocation-gate", "quota is checked for every gang before it starts"),
 )

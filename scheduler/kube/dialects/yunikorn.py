@@ -39,6 +39,10 @@ STYLE = Key(
     key=OWN + "schedulingPolicyParameters",
     means="`gangSchedulingStyle=Hard` is how every gang is; `Soft` is not honoured",
 )
+USER = Key(
+    place="annotation", key=OWN + "user.info", means="whose the pod is, where queues limit what one user may use"
+)
+USER_ALLOWED = 'JSON as in {"user": "ann", "groups": ["vision"]}'
 
 
 class _TaskGroup(msgspec.Struct, frozen=True, rename="camel"):
@@ -46,6 +50,11 @@ class _TaskGroup(msgspec.Struct, frozen=True, rename="camel"):
     min_member: int
 
 
+class _UserInfo(msgspec.Struct, frozen=True):
+    user: str
+
+
+_user_info = msgspec.json.Decoder(_UserInfo)
 _task_groups = msgspec.json.Decoder(list[_TaskGroup])
 
 
@@ -68,12 +77,22 @@ KEYS = (
         read=texts.flag,
         allowed=texts.FLAG_ALLOWED,
     ),
+    Key(
+        place="label",
+        key=OWN + "username",
+        means="whose the pod is, where queues limit what one user may use",
+        field="user",
+        read=texts.name,
+        allowed=texts.NAME_ALLOWED,
+    ),
+    USER,
     _ignored("annotation", "parentqueue", "a Queue names its parent itself"),
 )
 
 
 def together(said: Texts, hear: Hearing) -> None:
-    """The application, its task groups and its queue."""
+    """The application, its task groups, its queue and its user."""
+    _user(said, hear)
     application, spark = said.first(APPLICATION), said.first((SPARK,))
     group, groups = said.first((GROUP,)), said.first((GROUPS,))
     queue = said.first(QUEUE if application or spark else QUEUE[:2])
@@ -92,6 +111,20 @@ def together(said: Texts, hear: Hearing) -> None:
         hear.refuse(*asked, f"only beside the {APPLICATION[0].where}")
     else:
         _claim(said, application, asked, hear)
+
+
+def _user(said: Texts, hear: Hearing) -> None:
+    info = said.first((USER,))
+    if info is None:
+        return
+    try:
+        name = _user_info.decode(info[1]).user.strip()
+    except texts.UNREADABLE:
+        name = ""
+    if name:
+        hear.say("user", name, info[0])
+    else:
+        hear.refuse(*info, USER_ALLOWED)
 
 
 def _claim(said: Texts, application: tuple[str, str], asked: tuple[str, str], hear: Hearing) -> None:

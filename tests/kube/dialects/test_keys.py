@@ -142,6 +142,13 @@ HONOURED = [
         id="YuniKorn: another pod of the application",
     ),
     pytest.param("labels: {queue: red}", {}, id="a label of no dialect's"),
+    pytest.param(f"labels: {{{YUNIKORN}username: ann}}", {"user": "ann"}, id="YuniKorn: a user"),
+    pytest.param(
+        f"annotations: {{{YUNIKORN}user.info: "
+        """'{"user": "ann", "groups": ["vision", "nlp"]}'}""",
+        {"user": "ann"},
+        id="YuniKorn: a user with groups",
+    ),
     pytest.param(
         f"{{labels: {{{LWS}name: s, {LWS}group-index: '1', {LWS}worker-index: '0'}}, annotations: {{{LWS}size: '4'}}}}",
         {"gang": GangClaim(name="lws/s-1", group="lws/s", size=4), "role": "leader"},

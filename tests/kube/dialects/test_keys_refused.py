@@ -10,7 +10,7 @@ from scheduler.kube.dialects.kueue import SLICES_ALLOWED
 from scheduler.kube.dialects.record import Texts
 from scheduler.kube.dialects.table import understand
 from scheduler.kube.dialects.volcano import TIER_ALLOWED
-from scheduler.kube.dialects.yunikorn import GROUPS_ALLOWED
+from scheduler.kube.dialects.yunikorn import GROUPS_ALLOWED, USER_ALLOWED
 from tests.kube.dialects.heard import (
     KAI,
     KOORDINATOR,
@@ -166,3 +166,11 @@ def test_two_words_that_differ_are_a_problem() -> None:
     found = heard("{labels: {scheduling.x-k8s.io/pod-group: a}, annotations: {scheduling.k8s.io/group-name: b}}")
     allowed = "the same as the annotation scheduling.k8s.io/group-name, or the label bayplan.dev/gang, which goes first"
     assert said(found) == [f"label scheduling.x-k8s.io/pod-group is 'a'; allowed: {allowed}"]
+
+
+@pytest.mark.parametrize("value", ["", "ann", "{}", '{"user": " "}', '{"user": 5}'])
+def test_a_user_that_cannot_be_read_is_quoted(value: str) -> None:
+    key = f"{YUNIKORN}user.info"
+    found = understand(Texts(labels={}, annotations={key: value}))
+    assert said(found) == [f"annotation {key} is {value!r}; allowed: {USER_ALLOWED}"]
+    assert said(understand(Texts(labels={"bayplan.dev/user": "bob"}, annotations={key: '{"user": "ann"}'}))) == []

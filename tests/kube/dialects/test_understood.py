@@ -43,11 +43,46 @@ CASES = [
         apiVersion: argoproj.io/v1alpha1
         kind: Workflow
         metadata: {generateName: web}
-        spec: {templates: [{name: step, container: {image: x}}]}
-        """
-        f"\n        template: {TEMPLATE}",
-        {},
+        spec:
+          entrypoint: all
+          schedulerName: other
+          podPriorityClassName: low
+          podMetadata: {labels: {kai.scheduler/queue: red}}
+          templates:
+            - {name: all, steps: [[{name: a, template: one}]]}
+            - {name: one, container: {image: x, resources: {limits: {nvidia.com/gpu: 1}}}}
+            - {name: two, script: {image: x}, metadata: {annotations: {x: y}}}
+        """,
+        {
+            "queue": "red",
+            "priority_class": "PriorityClass low",
+            "dialects": ("KAI",),
+            "heard": ("label kai.scheduler/queue",),
+        },
         id="steps of a Workflow stand alone",
+    ),
+    pytest.param(
+        """
+        apiVersion: argoproj.io/v1alpha1
+        kind: CronWorkflow
+        metadata: {name: web}
+        spec:
+          workflowSpec:
+            templates:
+              - name: pair
+                schedulerName: other
+                metadata:
+                  labels: {kueue.x-k8s.io/pod-group-name: g}
+                  annotations: {kueue.x-k8s.io/pod-group-total-count: "2"}
+                containerSet: {containers: [{name: main, image: x}]}
+        """,
+        {
+            "gang": "kueue/g",
+            "size": 2,
+            "dialects": ("Kueue",),
+            "heard": ("annotation kueue.x-k8s.io/pod-group-total-count", "label kueue.x-k8s.io/pod-group-name"),
+        },
+        id="steps that ask for a gang are one",
     ),
     pytest.param(
         f"""
