@@ -71,10 +71,12 @@ async def manifests_in(api: ApiClient) -> tuple[list[Manifest], list[str]]:
     found: list[Manifest] = []
     forbidden: list[str] = []
     for group in sorted({group for group, _ in WANTED}):
-        path = groups.get(group)
-        for plural, kind in () if path is None else await _served(api, path):
-            if (group, kind) not in WANTED:
+        read: set[str] = set()
+        for path, plural, kind in [(at, *one) for at in groups.get(group, ()) for one in await _served(api, at)]:
+            # A kind may be in another version of its group than the preferred one alone.
+            if (group, kind) not in WANTED or kind in read:
                 continue
+            read.add(kind)
             query = {"fieldSelector": f"metadata.name={YUNIKORN}"} if kind == "ConfigMap" else {}
             try:
                 items = await _listed(api, f"{path}/{plural}", query)
@@ -89,15 +91,17 @@ async def manifests_in(api: ApiClient) -> tuple[list[Manifest], list[str]]:
     return found, forbidden
 
 
-async def _groups(api: ApiClient) -> dict[str, str]:
-    """Where each group's preferred version is; the core group is the empty one."""
+async def _groups(api: ApiClient) -> dict[str, list[str]]:
+    """Where each group's versions are, the preferred one first; the core group is the empty one."""
     answer = _decoded((await api.request("GET", "/apis")).body)
     groups = answer.get("groups")
-    found = {"": "/api/v1"}
+    found = {"": ["/api/v1"]}
     for group in groups if isinstance(groups, list) else ():
         entry = mapping_of(group)
-        version = text_of(mapping_of(entry.get("preferredVersion")).get("groupVersion"))
-        found[text_of(entry.get("name"))] = f"/apis/{version}"
+        versions = entry.get("versions")
+        listed = [mapping_of(version) for version in versions] if isinstance(versions, list) else []
+        named = [text_of(one.get("groupVersion")) for one in (mapping_of(entry.get("preferredVersion")), *listed)]
+        found[text_of(entry.get("name"))] = [f"/apis/{version}" for version in dict.fromkeys(named) if version]
     return found
 
 

@@ -15,6 +15,11 @@ ANSWERS: dict[str, object] = {
         "groups": [
             {"name": "kueue.x-k8s.io", "preferredVersion": {"groupVersion": "kueue.x-k8s.io/v1beta2"}},
             {"name": "batch", "preferredVersion": {"groupVersion": "batch/v1"}},
+            {
+                "name": "scheduling.k8s.io",
+                "versions": [{"groupVersion": f"scheduling.k8s.io/{version}"} for version in ("v1", "v1alpha2")],
+                "preferredVersion": {"groupVersion": "scheduling.k8s.io/v1"},
+            },
         ]
     },
     "/apis/kueue.x-k8s.io/v1beta2": {
@@ -25,6 +30,9 @@ ANSWERS: dict[str, object] = {
         ]
     },
     "/apis/batch/v1": {"resources": [{"name": "jobs", "kind": "Job"}]},
+    "/apis/scheduling.k8s.io/v1": {"resources": [{"name": "priorityclasses", "kind": "PriorityClass"}]},
+    "/apis/scheduling.k8s.io/v1alpha2": {"resources": [{"name": "podgroups", "kind": "PodGroup"}]},
+    "/apis/scheduling.k8s.io/v1alpha2/podgroups?limit=500": {"items": [{"metadata": {"name": "native"}}]},
     "/api/v1": {"resources": [{"name": "pods", "kind": "Pod"}, {"name": "configmaps", "kind": "ConfigMap"}]},
     "/apis/kueue.x-k8s.io/v1beta2/clusterqueues?limit=500": {
         "metadata": {"continue": "more"},
@@ -59,6 +67,7 @@ async def test_kinds_are_found_and_listed_page_by_page(tmp_path: Path) -> None:
         ("", "Pod", "bare"),
         ("kueue.x-k8s.io", "ClusterQueue", "first"),
         ("kueue.x-k8s.io", "ClusterQueue", "second"),
+        ("scheduling.k8s.io", "PodGroup", "native"),
     ]
     assert manifests[1].body["apiVersion"] == "kueue.x-k8s.io/v1beta2"
     assert forbidden == ["cohorts.kueue.x-k8s.io"]
