@@ -15,6 +15,11 @@ from scheduler.state.cluster import ClusterState
 from scheduler.state.events import PodSeen
 
 NOT_FOUND_STATUS = 404
+FORBIDDEN_STATUS = 403
+
+
+class ForbiddenError(CommandError):
+    """The user may not list something that planning needs."""
 
 
 def read_cluster(kubeconfig: Path | None, scheduler_name: str) -> tuple[ClusterState, list[Pod]]:
@@ -22,6 +27,7 @@ def read_cluster(kubeconfig: Path | None, scheduler_name: str) -> tuple[ClusterS
 
     Raises:
         BadInputError: the credentials cannot be used.
+        ForbiddenError: the user has not got the rights.
         CommandError: the API server does not answer, or refuses.
     """
     try:
@@ -31,7 +37,8 @@ def read_cluster(kubeconfig: Path | None, scheduler_name: str) -> tuple[ClusterS
     except ApiRefusedError as err:
         if err.status == NOT_FOUND_STATUS:
             raise CommandError(f"the cluster has no {GROUP_VERSION} objects; is Bayplan installed in it?") from err
-        raise CommandError(f"the API server refused to list what planning needs: {err}") from err
+        said = f"the API server refused to list what planning needs: {err}"
+        raise (ForbiddenError(said) if err.status == FORBIDDEN_STATUS else CommandError(said)) from err
     except ApiUnreachableError as err:
         raise CommandError(f"the API server does not answer: {err}") from err
 

@@ -1,5 +1,6 @@
 """One queue with its work, as people read it."""
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -8,6 +9,9 @@ from scheduler.cli.queue_text import number
 from scheduler.planning.defrag.text import span
 from scheduler.planning.overview.records import Amounts, Partner, QueueDetail, QueueStand, ResourceAmounts, Work
 from scheduler.planning.reasons.wording import gpus, listed
+
+NOBODY = "nobody by name"
+"""Pods that do not say whose they are count as those of one user."""
 
 SHOWN = 20
 """Rows of running and of waiting work, unless all are asked for."""
@@ -26,6 +30,7 @@ def detail_text(detail: QueueDetail, *, now_s: int, everything: bool = False) ->
                 "below": ", ".join(detail.below),
                 "namespaces": ", ".join(stand.namespaces),
                 "rules": _rules(stand),
+                "users": _users(detail),
                 "not in force": "; ".join(stand.problems),
             }
         ),
@@ -86,9 +91,12 @@ def _amounts_row(amounts: Amounts) -> tuple[str, ...]:
 
 def _resource(amounts: ResourceAmounts) -> str:
     name, divisor = ("cores", 1000) if amounts.resource == "cpu" else ("GiB", 1024)
-    said = f"{amounts.used / divisor:.10g} of {amounts.nominal / divisor:.10g} {name} in use"
+    used, own, borrowed = (f"{amount / divisor:.10g}" for amount in (amounts.used, amounts.nominal, amounts.borrowed))
+    said = f"{used} of {own} {name} in use"
+    if amounts.borrowed:
+        said = f"{used} {name} in use: the {own} that it owns, and {borrowed} that it borrows"
     limit = amounts.borrowing_limit
-    return said if limit is None else f"{said}, at most {(amounts.nominal + limit) / divisor:.10g}"
+    return said if limit is None else f"{said}; at most {(amounts.nominal + limit) / divisor:.10g}"
 
 
 def _limit(milli_gpu: int | None) -> str:
@@ -101,6 +109,23 @@ def _rules(stand: QueueStand) -> str:
     user = "" if stand.user_limit_milli_gpu is None else f"one user at most {gpus(stand.user_limit_milli_gpu)}"
     said = (f"order {stand.order}", f"weight {stand.weight}", f"priority {stand.priority}", policy, safe, user)
     return ", ".join(part for part in said if part)
+
+
+def _users(detail: QueueDetail) -> str:
+    """What each user has, where users are limited; those first who have most."""
+    if detail.stand.user_limit_milli_gpu is None:
+        return ""
+    used, waits = Counter[str](), Counter[str]()
+    for work in detail.work:
+        used[work.user or NOBODY] += work.milli_gpu
+        waits[work.user or NOBODY] += work.pending_milli_gpu
+    said = [
+        f"{user} {number(used[user]) if used[user] else 'none'}"
+        + (f" and waits for {number(waits[user])}" if waits[user] else "")
+        for user in sorted(used, key=lambda user: (-used[user], user))
+        if used[user] or waits[user]
+    ]
+    return ", ".join(said)
 
 
 def _partners(partners: Sequence[Partner]) -> str:

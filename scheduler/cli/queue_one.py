@@ -8,9 +8,11 @@ from typing import cast
 
 import msgspec
 
-from scheduler.cli.output import BadInputError, Commands, print_json
+from scheduler.cli.live import ForbiddenError
+from scheduler.cli.output import BadInputError, Commands, complain, print_json
 from scheduler.cli.queue_detail_text import detail_text
-from scheduler.cli.queue_source import Moment, add_sources, check_sources, read_moment
+from scheduler.cli.queue_source import Moment, add_sources, check_sources, kubeconfig_of, read_moment
+from scheduler.cli.queue_told import TOLD, told_stands
 from scheduler.model.names import QueueName
 from scheduler.planning.cycle import plan
 from scheduler.planning.overview.detail import queue_detail
@@ -20,8 +22,8 @@ from scheduler.quota.usage import opening_ledger
 
 DESCRIPTION = (
     "Show one queue: its quota, with whom it shares, which work runs in it and since when, whether on what the queue "
-    "owns or on what it borrows, and which work waits for what. Without --server or --snapshot, the cluster is read "
-    "and planned on this machine, with the service's own planner."
+    "owns or on what it borrows, and which work waits for what. Without --server, --snapshot or --scenario, "
+    "the cluster is read and planned on this machine, with the service's own planner."
 )
 
 
@@ -48,9 +50,15 @@ def run(arguments: Namespace) -> int:
 
         stands, detail = ask(arguments.server, name)
     else:
-        moment = read_moment(arguments)
-        stands, detail = _of(moment, name)
-        now_s = moment.now_s
+        try:
+            moment = read_moment(arguments)
+        except ForbiddenError:
+            stands = told_stands(kubeconfig_of(arguments))
+            detail = next((_as_told(stand, stands) for stand in stands if stand.name == name), None)
+            complain("bayplan", f"{TOLD}; what runs and waits in it is left out")
+        else:
+            stands, detail = _of(moment, name)
+            now_s = moment.now_s
     if detail is None:
         raise BadInputError(_unknown(name, stands))
     if arguments.json:
@@ -58,6 +66,14 @@ def run(arguments: Namespace) -> int:
     else:
         print(detail_text(detail, now_s=now_s, everything=arguments.everything))
     return 0
+
+
+def _as_told(stand: QueueStand, stands: Sequence[QueueStand]) -> QueueDetail:
+    below: set[QueueName] = {stand.name}
+    for other in stands:
+        if other.parent in below:
+            below.add(other.name)
+    return QueueDetail(stand=stand, below=tuple(sorted(below - {stand.name})))
 
 
 def _of(moment: Moment, name: str) -> tuple[Sequence[QueueStand], QueueDetail | None]:

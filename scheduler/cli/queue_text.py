@@ -5,12 +5,14 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from scheduler.model.names import QueueName
-from scheduler.planning.overview.records import Amounts, QueueStand
+from scheduler.model.queue import CPU
+from scheduler.planning.overview.records import Amounts, QueueStand, ResourceAmounts
 
 BAR_CELLS = (8, 32)
 """The narrowest and the widest bar, in characters."""
 
 MILLI = 1000
+MIB_OF_GIB = 1024
 
 
 class Glyphs(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +41,7 @@ def glyphs_for(encoding: str | None) -> Glyphs:
 
 
 def tree_text(stands: Sequence[QueueStand], *, width: int, glyphs: Glyphs) -> str:
-    """All queues as a tree, a row each, and one for each flavor; what does not fit into `width` is left out."""
+    """All queues as a tree, a row each, and one for each flavor, CPU and memory; what exceeds `width` is left out."""
     if not stands:
         return "There is no queue."
     rows = [_row(name, amounts, stand) for name, amounts, stand in _branches(stands, glyphs)]
@@ -58,7 +60,8 @@ def tree_text(stands: Sequence[QueueStand], *, width: int, glyphs: Glyphs) -> st
         at = widths[0]
         shown = [f"{line[:at].ljust(at)}  {drawn}{line[at:]}" for line, drawn in zip(shown, bars, strict=True)]
     legend = f"{glyphs.own} in use of its own, {glyphs.borrowed} borrowed, {glyphs.lent} lent, {glyphs.idle} idle"
-    return "\n".join([*(line.rstrip() for line in shown), "", f"Amounts are GPUs. {legend}."])
+    units = "GPUs, cores or GiB" if any(stand.resources for stand in stands) else "GPUs"
+    return "\n".join([*(line.rstrip() for line in shown), "", f"Amounts are {units}. {legend}."])
 
 
 def bar(amounts: Amounts, cells: int, glyphs: Glyphs) -> str:
@@ -95,12 +98,19 @@ def _branches(stands: Sequence[QueueStand], glyphs: Glyphs) -> Iterator[tuple[st
             mark = "" if above is None else glyphs.last if ends else glyphs.branch
             yield lead + mark + stand.name, stand.total, stand
             deeper = lead if above is None else lead + ("   " if ends else glyphs.past)
-            for flavor in stand.flavors:
+            for kind in (*stand.flavors, *(_scaled(amounts) for amounts in stand.resources)):
                 stem = glyphs.past if below.get(stand.name) else "   "
-                yield f"{deeper}{stem}[{flavor.flavor}]", flavor, None
+                yield f"{deeper}{stem}[{kind.flavor}]", kind, None
             yield from walk(stand.name, deeper)
 
     return walk(None, "")
+
+
+def _scaled(amounts: ResourceAmounts) -> Amounts:
+    """CPU or memory drawn as GPUs are: thousandths of a core, or of a GiB. Nobody says what of it is lent or waits."""
+    name, unit = ("cores", MILLI) if amounts.resource == CPU else ("GiB memory", MIB_OF_GIB)
+    nominal, used, borrowed = (amount * MILLI // unit for amount in (amounts.nominal, amounts.used, amounts.borrowed))
+    return Amounts(flavor=name, nominal_milli_gpu=nominal, used_milli_gpu=used, borrowed_milli_gpu=borrowed)
 
 
 def _row(name: str, amounts: Amounts, stand: QueueStand | None) -> tuple[str, Amounts, list[str]]:

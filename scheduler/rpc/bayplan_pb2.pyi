@@ -497,7 +497,7 @@ class QueuePartner(_message.Message):
     def __init__(self, queue: _Optional[str] = ..., milli_gpu: _Optional[int] = ...) -> None: ...
 
 class Work(_message.Message):
-    __slots__ = ("name", "kind", "queue", "state", "owner", "priority", "preemptible", "milli_gpu", "pending_milli_gpu", "borrowed_milli_gpu", "pods", "placed", "size", "since_s", "reason", "message", "detail", "unblock", "estimated_start_s")
+    __slots__ = ("name", "kind", "queue", "state", "owner", "priority", "preemptible", "milli_gpu", "pending_milli_gpu", "borrowed_milli_gpu", "pods", "placed", "size", "since_s", "reason", "message", "detail", "unblock", "estimated_start_s", "user")
     NAME_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     QUEUE_FIELD_NUMBER: _ClassVar[int]
@@ -517,6 +517,7 @@ class Work(_message.Message):
     DETAIL_FIELD_NUMBER: _ClassVar[int]
     UNBLOCK_FIELD_NUMBER: _ClassVar[int]
     ESTIMATED_START_S_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
     name: str
     kind: str
     queue: str
@@ -536,4 +537,5 @@ class Work(_message.Message):
     detail: str
     unblock: str
     estimated_start_s: int
-    def __init__(self, name: _Optional[str] = ..., kind: _Optional[str] = ..., queue: _Optional[str] = ..., state: _Optional[str] = ..., owner: _Optional[str] = ..., priority: _Optional[int] = ..., preemptible: _Optional[bool] = ..., milli_gpu: _Optional[int] = ..., pending_milli_gpu: _Optional[int] = ..., borrowed_milli_gpu: _Optional[int] = ..., pods: _Optional[int] = ..., placed: _Optional[int] = ..., size: _Optional[int] = ..., since_s: _Optional[int] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., detail: _Optional[str] = ..., unblock: _Optional[str] = ..., estimated_start_s: _Optional[int] = ...) -> None: ...
+    user: str
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[str] = ..., queue: _Optional[str] = ..., state: _Optional[str] = ..., owner: _Optional[str] = ..., priority: _Optional[int] = ..., preemptible: _Optional[bool] = ..., milli_gpu: _Optional[int] = ..., pending_milli_gpu: _Optional[int] = ..., borrowed_milli_gpu: _Optional[int] = ..., pods: _Optional[int] = ..., placed: _Optional[int] = ..., size: _Optional[int] = ..., since_s: _Optional[int] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., detail: _Optional[str] = ..., unblock: _Optional[str] = ..., estimated_start_s: _Optional[int] = ..., user: _Optional[str] = ...) -> None: ...

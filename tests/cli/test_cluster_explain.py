@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from scheduler.cli.main import main
+from scheduler.cli.queue_told import TOLD
 from scheduler.localcluster import fleet
 from scheduler.localcluster.api import Api
 from scheduler.localcluster.cluster import LocalCluster
@@ -137,3 +139,45 @@ def test_a_cluster_that_does_not_answer_is_one_line(
     elsewhere.write_text(text.replace(f":{cluster.server.rpartition(':')[2]}", ":1"), encoding="utf-8")
     assert main(["explain", "x", "--kubeconfig", str(elsewhere)]) == 1
     assert "the API server does not answer" in capsys.readouterr().err
+
+
+QUEUES = "/apis/bayplan.dev/v1alpha1/queues"
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
+
+
+@pytest.fixture
+def viewer(cluster: LocalCluster, tmp_path: Path) -> Path:
+    """The kubeconfig of somebody who may list queues, and nothing else; a status is written into one."""
+    api = cluster.api()
+    account = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts"
+    api.create(account, {"metadata": {"name": "viewer"}})
+    rule = {"apiGroups": ["bayplan.dev"], "resources": ["queues"], "verbs": ["list"]}
+    api.create(f"{RBAC}/clusterroles", {"metadata": {"name": "viewer"}, "rules": [rule]})
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "viewer"}
+    subjects = [{"kind": "ServiceAccount", "name": "viewer", "namespace": NAMESPACE}]
+    api.create(f"{RBAC}/clusterrolebindings", {"metadata": {"name": "viewer"}, "roleRef": role, "subjects": subjects})
+    told = {"usedMilliGpu": 14_000, "borrowedMilliGpu": 2_000, "pendingMilliGpu": 8_000, "pendingWorkloads": 3}
+    api.merge(f"{QUEUES}/team/status", {"status": told})
+    token = api.call("POST", f"{account}/viewer/token", {"spec": {}})["status"]["token"]
+    api.close()
+    config = yaml.safe_load(cluster.kubeconfig().read_text(encoding="utf-8"))
+    config["users"][0]["user"] = {"token": token}
+    (tmp_path / "viewer").write_text(yaml.safe_dump(config), encoding="utf-8")
+    return tmp_path / "viewer"
+
+
+def test_who_may_see_queues_alone_is_told_what_their_status_says(
+    viewer: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["queues", "--kubeconfig", str(viewer), "--json"]) == 0
+    said = capsys.readouterr()
+    (team,) = [queue for queue in json.loads(said.out)["queues"] if queue["name"] == "team"]
+    assert (team["total"]["used_milli_gpu"], team["total"]["nominal_milli_gpu"]) == (14_000, 12_000)
+    assert team["pending_workloads"] == 3
+    assert said.err == f"bayplan: {TOLD}\n"
+    assert main(["queue", "team", "--kubeconfig", str(viewer)]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("team uses 14 GPUs: the 12 that it owns, and 2 that it borrows; 8 GPUs of 3 workloads ")
+    assert said.err == f"bayplan: {TOLD}; what runs and waits in it is left out\n"
+    assert main(["queue", "taem", "--kubeconfig", str(viewer)]) == 2
+    assert "there is team" in capsys.readouterr().err

@@ -120,12 +120,41 @@ def test_limits_rules_and_what_is_not_in_force() -> None:
     assert "not in force: spec.parent is 'x'" in shown
 
 
+def test_cpu_and_memory_in_the_tree() -> None:
+    cpu = ResourceAmounts(resource="cpu", unit="milli-CPU", nominal=32_000, used=40_000, borrowed=8_000)
+    memory = ResourceAmounts(resource="memory", unit="MiB", nominal=100 << 10, used=50 << 10)
+    *rows, _, last = tree_text((stand("a", resources=(cpu, memory)),), width=100, glyphs=PLAIN).splitlines()
+    assert [row.split()[-6:] for row in rows[2:]] == [
+        ["40", "32", "8", "-", "-", "-"],
+        ["50", "100", "-", "-", "-", "-"],
+    ]
+    assert rows[2].count("+") * 4 - rows[2].count("#") in range(-4, 5)
+    assert [row.split("  ")[1].strip() for row in rows[2:]] == ["[cores]", "[GiB memory]"]
+    assert last.startswith("Amounts are GPUs, cores or GiB.")
+
+
+def test_what_each_user_has_is_told_where_users_are_limited() -> None:
+    some = (
+        work("a", milli_gpu=2000, user="bob"),
+        work("b", milli_gpu=2000, user="ann"),
+        work("c", milli_gpu=1000, user="ann"),
+        work("d", pending_milli_gpu=4000, user="ann", state="waiting"),
+        work("e", pending_milli_gpu=500, state="waiting"),
+    )
+    shown = detail_text(QueueDetail(stand=stand("a", user_limit_milli_gpu=4000), work=some), now_s=0)
+    assert "users: ann 3 and waits for 4, bob 2, nobody by name none and waits for 0.5" in shown
+    assert "users:" not in detail_text(QueueDetail(stand=stand("a"), work=some), now_s=0)
+
+
 def test_cpu_memory_and_limits_of_users() -> None:
     cpu = ResourceAmounts(resource="cpu", unit="milli-CPU", nominal=64_000, used=2_500, borrowing_limit=8_000)
     memory = ResourceAmounts(resource="memory", unit="MiB", nominal=2048, used=1024)
     shown = detail_text(QueueDetail(stand=stand("a", resources=(cpu, memory), user_limit_milli_gpu=4000)), now_s=0)
-    assert "cpu:    2.5 of 64 cores in use, at most 72\n" in shown
+    assert "cpu:    2.5 of 64 cores in use; at most 72\n" in shown
     assert "memory: 1 of 2 GiB in use\n" in shown
+    more = ResourceAmounts(resource="cpu", unit="milli-CPU", nominal=2000, used=3500, borrowed=1500)
+    told = detail_text(QueueDetail(stand=stand("a", resources=(more,))), now_s=0)
+    assert "cpu:   3.5 cores in use: the 2 that it owns, and 1.5 that it borrows\n" in told
     assert shown.endswith("one user at most 4 GPUs")
 
 

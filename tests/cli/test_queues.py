@@ -18,7 +18,7 @@ from scheduler.rpc.convert_queues import queues_response
 from scheduler.simulate.snapshot import SnapshotFile, write_snapshot
 from scheduler.state.cluster import ClusterState
 from tests.cli.prepared import prepared
-from tests.planning.overview.scene import teams
+from tests.planning.overview.scene import TEAMS, teams
 from tests.state.build import node, pod, queue, state_of
 
 Answer = pb.QueuesResponse | tuple[grpc.StatusCode, str]
@@ -85,6 +85,15 @@ def test_one_queue_of_a_file(file: str, capsys: pytest.CaptureFixture[str]) -> N
     assert [work["state"] for work in detail["work"]] == ["running"] * 4 + ["waiting"]
 
 
+def test_a_scenario_as_it_stands_at_its_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "s.yaml").write_text(TEAMS, encoding="utf-8")
+    assert main(["queue", "nlp", "--scenario", str(tmp_path / "s.yaml"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["stand"]["total"]["used_milli_gpu"] == 6000
+    (tmp_path / "s.yaml").write_text("nodes: 5", encoding="utf-8")
+    assert main(["queues", "--scenario", str(tmp_path / "s.yaml")]) == 2
+    assert capsys.readouterr().err.startswith(f"bayplan: {tmp_path / 's.yaml'}: nodes")
+
+
 def test_a_live_cluster(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     asked: list[tuple[Path | None, str]] = []
 
@@ -104,7 +113,7 @@ def test_a_live_cluster(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     [
         (["queue", "visoin"], "there is no queue 'visoin'; there are vision and others"),
         (["queue", "zzz"], "there is no queue 'zzz'; there are alone, org, nlp and others"),
-        (["queues", "--server", "h:1"], "--server and --snapshot exclude each other"),
+        (["queues", "--server", "h:1"], "--server, --snapshot and --scenario exclude each other"),
         (["queue", "vision", "--config", "c"], "--config and --scheduler-name go without --snapshot; the file has"),
     ],
 )

@@ -41,6 +41,7 @@ WORK = Work(
     queue=QueueName("a"),
     state="waiting",
     owner="job",
+    user="ann",
     priority=-1,
     preemptible=False,
     milli_gpu=1,

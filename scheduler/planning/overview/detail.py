@@ -71,6 +71,7 @@ def _work(snapshot: Snapshot, workload: Workload, queue: QueueName, decided: Map
         queue=queue,
         state=_state(decision, waits=wait is not None and flight is None, stands=not workload.lacking(placed)),
         owner="" if workload.is_gang else workload.members[0].owner_name,
+        user=workload.user,
         priority=workload.priority,
         preemptible=workload.preemptible,
         milli_gpu=used,

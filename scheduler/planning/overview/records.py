@@ -76,11 +76,12 @@ class Partner(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Work(msgspec.Struct, frozen=True, kw_only=True):
     """A gang, or a pod that stands alone, of a queue.
 
-    `name`: `namespace/name`. `owner`: whose pod it is, where it stands alone. `milli_gpu` is what it uses,
-    `pending_milli_gpu` what it waits for. `borrowed_milli_gpu`: what of its use is above the queue's nominal quota,
-    counting work that stays longest first: what cannot be evicted, then higher priority, then what runs longer.
-    `since_s`: when the first of its pods got its node; of work that waits, when it was created. `reason` and what
-    follows is why it waits. `estimated_start_s`: when it is expected to start; None where nothing is known of that.
+    `name`: `namespace/name`. `owner`: what made the pod, where it stands alone. `user`: whose it is, where it says so.
+    `milli_gpu` is what it uses, `pending_milli_gpu` what it waits for. `borrowed_milli_gpu`: what of its use is above
+    the queue's nominal quota, counting work that stays longest first: what cannot be evicted, then higher priority,
+    then what runs longer. `since_s`: when the first of its pods got its node; of work that waits, when it was created.
+    `reason` and what follows is why it waits. `estimated_start_s`: when it is expected to start; None where nothing is
+    known of that.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     queue: QueueName
     state: WorkState
     owner: str = ""
+    user: str = ""
     priority: int = 0
     preemptible: bool = True
     milli_gpu: int = 0
