@@ -11,7 +11,8 @@ import msgspec
 from scheduler.cli.chosen import read_settings
 from scheduler.cli.output import BadInputError, Commands, complain, print_json, table
 from scheduler.cli.snapshot_plan import replay
-from scheduler.simulate.outcome import Outcome, WorkloadOutcome
+from scheduler.planning.defrag.text import span
+from scheduler.simulate.outcome import Outcome, ReservationOutcome, WorkloadOutcome
 from scheduler.simulate.reader import read_scenario
 from scheduler.simulate.refusal import Refused
 from scheduler.simulate.run import Simulation
@@ -97,7 +98,11 @@ def _workload_row(name: str, workload: WorkloadOutcome, outcome: Outcome) -> tup
     pods = [pod for pod in outcome.pods.values() if pod.workload == name]
     nodes = list(dict.fromkeys(pod.node for pod in pods if pod.node is not None))
     placed = sum(pod.node is not None for pod in pods)
-    return (name, workload.state, f"{placed}/{len(pods)}", _some(nodes), workload.reason or "")
+    why = workload.reason or ""
+    if isinstance(workload.reservation, ReservationOutcome):
+        why += f"; reserved on {_some(list(workload.reservation.nodes))}, starts in about "
+        why += span(workload.reservation.starts_in)
+    return (name, workload.state, f"{placed}/{len(pods)}", _some(nodes), why)
 
 
 def _some(nodes: list[str], most: int = 4) -> str:

@@ -17,6 +17,7 @@ class WorkReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     Attributes:
         gpus: whole GPUs of all pods, `slices` MIG slices of all pods.
+        lost_s: when it was evicted, and `made_way_for` for whom.
         reasons: what it waited for: machine-readable reason and sentence, in order.
     """
 
@@ -29,6 +30,8 @@ class WorkReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     state: State
     submitted_s: float | None
     started_s: float | None
+    lost_s: float | None
+    made_way_for: str | None
     completed_s: float | None
     wait_s: float | None
     nodes: Sequence[str]
@@ -68,6 +71,8 @@ def _work_report(work: Work, trace: Trace, fabric: Fabric) -> WorkReport:
         state=trace.state,
         submitted_s=_short(trace.submitted_s),
         started_s=_short(trace.started_s),
+        lost_s=_short(trace.lost_s),
+        made_way_for=None if trace.lost_s is None else work.promise.makes_way_for,
         completed_s=_short(trace.completed_s),
         wait_s=_short(trace.wait_s),
         nodes=trace.nodes,

@@ -26,6 +26,7 @@ class Promise(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_
     after: Sequence[WorkName] = ()
     waits: Sequence[str] = ()
     starts_after: WorkName | None = None
+    makes_way_for: WorkName | None = None
     ends: Ending
     nodes: int = 0
     racks: int = 0
@@ -92,7 +93,7 @@ def read_story(folder: Path = _DATA) -> Story:
         odd = sorted(set(promised) ^ set(objects))
         raise ValueError(f"{odd[0]} stands in one of story.yaml and workloads.yaml only")
     for promise in told.workloads:
-        named = [*promise.after, *([promise.starts_after] if promise.starts_after else [])]
+        named = [*promise.after, *(one for one in (promise.starts_after, promise.makes_way_for) if one)]
         unknown = sorted(set(named) - set(objects))
         if unknown:
             raise ValueError(f"{promise.name} names {unknown[0]}, which is no workload of the story")

@@ -9,11 +9,12 @@ from scheduler.demo.story import Story, WorkName
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """A workload looks different from the look before."""
+    """A workload looks different from the look before. `evicted`: it had nodes, and had to leave them."""
 
     name: WorkName
     at_s: float
     sight: Sight
+    evicted: bool = False
 
 
 class Trace(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,6 +24,7 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
         submitted_s: when it was submitted.
         first_placed_s: when its first pod was seen with a node.
         started_s: when all its pods were.
+        lost_s: when any of them had none again, before its end.
         completed_s: when all its pods had succeeded.
         nodes: where it stood when it started.
         reasons: what it waited for, each reason with its first sentence, in order.
@@ -31,6 +33,7 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
     submitted_s: float | None = None
     first_placed_s: float | None = None
     started_s: float | None = None
+    lost_s: float | None = None
     completed_s: float | None = None
     nodes: tuple[str, ...] = ()
     reasons: tuple[tuple[str, str], ...] = ()
@@ -62,17 +65,21 @@ class Tracker:
 
     def saw(self, sights: Mapping[WorkName, Sight], at_s: float) -> Sequence[Change]:
         """Take in one look; what changed since the last one."""
-        changes = [
-            Change(name=name, at_s=at_s, sight=sight) for name, sight in sights.items() if sight != self.latest[name]
-        ]
         for name, sight in sights.items():
             self.traces[name] = _after(self.traces[name], sight, at_s)
+        changes = [
+            Change(name=name, at_s=at_s, sight=sight, evicted=self.traces[name].lost_s is not None)
+            for name, sight in sights.items()
+            if sight != self.latest[name]
+        ]
         self.latest = dict(sights)
         return changes
 
 
 def _after(trace: Trace, sight: Sight, at_s: float) -> Trace:
     replace = msgspec.structs.replace
+    if trace.state == "running" and sight.state not in ("running", "completed") and trace.lost_s is None:
+        trace = replace(trace, lost_s=at_s)
     trace = replace(trace, state=sight.state)
     if sight.placed and trace.first_placed_s is None:
         trace = replace(trace, first_placed_s=at_s)

@@ -20,7 +20,7 @@ def _at_end(work: Work, trace: Trace) -> bool:
     ends = work.promise.ends
     match ends:
         case "completed" | "running":
-            return trace.state == ends
+            return trace.state == ends and (work.promise.makes_way_for is None or trace.lost_s is not None)
         case "waiting":
             return trace.state == "waiting" and any(reason in work.promise.waits for reason, _ in trace.reasons)
         case _:
@@ -34,6 +34,8 @@ def broken(story: Story, traces: Mapping[WorkName, Trace], fabric: Fabric) -> li
 
 def _broken(work: Work, traces: Mapping[WorkName, Trace], fabric: Fabric) -> list[str]:
     promise, trace = work.promise, traces[work.name]
+    if promise.makes_way_for is not None and trace.lost_s is None:
+        return [f"{work.name} should make way for {promise.makes_way_for}, but never left its nodes"]
     if not _at_end(work, trace):
         why = f" ({trace.reasons[-1][0]}: {trace.reasons[-1][1]})" if trace.reasons else ""
         return [f"{work.name} should be {promise.ends} in the end, but is {trace.state}{why}"]

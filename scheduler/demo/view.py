@@ -66,7 +66,8 @@ class LiveView:
             sight = tracker.latest[name]
             state = Text(sight.state, _COLOURS[sight.state])
             short = name.partition("/")[2]
-            table.add_row(work.team, short, work.asks, state, nodes_text(sight.nodes), Text(_why(sight)))
+            why = _why(sight, work, evicted=tracker.traces[name].lost_s is not None)
+            table.add_row(work.team, short, work.asks, state, nodes_text(sight.nodes), Text(why))
         clock = Text(f"{at_s:5.0f} s   three teams, 24 nodes; Ctrl-C ends everything", "dim")
         self._live.update(Group(table, clock), refresh=True)
 
@@ -97,12 +98,16 @@ def plain_line(change: Change, work: Work) -> str:
     """As in "  12.3 s  language/finetune  waiting  TopologyUnsatisfied: …"."""
     sight = change.sight
     state = f"{sight.state} {sight.placed}/{work.pods}" if sight.state == "starting" else sight.state
-    tail = nodes_text(sight.nodes) if sight.nodes else _why(sight)
+    tail = nodes_text(sight.nodes) if sight.nodes else _why(sight, work, evicted=change.evicted)
     return f"{change.at_s:6.1f} s  {change.name:<20}  {state:<12}  {tail}".rstrip()
 
 
-def _why(sight: Sight) -> str:
-    return f"{sight.reason}: {sight.message}" if sight.reason else ""
+def _why(sight: Sight, work: Work, *, evicted: bool) -> str:
+    said = f"{sight.reason}: {sight.message}" if sight.reason else ""
+    if not evicted or sight.state not in ("expected", "waiting") or work.promise.makes_way_for is None:
+        return said
+    left = f"made way for {work.promise.makes_way_for}"
+    return f"{left}; {said}" if said else left
 
 
 def nodes_text(nodes: Sequence[str]) -> str:
@@ -137,7 +142,7 @@ def closing_table(reports: Sequence[WorkReport], console: Console) -> None:
         state = Text(work.state, _COLOURS[work.state])
         table.add_row(work.name, work.what, waited, amount, state, nodes_text(work.nodes), work.connectedness)
     console.print(table)
-    told = [(work.name, Text(f"{reason}: {message}")) for work in reports for reason, message in work.reasons]
+    told = [(work.name, Text(line)) for work in reports for line in _told(work)]
     if told:
         why = Table(box=None, pad_edge=False)
         why.add_column("WAITED FOR", no_wrap=True)
@@ -146,3 +151,8 @@ def closing_table(reports: Sequence[WorkReport], console: Console) -> None:
             why.add_row(*row)
         console.print()
         console.print(why)
+
+
+def _told(work: WorkReport) -> list[str]:
+    left = "" if work.lost_s is None else f"made way for {work.made_way_for} after {work.lost_s:.1f} s"
+    return [*([left] if left else []), *(f"{reason}: {message}" for reason, message in work.reasons)]

@@ -62,6 +62,13 @@ def test_people_read_a_table(scenario: Path, capsys: pytest.CaptureFixture[str])
     assert "GPU" in late
 
 
+def test_who_has_room_kept_is_told_when_it_starts(capsys: pytest.CaptureFixture[str]) -> None:
+    kept = Path(__file__).parents[1] / "scenarios" / "reserve-short-work-uses-a-held-node.yaml"
+    assert main(["simulate", str(kept)]) == 0
+    (big,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("big ")]
+    assert big.endswith("ended; reserved on n-0 n-1, starts in about 9m")
+
+
 def test_a_dash_reads_standard_input(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(SCENARIO))
     assert main(["simulate", "-", "--json"]) == 0

@@ -115,6 +115,10 @@ def test_the_demo_comes_out_as_it_promises_and_can_be_kept(tmp_path: Path) -> No
         assert gang["connectedness"] == "1 rack, 4 nodes, NVSwitch inside each"
         assert works["language/finetune"]["waitS"] > 10
         assert works["vision/too-wide"]["state"] == "waiting"
+        crawler, label = works["search/crawler"], works["language/label"]
+        assert (crawler["state"], crawler["madeWayFor"], len(label["nodes"])) == ("running", "language/label", 2)
+        assert crawler["startedS"] < crawler["lostS"] < label["completedS"]
+        assert set(label["nodes"]) & set(crawler["nodes"])
         assert "QuotaExhausted" in done.stderr
 
         told = bayplan(mark, "explain", "--kubeconfig", report["kubeconfig"], "-n", "vision", "too-wide")

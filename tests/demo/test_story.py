@@ -36,6 +36,8 @@ def test_the_story_has_what_the_demo_is_to_show() -> None:
     assert told.work[WorkName("search/embedder")].asks == "6 x mig-1g.10gb"
     assert told.work[WorkName("vision/notebook-ada")].asks == "1 GPU"
     assert not told.work[WorkName("search/reindex")].gang
+    borrower = told.work[WorkName("search/crawler")]
+    assert (borrower.gang, borrower.promise.makes_way_for) == (True, "language/label")
     assert {w.promise.ends for w in told.work.values()} == {"completed", "running", "waiting"}
 
 
@@ -54,7 +56,7 @@ def test_what_is_promised_must_be_there_and_what_is_there_must_be_promised(tmp_p
         read_story(files(tmp_path, pod=other))
 
 
-@pytest.mark.parametrize("more", [", after: [team/nobody]", ", startsAfter: team/nobody"])
+@pytest.mark.parametrize("more", [", after: [team/nobody]", ", startsAfter: team/nobody", ", makesWayFor: team/nobody"])
 def test_a_promise_about_nobody_is_refused(tmp_path: Path, more: str) -> None:
     with pytest.raises(ValueError, match=r"team/a names team/nobody, which is no workload"):
         read_story(files(tmp_path, more=more))

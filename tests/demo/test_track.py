@@ -27,6 +27,27 @@ def test_the_course_of_a_workload() -> None:
     assert trace.reasons == (("QuotaExhausted", "first words"), ("Fragmented", "m"))
 
 
+def test_who_had_to_leave_is_known_from_then_on() -> None:
+    tracker = Tracker(story(work()))
+    looks = [
+        Sight(state="running", placed=2, nodes=("a-0", "a-1")),
+        Sight(state="starting", placed=1, nodes=("a-0",)),
+        Sight(state="waiting"),
+        Sight(state="running", placed=2, nodes=("a-0", "b-0")),
+    ]
+    changes = [tracker.saw({NAME: seen}, 1.0 + at)[0] for at, seen in enumerate(looks)]
+    assert [change.evicted for change in changes] == [False, True, True, True]
+    trace = tracker.traces[NAME]
+    assert (trace.started_s, trace.lost_s, trace.state, trace.nodes) == (1.0, 2.0, "running", ("a-0", "a-1"))
+
+
+def test_what_ends_has_not_had_to_leave() -> None:
+    tracker = Tracker(story(work()))
+    for seen in (Sight(state="running", placed=2), Sight(state="completed", placed=1), Sight(state="expected")):
+        tracker.saw({NAME: seen}, 1.0)
+    assert tracker.traces[NAME].lost_s is None
+
+
 def test_what_looks_the_same_is_no_change() -> None:
     tracker = Tracker(story(work()))
     assert len(tracker.saw({NAME: Sight(state="waiting")}, 1.0)) == 1

@@ -56,6 +56,21 @@ def test_a_promise_that_was_not_kept_is_named(name: WorkName, change: dict[str, 
     assert broken(STORY, traces, FABRIC) == [sentence]
 
 
+def test_one_that_is_to_make_way_has_to_come_back() -> None:
+    told = story(work(Promise(name=FIRST, what="", ends="running", makes_way_for=SECOND)))
+    stays = Trace(first_placed_s=1, started_s=1, state="running")
+    assert not settled(told, {FIRST: stays})
+    assert broken(told, {FIRST: stays}, FABRIC) == [
+        "team/first should make way for team/second, but never left its nodes"
+    ]
+    left = msgspec.structs.replace(stays, lost_s=3.0, state="waiting")
+    assert not settled(told, {FIRST: left})
+    assert broken(told, {FIRST: left}, FABRIC) == ["team/first should be running in the end, but is waiting"]
+    back = msgspec.structs.replace(left, state="running")
+    assert settled(told, {FIRST: back})
+    assert broken(told, {FIRST: back}, FABRIC) == []
+
+
 def test_one_that_is_to_wait_for_good_has_to_say_why() -> None:
     told = story(work(Promise(name=FIRST, what="", ends="waiting", waits=["QuotaExhausted"])))
     waits = Trace(state="waiting")
