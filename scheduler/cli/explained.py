@@ -137,8 +137,10 @@ def people_text(found: Explanation, *, width: int | None = None) -> str:
 
 
 def _sentence(found: Explanation) -> str:
-    """What it waits for, with the smallest set of things in its way."""
+    """What it waits for, with the smallest set of things in its way; of what runs with fewer pods, that."""
     way = f" ({'; '.join(found.blocking)})" if found.blocking else ""
+    if found.reason == Reason.RUNS_WITH_FEWER.value:
+        return f"{found.name} {found.message}{way}."
     return f"{found.name} waits: {found.message}{way}."
 
 

@@ -19,7 +19,7 @@ from scheduler.model.plan import (
     Victim,
     Wait,
 )
-from scheduler.planning.reasons.wording import amount, gpus, listed, pods
+from scheduler.planning.reasons.wording import amount, counted, gpus, listed, pods
 from scheduler.planning.reserve.text import reserved_line
 
 
@@ -118,7 +118,8 @@ def in_the_way(blocker: Blocker) -> str:
         case "quota":
             if not blocker.unit:
                 return f"queue {blocker.subject}"
-            return f"quota of queue {blocker.subject}: needs {gpus(blocker.needed)}, has {gpus(blocker.available)}"
+            needed, available = (counted(blocker.unit, number) for number in (blocker.needed, blocker.available))
+            return f"quota of queue {blocker.subject}: needs {needed}, has {available}"
         case "gang":
             if not blocker.unit:
                 return f"{blocker.subject} is ahead of it"

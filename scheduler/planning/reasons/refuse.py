@@ -87,13 +87,16 @@ def _quota_wait(candidate: Candidate, shortage: Shortage) -> Wait:
     if flavor is not None and flavor.startswith(USER):
         return _user_wait(candidate, shortage, flavor.removeprefix(USER))
     of = "" if flavor is None else f" of {flavor}"
+    own = candidate.workload.queue
+    above = "" if own in (None, name) else f", which is above {own},"
+    ends = f"any queue below {name}" if above else "the queue"
     never = shortage.needed_milli_gpu > shortage.most_milli_gpu
     return Wait(
         workload=candidate.workload.key,
         reason=Reason.QUOTA_EXHAUSTED,
-        message=f"it asks for more{of} than queue {name} may ever use"
+        message=f"it asks for more{of} than queue {name}{above} may ever use"
         if never
-        else f"the quota{of} of queue {name} is used up",
+        else f"the quota{of} of queue {name}{above} is used up",
         detail=f"needs {quota_amount(flavor, shortage.needed_milli_gpu)}; queue {name} may use "
         f"{quota_amount(None if flavor not in (CPU, MEMORY) else flavor, shortage.most_milli_gpu)} and has "
         f"{quota_amount(None if flavor not in (CPU, MEMORY) else flavor, shortage.left_milli_gpu)} left",
@@ -106,7 +109,7 @@ def _quota_wait(candidate: Candidate, shortage: Shortage) -> Wait:
                 unit=quota_unit(flavor),
             ),
         ),
-        unblock=f"{'Ask' if never else 'Wait until work of the queue ends, or ask'} for a larger nominal quota or "
+        unblock=f"{'Ask' if never else 'Wait until work of ' + ends + ' ends, or ask'} for a larger nominal quota or "
         f"borrowingLimit{of} in queue {shortage.queue}.",
     )
 

@@ -63,9 +63,17 @@ def quota_amount(flavor: str | None, number: int) -> str:
     return gpus(number) if flavor is None or flavor.startswith(USER) else f"{gpus(number)} of {flavor}"
 
 
+_UNITS = {CPU: "milli-CPU", MEMORY: "MiB"}
+
+
 def quota_unit(flavor: str | None) -> str:
     """The unit in which a queue's quota counts."""
-    return {CPU: "milli-CPU", MEMORY: "MiB"}.get(flavor or "", "milli-GPU")
+    return _UNITS.get(flavor or "", "milli-GPU")
+
+
+def counted(unit: str, number: int) -> str:
+    """An amount of quota in this unit: `2 GPUs`, `12 cores`, `64 GiB memory`."""
+    return quota_amount(next((flavor for flavor, named in _UNITS.items() if named == unit), None), number)
 
 
 def pods(count: int) -> str:

@@ -63,6 +63,12 @@ def test_proofs() -> None:
 
 def test_each_kind_of_blocker_has_words() -> None:
     assert in_the_way(Blocker(kind="gang", subject="team/big")) == "team/big is ahead of it"
+    assert in_the_way(Blocker(kind="quota", subject="a of cpu", needed=20_000, available=500, unit="milli-CPU")) == (
+        "quota of queue a of cpu: needs 20 cores, has 0.5 cores"
+    )
+    assert in_the_way(Blocker(kind="quota", subject="a of memory", needed=2048, available=0, unit="MiB")) == (
+        "quota of queue a of memory: needs 2 GiB memory, has 0 GiB memory"
+    )
     assert in_the_way(Blocker(kind="gang", subject="pods", needed=4, available=2, unit="pods")) == (
         "pods: 2 of 4 are there"
     )

@@ -1,5 +1,6 @@
 """What people are told: the reason, the smallest blocking set, the figures, and what would help."""
 
+import msgspec
 import pytest
 
 from scheduler.model.node import Taint
@@ -206,3 +207,13 @@ def test_messages_do_not_change_with_the_figures() -> None:
     waits = [wait_of(draw(drawing, equal("g", 2, 4))) for drawing in drawings]
     assert len({(w.reason, w.message, w.unblock) for w in waits}) == 1
     assert len({w.detail for w in waits}) == 3
+
+
+def test_a_limit_further_up_is_told_as_that() -> None:
+    org = queue("org", nominal=8, borrow=0)
+    below = [msgspec.structs.replace(queue(name, nominal=4), parent=org.name) for name in ("a", "b")]
+    other = single("other", shape(6), on="n0", queue=below[1].name)
+    snap = draw("n0: ........\nn1: ........", other, equal("g", 1, 4), queues=[org, *below])
+    wait = wait_of(snap)
+    assert wait.message == "the quota of queue org, which is above a, is used up"
+    assert wait.unblock.startswith("Wait until work of any queue below org ends, or ask for")
