@@ -106,8 +106,8 @@ def named(name: Key, prefix: str, role: Key, said: Texts, hear: Hearing) -> None
 
 def _role(said: Texts, keys: tuple[Key, ...], hear: Hearing) -> None:
     found = said.first(keys)
-    if found is not None and found[1]:
-        hear.say("role", found[1], found[0], implied=True)
+    if found is not None and found[1].strip():
+        hear.say("role", found[1].strip(), found[0], implied=True)
 
 
 DIALECTS = (

@@ -160,6 +160,11 @@ HONOURED = [
         id="JobSet",
     ),
     pytest.param(
+        f"labels: {{{JOBSET}jobset-name: s, {JOBSET}replicatedjob-name: ' '}}",
+        {"gang": GangClaim(name="jobset/s")},
+        id="JobSet: a role without a name",
+    ),
+    pytest.param(
         f"{{owner: PyTorchJob/t, labels: {{{KUBEFLOW}job-name: t, {KUBEFLOW}replica-type: worker}}}}",
         {"gang": GangClaim(name="pytorchjob/t"), "role": "worker"},
         id="Kubeflow",
