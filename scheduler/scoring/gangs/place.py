@@ -29,7 +29,7 @@ def place(room: Room, ask: Ask, limits: Limits) -> Placed:
     best = found.packing
     if best is not None and best.cost <= found.bound:
         return Placed(layout=layout(room, problem, best, found.bound))
-    if best is None and (len(ask.groups) == 1 or ask.slices):
+    if best is None and ((len(ask.groups) == 1 and not ask.together) or ask.slices):
         return Placed(layout=None, certain=found.bound >= UNREACHABLE)
     if limits.budget_ms <= 0 or ask.slices:
         return Placed(layout=None if best is None else layout(room, problem, best, found.bound), certain=False)

@@ -3,7 +3,7 @@
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from scheduler.scoring.gangs.gang import Ask, Limits, Together
@@ -61,6 +61,14 @@ def _together(room: Room, packing: tuple[list[int], ...], role: Together) -> boo
 
 @settings(max_examples=200, deadline=None)
 @given(roles=with_roles())
+@example(
+    # One rack's name in two blocks, and a role that has to stay in one block.
+    roles=Roles(
+        Case(drawing="b1/r1 n0: .\nb1/r0 n1: .\nb0/r0 n2: .\nb0/r1 n3: .", groups=((0, 2, 2),), required="rack"),
+        ["block", None],
+        shared=False,
+    )
+)
 def test_roles_are_placed_as_cheaply_as_can_be(roles: Roles) -> None:
     room, ask = asked(roles)
     best = cheapest(room, ask)
