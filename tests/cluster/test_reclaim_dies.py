@@ -6,7 +6,7 @@ import pytest
 
 from tests.cluster.harness.apiproxy import CLAIM_WRITES, Trap
 from tests.cluster.harness.lab import QUEUES, Lab
-from tests.cluster.harness.objects import condition, gang_job, queue
+from tests.cluster.harness.objects import condition, gang_pods, queue
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster-2")]
 
@@ -31,6 +31,11 @@ def marked(lab: Lab) -> set[str]:
     return {uid for uid, mark in marks if mark is not None and mark["status"] == "True"}
 
 
+def told(lab: Lab, prefix: str) -> set[str]:
+    """What these pods are told that they wait for."""
+    return {(lab.told(pod["metadata"]["name"]) or ("", ""))[0] for pod in lab.pods(prefix)}
+
+
 @pytest.mark.parametrize(("nominate", "index"), CASES)
 def test_one_gang_makes_way_whole_and_the_other_starts(lab: Lab, nominate: str, index: int) -> None:
     lab.api.delete(f"{QUEUES}/plenty")
@@ -39,12 +44,12 @@ def test_one_gang_makes_way_whole_and_the_other_starts(lab: Lab, nominate: str, 
     lab.create(queue("owner", nominal=8 * PODS), queue("guest", nominal=0, borrowing=None))
     stood: dict[str, set[str]] = {}
     for name in GUESTS:
-        lab.create(gang_job(name, pods=PODS, gpus=8, queue="guest"))
+        lab.create(*gang_pods(name, pods=PODS, queue="guest"))
         lab.bound_whole(f"{name}-", PODS)
         stood[name] = {pod["metadata"]["uid"] for pod in lab.bound_pods(f"{name}-")}
     lab.settle()
     proxy.set_trap(Trap(index=index, spring=replica.kill, cuts=True, kinds=CLAIM_WRITES))
-    lab.create(gang_job("owner", pods=PODS, gpus=8, queue="owner"))
+    lab.create(*gang_pods("owner", pods=PODS, queue="owner"))
     lab.eventually(f"write {index} of the claim took place", lambda: proxy.sprung)
     lab.eventually("the service is dead", lambda: not replica.alive)
     proxy.set_trap(None)
@@ -55,9 +60,12 @@ def test_one_gang_makes_way_whole_and_the_other_starts(lab: Lab, nominate: str, 
     assert left in stood.values(), f"{left} left; these stood: {stood}"
     assert left <= marked(lab)
     (victim,) = (name for name in GUESTS if stood[name] == left)
-    lab.seen(f"{victim}-", PODS)
+    # A controller would make them anew; a Job's would wait for ten seconds before.
+    lab.create(*gang_pods(victim, pods=PODS, queue="guest"))
+    lab.eventually("those that come back are told", lambda: told(lab, f"{victim}-") == {"InsufficientResources"})
     assert lab.bound(f"{victim}-") == {}
-    lab.delete_job("owner")
+    for index in range(PODS):
+        lab.delete_pod(f"owner-{index}")
     lab.bound_whole(f"{victim}-", PODS)
     lab.check()
     assert {m["status"] for m in (condition(p, "bayplan.dev/MakesWay") for p in lab.pods()) if m is not None} <= {
