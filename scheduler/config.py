@@ -11,6 +11,12 @@ from scheduler.planning.settings import Backfill, Order, PlanSettings
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 SecondsOrNever = Annotated[float, msgspec.Meta(ge=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
+LabelKey = Annotated[
+    str,
+    msgspec.Meta(
+        max_length=317, pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"
+    ),
+]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
@@ -18,6 +24,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     scheduler_name: str = "bayplan"
     """Pods with this `spec.schedulerName` are ours."""
+
+    user_label: LabelKey | None = None
+    """The label of a pod that says whose it is, where queues limit what one user may use (`userLimit`); absent: the own
+    one, `user`."""
 
     namespace: str = "bayplan-system"
     """Where the leader's Lease stands."""

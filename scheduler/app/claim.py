@@ -12,7 +12,7 @@ import msgspec
 
 from scheduler.app.binding import GONE, insist
 from scheduler.app.evictions import Evictions, Notice, Obstacle
-from scheduler.app.grace import Grace
+from scheduler.app.grace import Grace, Leaver
 from scheduler.kube.effects import PodRef
 from scheduler.model.names import NodeName, PodUid, WorkloadKey
 from scheduler.model.plan import Reclaim, Victim, VictimWhy
@@ -52,17 +52,18 @@ ClaimResult = Cleared | InTheWay | Dropped | Again
 
 
 class Parting(msgspec.Struct, frozen=True, kw_only=True):
-    """A victim with the pods that it loses, and what they are told."""
+    """A victim with the pods that it loses, what they are told, and how long they have to save their work."""
 
     victim: Victim
     pods: tuple[PodRef, ...]
     notice: Notice
+    grace_s: int = 0
 
 
-def parting(decision: Reclaim, victim: Victim, pods: Iterable[PodRef]) -> Parting:
+def parting(decision: Reclaim, victim: Victim, pods: Iterable[PodRef], grace_s: int) -> Parting:
     """What a victim of a claim loses."""
-    notice = Notice(reason=REASONS[victim.why], text=evicted_line(decision, victim))
-    return Parting(victim=victim, pods=tuple(pods), notice=notice)
+    notice = Notice(reason=REASONS[victim.why], text=evicted_line(decision, victim), workload=victim.workload)
+    return Parting(victim=victim, pods=tuple(pods), notice=notice, grace_s=grace_s)
 
 
 class Claim:
@@ -144,8 +145,12 @@ class Claim:
         why = await self._marked()
         if why is None:
             self.in_grace = True
-            told = [(pod, part.notice.text) for part in self.partings for pod in part.pods]
-            why = await self._grace.over(told, self._asked)
+            leavers = [
+                Leaver(pod=pod, text=part.notice.text, grace_s=part.grace_s)
+                for part in self.partings
+                for pod in part.pods
+            ]
+            why = await self._grace.over(leavers, self._asked)
             self.in_grace = False
         if self._dropped.done():
             return Again()

@@ -4,14 +4,13 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, assert_never
 
-import msgspec
-
 from scheduler.app import log
 from scheduler.app.binding import insist
 from scheduler.app.claim import Again, Claim, ClaimResult, Cleared, Dropped, InTheWay, parting
 from scheduler.app.commit import Committer
 from scheduler.app.evictions import Evictions
 from scheduler.app.grace import Grace
+from scheduler.app.losses import Losses
 from scheduler.app.reservation import reservation
 from scheduler.kube.effects import ref
 from scheduler.model.names import NodeName, PodUid, WorkloadKey, people_name
@@ -60,8 +59,7 @@ class Claims:
         self._tasks: dict[WorkloadKey, asyncio.Task[None]] = {}
         self._freed = False
         self._blocked: dict[WorkloadKey, InTheWay] = {}
-        self._lines: dict[WorkloadKey, str] = {}
-        """Why workloads lost pods that have not come back since."""
+        self.losses = Losses()
         self._pauses_s: dict[WorkloadKey, int] = {}
         self._tellings: dict[PodUid, asyncio.Task[Any]] = {}
 
@@ -70,9 +68,13 @@ class Claims:
         pending = {pod.uid: pod for pod in workload.pending}
         leaving = self._standing([*(uid for victim in decision.victims for uid in victim.pods), *decision.after])
         placed = decision.placement.assignments
+        queues = self._state.snapshot().queues
         claim = Claim(
             decision,
-            tuple(parting(decision, v, map(ref, self._standing(v.pods).values())) for v in decision.victims),
+            tuple(
+                parting(decision, v, map(ref, self._standing(v.pods).values()), self._grace.of_queue(queues, v.queue))
+                for v in decision.victims
+            ),
             members=tuple((ref(pending[a.pod]), a.node) for a in placed),
             leaving=leaving,
             grace=self._grace,
@@ -90,12 +92,7 @@ class Claims:
         for key, claim in self._claims.items():
             if key in snapshot.workloads and (claim.begun or key not in self._blocked):
                 found[key] = claim_wait(claim.decision)
-        for key in [key for key in self._lines if key in snapshot.workloads and snapshot.workloads[key].placed]:
-            del self._lines[key]
-        for key, line in self._lines.items():
-            if key in found:
-                wait = found[key]
-                found[key] = msgspec.structs.replace(wait, detail="; ".join(filter(None, (wait.detail, line))))
+        found = self.losses.added(snapshot, found, now_s=self._now_s())
         for key in [key for key in self._blocked if key not in snapshot.workloads]:
             del self._blocked[key]
         for key, block in self._blocked.items():
@@ -110,6 +107,9 @@ class Claims:
         """A pod as it is now: a claim whose workload is leaving, or stands already, ends."""
         if pod.node is None and not pod.deleting:
             return
+        key = self._state.workload_of(pod.uid)
+        if key is not None and pod.deleting and pod.makes_way:
+            self.losses.leaving(key, pod.leaves_why, self._now_s())
         for claim in self._claims.values():
             if pod.uid in claim.members:
                 claim.drop(f"{pod.name}, which was to start, {'is being deleted' if pod.deleting else 'has a node'}")
@@ -187,7 +187,7 @@ class Claims:
                 self._telemetry.count(CLAIMS, "cleared")
                 self._blocked.pop(key, None)
                 for part in claim.partings:
-                    self._lines[part.victim.workload] = part.notice.text
+                    self.losses.note(part.victim.workload, part.notice.text, self._now_s())
                     self._telemetry.count(LOST_GPU_SECONDS, part.notice.reason, by=part.victim.cost_gpu_seconds)
                 log.info("room is clear", workload=key, victims=len(claim.partings), pods=len(claim.victims))
                 self._start(claim, nominate=nominate, plan_name=plan_name)

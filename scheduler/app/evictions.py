@@ -10,7 +10,7 @@ from scheduler.app import log
 from scheduler.app.binding import FIRST_PAUSE_S, LONGEST_PAUSE_S, NOT_LEADING
 from scheduler.kube.budgets import overdrawn
 from scheduler.kube.effects import Done, Effects, Fenced, Gone, PodRef, Refused, Requests, Unreachable, ref
-from scheduler.model.names import PodUid, people_name
+from scheduler.model.names import PodUid, WorkloadKey, people_name
 from scheduler.model.plan import RollBack
 from scheduler.model.workload import Workload
 from scheduler.telemetry import EVICTIONS, Telemetry
@@ -22,10 +22,11 @@ ROLLED_BACK = "RolledBack"
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a pod is evicted: one word for machines, one sentence for people."""
+    """Why a pod is evicted: one word for machines, one sentence for people. `workload`: which one loses it."""
 
     reason: str
     text: str
+    workload: WorkloadKey
 
 
 class Obstacle(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,14 +102,18 @@ class Evictions:
 
     async def _told(self, pod: PodRef, notice: Notice) -> None:
         self._telemetry.count(EVICTIONS, notice.reason)
-        await self._effects.event(pod, reason=notice.reason, note=notice.text, warning=True, once=True)
+        await self._effects.event(
+            pod, reason=notice.reason, note=notice.text, warning=True, once=True, evicted=notice.workload
+        )
 
     def roll_back(self, decision: RollBack, workload: Workload) -> None:
         """Evict what stands of a gang that is not to stand; pods for which that is under way are left at it."""
         text = f"evicted, because its gang {people_name(workload.key)} could not be completed: {decision.why}"
         for pod in workload.members:
             if pod.uid in decision.evict and pod.uid not in self._tasks:
-                self._tasks[pod.uid] = asyncio.ensure_future(self._take_back(ref(pod), text))
+                self._tasks[pod.uid] = asyncio.ensure_future(
+                    self._take_back(ref(pod), Notice(reason=ROLLED_BACK, text=text, workload=workload.key))
+                )
 
     def under_way(self, uid: PodUid) -> bool:
         """Whether the pod is being taken back."""
@@ -122,8 +127,8 @@ class Evictions:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._tasks.clear()
 
-    async def _take_back(self, pod: PodRef, text: str) -> None:
-        why = await self.evict(pod, Notice(reason=ROLLED_BACK, text=text))
+    async def _take_back(self, pod: PodRef, notice: Notice) -> None:
+        why = await self.evict(pod, notice)
         del self._tasks[pod.uid]
         if why is not None:
             log.warning("eviction failed", pod=f"{pod.namespace}/{pod.name}", why=why)

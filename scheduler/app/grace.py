@@ -10,8 +10,10 @@ import msgspec
 
 from scheduler.app.binding import GONE, insist
 from scheduler.kube.effects import Effects, PodRef
-from scheduler.model.names import PodUid
+from scheduler.model.names import PodUid, QueueName
+from scheduler.model.queue import Queue
 from scheduler.model.workload import Pod
+from scheduler.quota.forest import Forest
 
 LOOK_S = 0.5
 """How often it is looked whether all have saved their work."""
@@ -19,8 +21,16 @@ LOOK_S = 0.5
 ASKED = "CheckpointRequested"
 
 
+class Leaver(msgspec.Struct, frozen=True, kw_only=True):
+    """A pod that is to leave, why, and how long it has to save its work; with 0 s it is not asked."""
+
+    pod: PodRef
+    text: str
+    grace_s: int
+
+
 class Grace(msgspec.Struct, frozen=True, kw_only=True):
-    """Asks pods and waits for them. `length_s` 0 does neither; `pod_of` tells of a pod as it is."""
+    """Asks pods and waits for them. `length_s`: where no queue says how long; `pod_of` tells of a pod as it is."""
 
     effects: Effects
     length_s: int
@@ -36,29 +46,35 @@ class Grace(msgspec.Struct, frozen=True, kw_only=True):
             if pod is not None and pod.makes_way and pod.asked_to_save_s is not None
         }
 
-    async def over(self, pods: Sequence[tuple[PodRef, str]], asked: Mapping[PodUid, int]) -> str | None:
-        """Ask those that were not `asked` yet, each with its sentence, and wait for all.
+    def of_queue(self, queues: Mapping[QueueName, Queue], name: QueueName) -> int:
+        """How long pods of the queue have: as it says, or the nearest above it that does, or else the settings."""
+        said = (queue.eviction_grace_s for queue in Forest(queues).chain(name))
+        return next((grace_s for grace_s in said if grace_s is not None), self.length_s)
+
+    async def over(self, leavers: Sequence[Leaver], asked: Mapping[PodUid, int]) -> str | None:
+        """Ask those that were not `asked` yet, and wait for all.
 
         Returns why one could not be asked, or None.
         """
-        if not self.length_s or not pods:
+        waited_for = [leaver for leaver in leavers if leaver.grace_s]
+        if not waited_for:
             return None
         now_s = self.now_s()
-        fresh = [(pod, text) for pod, text in pods if pod.uid not in asked]
-        found = await asyncio.gather(*(self._ask(pod, text, now_s) for pod, text in fresh))
+        fresh = [leaver for leaver in waited_for if leaver.pod.uid not in asked]
+        found = await asyncio.gather(*(self._ask(leaver, now_s) for leaver in fresh))
         if (why := next((why for why in found if why is not None), None)) is not None:
             return why
-        since_s = {**asked, **{pod.uid: now_s for pod, _ in fresh}}
-        deadline_s = max(since_s.values()) + self.length_s
+        since_s = {leaver.pod.uid: asked.get(leaver.pod.uid, now_s) for leaver in waited_for}
+        deadline_s = max(since_s[leaver.pod.uid] + leaver.grace_s for leaver in waited_for)
         while self.now_s() < deadline_s and not self._all_saved(since_s):  # noqa: ASYNC110  no clock tells when it is time
             await asyncio.sleep(LOOK_S)
         return None
 
-    async def _ask(self, pod: PodRef, text: str, now_s: int) -> str | None:
-        why = await insist(lambda: self.effects.request_checkpoint(pod, now_s))
+    async def _ask(self, leaver: Leaver, now_s: int) -> str | None:
+        why = await insist(lambda: self.effects.request_checkpoint(leaver.pod, now_s))
         if why is None:
-            note = f"it has {self.length_s} s to save its work and write bayplan.dev/checkpointed-at, then: {text}"
-            await self.effects.event(pod, reason=ASKED, note=note, once=True)
+            spell = f"it has {leaver.grace_s} s to save its work and write bayplan.dev/checkpointed-at"
+            await self.effects.event(leaver.pod, reason=ASKED, note=f"{spell}, then: {leaver.text}", once=True)
         return None if why == GONE else why
 
     def _all_saved(self, since_s: Mapping[PodUid, int]) -> bool:

@@ -1,16 +1,27 @@
-"""What is told of words that are read and not honoured: an event beside the first waiting pod of a workload."""
+"""What is told of words that are read and not honoured, and of work that runs in no queue: an event beside a pod."""
 
 import asyncio
 from collections.abc import Callable
 
+import msgspec
+
 from scheduler.app.node_teller import note_of
 from scheduler.kube.effects import Done, Effects, Gone, PodRef, ref
 from scheduler.model.names import WorkloadKey
-from scheduler.model.plan import Plan
+from scheduler.model.plan import Plan, Reason
 from scheduler.model.snapshot import Snapshot
+from scheduler.model.workload import Workload
+from scheduler.planning.reasons.explain import queueless_line
 
 LOOK_PERIOD_S = 1.0
 REASON = "NotHonoured"
+QUEUELESS = Reason.QUEUE_MISSING.value
+
+
+class _Note(msgspec.Struct, frozen=True, kw_only=True):
+    reason: str
+    sentences: tuple[str, ...]
+    warning: bool = False
 
 
 class NoteTeller:
@@ -20,16 +31,13 @@ class NoteTeller:
         """`leading` says whether this replica writes."""
         self._effects = effects
         self._leading = leading
-        self._due: dict[WorkloadKey, tuple[PodRef, tuple[str, ...]]] = {}
-        self._said: dict[WorkloadKey, tuple[str, ...]] = {}
+        self._due: dict[WorkloadKey, tuple[PodRef, _Note]] = {}
+        self._said: dict[WorkloadKey, _Note] = {}
 
     def planned(self, snapshot: Snapshot, _: Plan) -> None:
         """A cycle ended."""
-        self._due = {
-            key: (ref(workload.pending[0]), workload.notes)
-            for key, workload in snapshot.workloads.items()
-            if workload.notes and self._said.get(key) != workload.notes and workload.pending
-        }
+        found = ((key, _note_on(workload)) for key, workload in snapshot.workloads.items())
+        self._due = {key: note for key, note in found if note is not None and self._said.get(key) != note[1]}
         for key in [key for key in self._said if key not in snapshot.workloads]:
             del self._said[key]
 
@@ -37,13 +45,24 @@ class NoteTeller:
         """Write what is due until cancelled."""
         while True:
             if self._leading():
-                for key, (pod, notes) in list(self._due.items()):
-                    await self._write(key, pod, notes)
+                for key, (pod, note) in list(self._due.items()):
+                    await self._write(key, pod, note)
             await asyncio.sleep(LOOK_PERIOD_S)
 
-    async def _write(self, key: WorkloadKey, pod: PodRef, notes: tuple[str, ...]) -> None:
-        outcome = await self._effects.event(pod, reason=REASON, note=note_of(notes, "bayplan explain"), once=True)
+    async def _write(self, key: WorkloadKey, pod: PodRef, note: _Note) -> None:
+        text = note_of(note.sentences, "bayplan explain")
+        outcome = await self._effects.event(pod, reason=note.reason, note=text, warning=note.warning, once=True)
         if isinstance(outcome, Done | Gone):
-            self._said[key] = notes
-            if self._due.get(key) == (pod, notes):
+            self._said[key] = note
+            if self._due.get(key) == (pod, note):
                 del self._due[key]
+
+
+def _note_on(workload: Workload) -> tuple[PodRef, _Note] | None:
+    """What is to be told of a workload, and on which pod."""
+    queueless = queueless_line(workload)
+    if queueless is not None:
+        return ref(workload.placed[0]), _Note(reason=QUEUELESS, sentences=(queueless,), warning=True)
+    if workload.notes and workload.pending:
+        return ref(workload.pending[0]), _Note(reason=REASON, sentences=workload.notes)
+    return None

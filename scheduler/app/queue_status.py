@@ -1,25 +1,30 @@
-"""What stands in the status of every Queue: usage, what waits, who is next, and whether the queue is in force."""
+"""What stands in the status of every Queue, who is next, the Events about it, and what keeps it while it is in use."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
-from scheduler.kube.effects import Done, Effects
+from scheduler.app.queue_verdicts import (
+    ACCEPTED,
+    OVER_COMMITTED,
+    SERVING,
+    Verdict,
+    reasons_by_queue,
+    serving,
+    verdict_on,
+)
+from scheduler.kube.effects import Done, Effects, QueueRef
+from scheduler.kube.wire_own import QueueCondition
 from scheduler.model.names import QueueName, people_name
 from scheduler.model.plan import Wait
 from scheduler.model.queue import Queue
 from scheduler.model.snapshot import Snapshot
 from scheduler.quota.decay import used_of_late
-from scheduler.quota.forest import PARENT
 from scheduler.quota.standing import Standing, standings
 from scheduler.quota.tree import Ledger
-
-ACCEPTED = "Accepted"
-"""The condition that says whether everything in the spec holds."""
-
 
 Recent = dict[str, int | str]
 """What of a queue's status says what it used of late, and when that was."""
@@ -33,13 +38,17 @@ Start = dict[str, str | int | bool]
 Kinds = list[dict[str, str | int]]
 """What of a queue's status is told for each flavor, CPU and memory."""
 
+Verdicts = Mapping[str, Verdict]
+"""Conditions of a queue, by their type."""
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """Status, reason and message of the condition `Accepted`."""
 
-    status: str
-    reason: str
-    message: str
+class _Words(msgspec.Struct, frozen=True, kw_only=True):
+    uid: str
+    amounts: Mapping[str, int]
+    kinds: Kinds
+    recent: Recent | None
+    start: Start | None
+    verdicts: Verdicts
 
 
 class QueueStatusWriter:
@@ -49,71 +58,99 @@ class QueueStatusWriter:
         """`usage_half_life_s`: as in the settings."""
         self._effects = effects
         self._half_life_s = usage_half_life_s
-        self._written: dict[QueueName, tuple[Mapping[str, int], Kinds, Recent | None, Start | None, Verdict]] = {}
-        self._since: dict[QueueName, tuple[str, str]] = {}
+        self._written: dict[QueueName, _Words] = {}
+        self._standing: dict[QueueName, tuple[QueueRef, Mapping[str, QueueCondition]]] = {}
 
-    async def write(self, snapshot: Snapshot, ledger: Ledger, waiting: Iterable[Wait], *, now_s: int) -> None:
-        """Bring the status of every queue in step with the snapshot; `waiting`: what waits by its plan, in turn."""
+    async def write(
+        self,
+        snapshot: Snapshot,
+        ledger: Ledger,
+        waiting: Iterable[Wait],
+        pending: Mapping[tuple[QueueName, str], int],
+        starting: Collection[QueueName] = (),
+        *,
+        now_s: int,
+    ) -> None:
+        """Bring every queue in step with the snapshot.
+
+        `waiting`: what waits by its plan, in turn. `pending`: how many workloads of each wait for which reason.
+        `starting`: queues of work that is about to start.
+        """
+        await self._hold(snapshot, in_use(snapshot, ledger, starting))
         stand, coming = standings(snapshot, ledger), reclaiming(snapshot, ledger)
         recent = recents(ledger, now_s=now_s, half_life_s=self._half_life_s)
-        starts = starts_of(waiting)
+        starts, waits = starts_of(waiting), reasons_by_queue(ledger, pending)
         for name, queue in sorted(snapshot.queues.items()):
-            amounts = {**amounts_of(stand[name]), "reclaimingMilliGpu": coming[name]}
-            wanted = (amounts, kinds_of(stand[name]), recent.get(name), starts.get(name), verdict_on(queue))
-            if self._written.get(name) != wanted and await self._put(queue, *wanted):
+            how = serving(queue, stand[name], ledger, waits=waits.get(name, {}), coming_milli_gpu=coming[name])
+            wanted = _Words(
+                uid=queue.uid,
+                amounts={**amounts_of(stand[name]), "reclaimingMilliGpu": coming[name]},
+                kinds=kinds_of(stand[name]),
+                recent=recent.get(name),
+                start=starts.get(name),
+                verdicts={ACCEPTED: verdict_on(queue), SERVING: how},
+            )
+            if self._written.get(name) != wanted and await self._put(queue, wanted):
                 self._written[name] = wanted
-        for name in [name for name in self._written if name not in snapshot.queues]:
-            del self._written[name], self._since[name]
+        for name in [name for name in self._standing if name not in snapshot.queues]:
+            self._written.pop(name, None)
+            del self._standing[name]
 
-    async def _put(
-        self,
-        queue: Queue,
-        amounts: Mapping[str, int],
-        kinds: Kinds,
-        recent: Recent | None,
-        start: Start | None,
-        verdict: Verdict,
-    ) -> bool:
-        since = self._since.get(queue.name) or await self._effects.queue_condition(queue.name, ACCEPTED)
-        if since is None or since[0] != verdict.status:
-            since = (verdict.status, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
-        self._since[queue.name] = since
-        condition = {
-            "type": ACCEPTED,
-            "status": verdict.status,
-            "reason": verdict.reason,
-            "message": verdict.message,
-            "lastTransitionTime": since[1],
-            "observedGeneration": queue.generation,
-        }
+    async def _hold(self, snapshot: Snapshot, needed: Collection[QueueName]) -> None:
+        """Have queues in which work stands stay when they are deleted, and let the others go."""
+        for name, queue in sorted(snapshot.queues.items()):
+            on = name in needed
+            if queue.held != on and not (on and queue.ending):
+                await self._effects.hold_queue(name, on=on)
+
+    async def _put(self, queue: Queue, words: _Words) -> bool:
+        standing = self._standing.get(queue.name)
+        if standing is None or standing[0].uid != queue.uid:
+            standing = await self._effects.queue_told(queue.name)
+        if standing is None:
+            return False
+        about, before = standing
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        after = {kind: _condition(kind, verdict, before.get(kind), now) for kind, verdict in words.verdicts.items()}
         status: dict[str, Any] = {
-            **amounts,
-            "kinds": kinds,
+            **words.amounts,
+            "kinds": words.kinds,
             # A merge takes away what is null.
-            "reservation": start,
+            "reservation": words.start,
             "observedGeneration": queue.generation,
-            "conditions": [condition],
+            "conditions": [{**msgspec.to_builtins(c), "observedGeneration": queue.generation} for c in after.values()],
         }
-        if recent is not None:
-            status["recent"] = recent
-        return isinstance(await self._effects.queue_status(queue.name, status), Done)
+        if words.recent is not None:
+            status["recent"] = words.recent
+        if not isinstance(await self._effects.queue_status(queue.name, status), Done):
+            self._standing.pop(queue.name, None)
+            return False
+        self._standing[queue.name] = about, after
+        for kind, verdict in words.verdicts.items():
+            if _is_news(kind, verdict, before.get(kind)):
+                await self._effects.event(about, reason=verdict.reason, note=verdict.message, warning=verdict.alarm)
+        return True
 
 
-def verdict_on(queue: Queue) -> Verdict:
-    """Whether the spec holds as it is written."""
-    told = "; ".join(str(problem) for problem in queue.problems)
-    if any(problem.where != PARENT for problem in queue.problems):
-        never = queue.total.nominal_milli_gpu == 0 and queue.total.ceiling_milli_gpu == 0
-        meanwhile = "nothing starts in it" if never else "it stays as it was before"
-        return Verdict(status="False", reason="SpecRefused", message=f"{told}. Meanwhile {meanwhile}")
-    if queue.problems:
-        where = "at the top" if queue.parent is None else f"below {queue.parent}, as before"
-        return Verdict(status="False", reason="ParentRefused", message=f"{told}. Meanwhile the queue stands {where}")
-    if queue.taken:
-        others = "; ".join(f"namespace {namespace!r} is served by queue {name}" for namespace, name in queue.taken)
-        allowed = "a namespace that a queue lists goes to the first such queue by name, before those that select it"
-        return Verdict(status="False", reason="NamespaceTaken", message=f"{others}; {allowed}. All else is in force")
-    return Verdict(status="True", reason="InForce", message="the queue is in force")
+def _condition(kind: str, verdict: Verdict, before: QueueCondition | None, now: str) -> QueueCondition:
+    since = before.last_transition_time if before is not None and before.status == verdict.status else now
+    return QueueCondition(
+        type=kind, status=verdict.status, last_transition_time=since, reason=verdict.reason, message=verdict.message
+    )
+
+
+def _is_news(kind: str, verdict: Verdict, before: QueueCondition | None) -> bool:
+    """Whether an Event is due: something is wrong that was not, or something else, or nothing is any more."""
+    if verdict.status == "False":
+        return verdict.alarm and (before is None or before.reason != verdict.reason)
+    return before is not None and before.status == "False" and (kind == ACCEPTED or before.reason == OVER_COMMITTED)
+
+
+def in_use(snapshot: Snapshot, ledger: Ledger, starting: Collection[QueueName] = ()) -> set[QueueName]:
+    """The queues in which work stands or is being started, `starting` among them, and those above them."""
+    names = {*starting, *(flight.queue for flight in snapshot.in_flight.values())}
+    names.update(w.queue for w in snapshot.workloads.values() if w.queue is not None and any(m.node for m in w.members))
+    return {queue.name for name in names for queue in ledger.forest.chain(name)}
 
 
 def reclaiming(snapshot: Snapshot, ledger: Ledger) -> Counter[QueueName]:

@@ -1,6 +1,7 @@
 """What is told of a planning cycle beyond the pods themselves: log, metrics, queue status, the last word on waits."""
 
 import asyncio
+import contextlib
 import math
 import time
 from collections import Counter
@@ -13,7 +14,7 @@ from scheduler.app.planner import waits
 from scheduler.app.queue_status import QueueStatusWriter
 from scheduler.app.teller import Teller
 from scheduler.kube.effects import Effects, LeaseRef
-from scheduler.model.names import WorkloadKey
+from scheduler.model.names import QueueName, WorkloadKey
 from scheduler.model.plan import Admit, Offer, Plan, Reclaim, RollBack, Wait
 from scheduler.model.resources import MILLI_GPU
 from scheduler.model.snapshot import Snapshot
@@ -34,7 +35,7 @@ from scheduler.telemetry import (
 )
 
 QUEUE_PERIOD_S = 2.0
-"""Queue status is written at most this often."""
+"""Queue status is written this often where it changed; at once where work starts in a queue that nothing stood in."""
 
 
 class Reporter:
@@ -58,6 +59,7 @@ class Reporter:
         self._told_rules: set[tuple[str, str]] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._queue_status = QueueStatusWriter(effects, usage_half_life_s)
+        self._due = asyncio.Event()
         self._nodes_told = 0
         self._told: set[str] = set()
         self.last: tuple[Snapshot, Plan] | None = None
@@ -104,6 +106,8 @@ class Reporter:
                     log.info("work has to make way", workload=key, victims=len(victims))
                 case _:
                     assert_never(decision)
+        if any(not snapshot.queues[name].held for name in _starting(snapshot, decided)):
+            self._due.set()
         self._tell_rules(decided)
         for listener in self.listeners:
             listener(snapshot, decided)
@@ -157,17 +161,19 @@ class Reporter:
     async def run(self) -> None:
         """Keep metrics and queue status in step until cancelled."""
         while True:
+            self._due.clear()
             if self.last is not None and self._leading():
-                await self._queues(self.last[0])
-            await asyncio.sleep(QUEUE_PERIOD_S)
+                await self._queues(*self.last)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._due.wait(), QUEUE_PERIOD_S)
 
-    async def _queues(self, snapshot: Snapshot) -> None:
+    async def _queues(self, snapshot: Snapshot, decided: Plan) -> None:
         ledger = opening_ledger(snapshot)
-        pending: Counter[tuple[str, str]] = Counter()
+        pending: Counter[tuple[QueueName, str]] = Counter()
         for key, wait in self.waiting.items():
             workload = snapshot.workloads.get(key)
             if workload is not None:
-                pending[workload.queue or "", wait.reason.value] += 1
+                pending[workload.queue or QueueName(""), wait.reason.value] += 1
         self._telemetry.replace(PENDING_WORKLOADS, dict(pending))
         used: dict[tuple[str, ...], float] = {
             (name,): ledger.used_by(name).total_milli_gpu / MILLI_GPU for name in snapshot.queues
@@ -177,4 +183,14 @@ class Reporter:
         }
         self._telemetry.replace(QUEUE_USED_GPUS, used)
         self._telemetry.replace(QUEUE_NOMINAL_GPUS, nominal)
-        await self._queue_status.write(snapshot, ledger, self.waiting.values(), now_s=int(time.time()))
+        starting = _starting(snapshot, decided)
+        await self._queue_status.write(
+            snapshot, ledger, self.waiting.values(), pending, starting, now_s=int(time.time())
+        )
+
+
+def _starting(snapshot: Snapshot, decided: Plan) -> set[QueueName]:
+    """The queues of work that the plan starts."""
+    begun = (d.workload for d in decided.decisions if isinstance(d, Admit | Offer | Reclaim))
+    names = (snapshot.workloads[key].queue for key in begun)
+    return {name for name in names if name is not None and name in snapshot.queues}

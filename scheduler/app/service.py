@@ -17,6 +17,7 @@ from scheduler.app import log
 from scheduler.app.adviser import Adviser
 from scheduler.app.auditor import Auditor
 from scheduler.app.board import Board
+from scheduler.app.claim import REASONS
 from scheduler.app.claims import Claims
 from scheduler.app.commit import Clocks, CommitLimits, Committer
 from scheduler.app.evictions import Evictions
@@ -33,11 +34,12 @@ from scheduler.app.watch_report import WatchReport
 from scheduler.config import Settings
 from scheduler.extender.guard import BindRequest
 from scheduler.extender.server import SWITCH_INTERVAL_S, ExtenderServer, Tls
-from scheduler.kube.api import ApiClient
+from scheduler.kube.api import ApiClient, ApiRefusedError, ApiUnreachableError
 from scheduler.kube.discovery import ForeignWatchers
 from scheduler.kube.effects import Effects, LeaseRef
 from scheduler.kube.lease import Leadership, LeaseTimes
 from scheduler.kube.translate import kinds
+from scheduler.kube.translate_eviction import told_evictions
 from scheduler.kube.watch import Watcher
 from scheduler.model.names import NodeName, PodUid
 from scheduler.model.snapshot import Snapshot
@@ -165,7 +167,7 @@ class Service:
             self._node_teller,
             wake=self._planner.wake,
         )
-        self._kinds = kinds(settings.scheduler_name)
+        self._kinds = kinds(settings.scheduler_name, settings.user_label)
         self._watchers = [
             Watcher(
                 api,
@@ -299,6 +301,7 @@ class Service:
             await self._leadership.leads.wait()
             log.info("leading")
             self._telemetry.put(LEADER, 1.0)
+            recalling = asyncio.ensure_future(self._recall())
             planning = asyncio.ensure_future(self._planner.run())
             try:
                 await self._leadership.follows.wait()
@@ -306,11 +309,21 @@ class Service:
             finally:
                 self._telemetry.put(LEADER, 0.0)
                 planning.cancel()
-                await asyncio.gather(planning, return_exceptions=True)
+                recalling.cancel()
+                await asyncio.gather(planning, recalling, return_exceptions=True)
                 await self._claims.stop()
                 await self._evictions.stop()
                 await self._committer.stop()
                 self._telemetry.put(PLANS_IN_FLIGHT, 0)
+
+    async def _recall(self) -> None:
+        """Learn why workloads lost pods that another leader evicted."""
+        try:
+            self._claims.losses.recall(await told_evictions(self._api, REASONS.values()))
+        except (ApiUnreachableError, ApiRefusedError) as err:
+            log.warning("why pods were evicted is not known", why=err)
+            return
+        self._planner.wake()
 
     async def _tick(self) -> None:
         looked_s = self._loop.time()

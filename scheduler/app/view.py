@@ -13,7 +13,7 @@ from scheduler.planning.defrag.advice import Advice, NoAdvice, Target
 from scheduler.planning.overview.detail import queue_detail
 from scheduler.planning.overview.records import QueueDetail, QueueStand
 from scheduler.planning.overview.stands import queue_stands
-from scheduler.planning.reasons.explain import explain, rule_lines
+from scheduler.planning.reasons.explain import explain, queueless_line, rule_lines
 from scheduler.quota.usage import opening_ledger
 from scheduler.rpc.view import Explanation, PodRuling
 from scheduler.state.cluster import ClusterState
@@ -91,7 +91,10 @@ class ServiceView:
             for p in workload.members
             if p.node is not None
         )
-        text = explain(wait) if wait is not None else _standing(workload, standing)
+        text = [
+            *(explain(wait) if wait is not None else _standing(workload, standing)),
+            *filter(None, (queueless_line(workload),)),
+        ]
         last = self._reporter.last
         left_out = rule_lines(last[1]) if last is not None else []
         return Explanation(

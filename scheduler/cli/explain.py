@@ -69,7 +69,7 @@ def run(arguments: Namespace) -> int:
         found = ask(server, namespace, name)
     else:
         settings, rules = read_settings(config)
-        state, pods = read_cluster(kubeconfig, scheduler_name or settings.scheduler_name)
+        state, pods = read_cluster(kubeconfig, scheduler_name or settings.scheduler_name, settings.user_label)
         snapshot = state.snapshot()
         planned = plan(snapshot, now_s=int(time.time()), settings=settings.planning, rules=rules)
         found = find(snapshot, planned, pods, namespace, name)

@@ -22,8 +22,12 @@ class ForbiddenError(CommandError):
     """The user may not list something that planning needs."""
 
 
-def read_cluster(kubeconfig: Path | None, scheduler_name: str) -> tuple[ClusterState, list[Pod]]:
+def read_cluster(
+    kubeconfig: Path | None, scheduler_name: str, user_label: str | None = None
+) -> tuple[ClusterState, list[Pod]]:
     """Everything that planning needs to know of the cluster of `kubeconfig`, and all its pods.
+
+    `scheduler_name`, `user_label`: as in the settings.
 
     Raises:
         BadInputError: the credentials cannot be used.
@@ -31,7 +35,7 @@ def read_cluster(kubeconfig: Path | None, scheduler_name: str) -> tuple[ClusterS
         CommandError: the API server does not answer, or refuses.
     """
     try:
-        return asyncio.run(_listed(kubeconfig, scheduler_name))
+        return asyncio.run(_listed(kubeconfig, scheduler_name, user_label))
     except LoginError as err:
         raise BadInputError(str(err)) from err
     except ApiRefusedError as err:
@@ -43,10 +47,12 @@ def read_cluster(kubeconfig: Path | None, scheduler_name: str) -> tuple[ClusterS
         raise CommandError(f"the API server does not answer: {err}") from err
 
 
-async def _listed(kubeconfig: Path | None, scheduler_name: str) -> tuple[ClusterState, list[Pod]]:
+async def _listed(
+    kubeconfig: Path | None, scheduler_name: str, user_label: str | None
+) -> tuple[ClusterState, list[Pod]]:
     state, pods = ClusterState(), list[Pod]()
     async with await ApiClient.connect(kubeconfig) as api:
-        for kind in (*kinds(scheduler_name), *await foreign_kinds(api)):
+        for kind in (*kinds(scheduler_name, user_label), *await foreign_kinds(api)):
             for event in await list_events(api, kind, lambda what, text: complain("bayplan", f"{what}: {text}")):
                 state.apply(event)
                 if isinstance(event, PodSeen):

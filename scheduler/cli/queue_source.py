@@ -76,11 +76,6 @@ def read_moment(arguments: Namespace) -> Moment:
         file = open_snapshot(path)
         return Moment(file.snapshot, file.now_s, file.settings, rules_of(path, file))
     settings, rules = read_settings(cast("Path | None", arguments.config))
-    scenario = cast("str | None", arguments.scenario)
-    if scenario is not None:
-        doc = read_scenario(scenario_text(scenario))
-        if isinstance(doc, Refused):
-            raise BadInputError(f"{scenario}: {doc}")
-        return Moment(*at_start(doc), settings.planning, rules)
-    state, _ = read_cluster(kubeconfig_of(arguments), arguments.scheduler_name or settings.scheduler_name)
+    kubeconfig = cast("Path | None", arguments.kubeconfig) or default_kubeconfig()
+    state, _ = read_cluster(kubeconfig, arguments.scheduler_name or settings.scheduler_name, settings.user_label)
     return Moment(state.snapshot(), int(time.time()), settings.planning, rules)

@@ -17,14 +17,19 @@ from scheduler.kube.http import Method
 from scheduler.kube.keys import (
     CHECKPOINT_REQUESTED_ANNOTATION,
     CONDITION_TYPE,
+    EVICTED_ANNOTATION,
     GROUP_VERSION,
     MAKES_WAY_CONDITION_TYPE,
     PLAN_ANNOTATION,
     PLAN_GATE,
+    QUEUE_FINALIZER,
 )
-from scheduler.model.names import NodeName, PodUid
+from scheduler.kube.wire_own import QueueCondition, WireQueueStanding
+from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
 from scheduler.model.workload import Pod
 
+QUEUES = f"/apis/{GROUP_VERSION}/queues"
+EVENTS = "events.k8s.io/v1"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 EVENT_TEXT_LIMIT = 1024
@@ -145,18 +150,17 @@ class _BoundPod(msgspec.Struct):
     spec: _BoundSpec
 
 
-class _QueueCondition(msgspec.Struct):
-    type: str
-    status: str
-    lastTransitionTime: str  # noqa: N815  the API's spelling
+class QueueRef(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A Queue. Events about it stand in `default`, as those about a GPUNode do."""
 
+    uid: str
+    name: QueueName
+    namespace: str = "default"
 
-class _QueueConditions(msgspec.Struct):
-    conditions: list[_QueueCondition] = []
-
-
-class _ToldQueue(msgspec.Struct):
-    status: _QueueConditions = msgspec.field(default_factory=_QueueConditions)
+    @property
+    def object_reference(self) -> dict[str, str]:
+        """The Queue as an Event names it."""
+        return {"apiVersion": GROUP_VERSION, "kind": "Queue", "name": self.name, "uid": self.uid}
 
 
 class Effects:
@@ -277,21 +281,29 @@ class Effects:
 
     async def event(
         self,
-        about: PodRef | LeaseRef | GPUNodeRef,
+        about: PodRef | LeaseRef | GPUNodeRef | QueueRef,
         *,
         reason: str,
         note: str,
         warning: bool = False,
         once: bool = False,
+        evicted: WorkloadKey | None = None,
     ) -> Outcome:
-        """Record an Event. `once`: not again while one of this text stands there, whichever replica wrote it."""
+        """Record an Event. `once`: not again while one of this text stands there, whichever replica wrote it.
+
+        `evicted`: the workload that lost the pod, where the Event says why.
+        """
         now = datetime.now(UTC)
         unlike = hashlib.sha256(f"{about} {reason} {note}".encode()).hexdigest()[:16]
         suffix = unlike if once else f"{int(now.timestamp() * 1e9):x}"
         body = {
-            "apiVersion": "events.k8s.io/v1",
+            "apiVersion": EVENTS,
             "kind": "Event",
-            "metadata": {"name": f"{about.name[:200]}.{suffix}", "namespace": about.namespace},
+            "metadata": {
+                "name": f"{about.name[:200]}.{suffix}",
+                "namespace": about.namespace,
+                **({} if evicted is None else {"annotations": {EVICTED_ANNOTATION: evicted}}),
+            },
             "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             "reportingController": "bayplan.dev/planner",
             "reportingInstance": self._instance[:128],
@@ -301,24 +313,41 @@ class Effects:
             "type": "Warning" if warning else "Normal",
             "regarding": about.object_reference,
         }
-        path = f"/apis/events.k8s.io/v1/namespaces/{about.namespace}/events"
+        path = f"/apis/{EVENTS}/namespaces/{about.namespace}/events"
         outcome = await self._send("event", "POST", path, body)
         stands = once and isinstance(outcome, Refused) and outcome.status == 409
         return Done() if stands else outcome
 
-    async def queue_condition(self, name: str, kind: str) -> tuple[str, str] | None:
-        """Status and lastTransitionTime of a Queue's condition; None where it has none, or no answer came."""
-        try:
-            response = await self._api.request("GET", f"/apis/bayplan.dev/v1alpha1/queues/{name}/status")
-        except (ApiUnreachableError, ApiRefusedError):
+    async def queue_told(self, name: QueueName) -> tuple[QueueRef, Mapping[str, QueueCondition]] | None:
+        """Which Queue stands under the name, and its conditions by type; None where no answer came."""
+        read = await self._queue(name)
+        if read is None:
             return None
-        read = msgspec.json.decode(response.body, type=_ToldQueue)
-        return next(((c.status, c.lastTransitionTime) for c in read.status.conditions if c.type == kind), None)
+        return QueueRef(uid=read.metadata.uid, name=name), {c.type: c for c in read.status.conditions}
 
     async def queue_status(self, name: str, status: Mapping[str, object]) -> Outcome:
         """Write a Queue's status."""
-        path = f"/apis/bayplan.dev/v1alpha1/queues/{name}/status"
-        return await self._send("queue", "PATCH", path, {"status": dict(status)}, MERGE_PATCH)
+        return await self._send("queue", "PATCH", f"{QUEUES}/{name}/status", {"status": dict(status)}, MERGE_PATCH)
+
+    async def hold_queue(self, name: QueueName, *, on: bool) -> Outcome:
+        """Have the Queue stay when it is deleted, or let it go; finalizers of others are left as they are."""
+        read = await self._queue(name)
+        if read is None:
+            return Unreachable(message=f"Queue {name} could not be read")
+        meta = read.metadata
+        if on == (QUEUE_FINALIZER in meta.finalizers) or (on and meta.deletion_timestamp is not None):
+            return Done()
+        kept = [each for each in meta.finalizers if each != QUEUE_FINALIZER]
+        finalizers = [*kept, QUEUE_FINALIZER] if on else kept
+        patch = {"metadata": {"resourceVersion": meta.resource_version, "finalizers": finalizers}}
+        return await self._send("hold", "PATCH", f"{QUEUES}/{name}", patch, MERGE_PATCH)
+
+    async def _queue(self, name: QueueName) -> WireQueueStanding | None:
+        try:
+            response = await self._api.request("GET", f"{QUEUES}/{name}/status")
+        except (ApiUnreachableError, ApiRefusedError):
+            return None
+        return msgspec.json.decode(response.body, type=WireQueueStanding)
 
     async def _send(
         self, kind: str, method: Method, path: str, body: Mapping[str, object], content_type: str = "application/json"

@@ -5,8 +5,11 @@ GROUP_VERSION = "bayplan.dev/v1alpha1"
 QUEUE_LABEL = "bayplan.dev/queue"
 """On a pod or a Job: the Queue it belongs to."""
 
+QUEUE_FINALIZER = "bayplan.dev/in-use"
+"""On a Queue as long as work stands in it or below it: a Queue that is deleted stays until that has ended."""
+
 USER_LABEL = "bayplan.dev/user"
-"""On a pod: whose it is, where queues limit what one user may use."""
+"""On a pod: whose it is, where queues limit what one user may use; the settings may name another label."""
 
 GANG_LABEL = "bayplan.dev/gang"
 """On a pod or a Job: the name of its gang, unique in the namespace."""
@@ -57,6 +60,9 @@ CHECKPOINTED_ANNOTATION = "bayplan.dev/checkpointed-at"
 
 CHECKPOINT_REQUESTED_ANNOTATION = "bayplan.dev/checkpoint-requested"
 """Written on a running pod that is about to be evicted: when it was asked to save its work."""
+
+EVICTED_ANNOTATION = "bayplan.dev/evicted-workload"
+"""On an Event that says why a pod was evicted: the workload that lost it."""
 
 PLAN_GATE = "bayplan.dev/plan"
 """Scheduling gate that keeps a pod from kube-scheduler until it has a plan."""

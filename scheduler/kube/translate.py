@@ -76,10 +76,13 @@ def _reader(
     return sight
 
 
-def kinds(scheduler_name: str) -> tuple[Kind, ...]:
-    """All kinds that the state is made of; pods of `scheduler_name` are ours."""
+def kinds(scheduler_name: str, user_label: str | None = None) -> tuple[Kind, ...]:
+    """All kinds that the state is made of; pods of `scheduler_name` are ours.
+
+    `user_label` says whose each is; None: the own one.
+    """
     own = f"/apis/{GROUP_VERSION}"
-    pods = PodReader(scheduler_name)
+    pods = PodReader(scheduler_name, user_label)
     return (
         Kind(
             name="pods",

@@ -24,8 +24,10 @@ NO_SHAPE = PodShape()
 class PodReader:
     """Reads pods; equal shapes of different pods become the same record, so that 40,000 pods cost little memory."""
 
-    def __init__(self, scheduler_name: str) -> None:
+    def __init__(self, scheduler_name: str, user_label: str | None = None) -> None:
+        """Pods of `scheduler_name` are ours; `user_label` says whose each is, the own one where it is None."""
         self._scheduler_name = scheduler_name
+        self._user_label = user_label or keys.USER_LABEL
         self._decoder = msgspec.json.Decoder(WirePod)
         self._shapes: dict[PodShape, PodShape] = {}
 
@@ -111,6 +113,7 @@ class PodReader:
         gates = {g.name for g in spec.scheduling_gates}
         scheduled = _condition(wire.status.conditions, "PodScheduled")
         told = _condition(wire.status.conditions, keys.CONDITION_TYPE)
+        leaves = _if_true(_condition(wire.status.conditions, keys.MAKES_WAY_CONDITION_TYPE))
         queue, queue_key = queue_of(labels, others)
         priority_class, priority_key = class_of(others)
         preemptible = translate_values.preemptible(annotations, problems)
@@ -141,9 +144,7 @@ class PodReader:
             index=translate_values.index(labels, annotations),
             queue=queue,
             queue_key=queue_key,
-            priority_class=priority_class,
-            priority_key=priority_key,
-            user=sys.intern(labels.get(keys.USER_LABEL) or others.user or ""),
+            user=sys.intern(labels.get(self._user_label, "")),
             topology_required=translate_values.level(annotations, keys.TOPOLOGY_REQUIRED_ANNOTATION, problems)
             or others.topology_required,
             topology_preferred=translate_values.level(annotations, keys.TOPOLOGY_PREFERRED_ANNOTATION, problems)
@@ -159,7 +160,8 @@ class PodReader:
             ),
             checkpointed_s=translate_values.checkpointed_s(annotations, problems),
             preemptible=preemptible if others.preemptible is None else others.preemptible,
-            makes_way=_is_true(_condition(wire.status.conditions, keys.MAKES_WAY_CONDITION_TYPE)),
+            makes_way=leaves is not None,
+            leaves_why="" if leaves is None else sys.intern(leaves.message),
             asked_to_save_s=translate_values.asked_to_save_s(annotations),
             leaves_by_s=int(meta.deletion_timestamp.timestamp()) if meta.deletion_timestamp is not None else None,
             problems=tuple(problems),
@@ -196,8 +198,8 @@ def _is(condition: Condition | None, status: str, reason: str) -> bool:
     return condition is not None and condition.status == status and condition.reason == reason
 
 
-def _is_true(condition: Condition | None) -> bool:
-    return condition is not None and condition.status == "True"
+def _if_true(condition: Condition | None) -> Condition | None:
+    return condition if condition is not None and condition.status == "True" else None
 
 
 def _bound_s(scheduled: Condition | None) -> int | None:

@@ -6,8 +6,17 @@ from typing import Any, cast
 
 import msgspec
 
+from scheduler.kube.keys import QUEUE_FINALIZER
 from scheduler.kube.wire import NameMeta
-from scheduler.kube.wire_own import QueueSpec, WireAmounts, WireFlavor, WireQueue, WireQueueMeta, WireSelector
+from scheduler.kube.wire_own import (
+    QueueMeta,
+    QueueSpec,
+    WireAmounts,
+    WireFlavor,
+    WireQueue,
+    WireQueueMeta,
+    WireSelector,
+)
 from scheduler.model.names import QueueName
 from scheduler.model.policy import POLICY_NAMES, policy_named
 from scheduler.model.queue import CPU, MEMORY, Queue, QueueOrder, Quota
@@ -21,6 +30,8 @@ MOST = 1_000_000
 MOST_PRIORITY = 1_000_000_000
 MOST_SECONDS = 315_360_000
 """Ten years."""
+
+MOST_GRACE_SECONDS = 86_400
 
 MILLI_CPU = 1000
 MIB_OF_GIB = 1024
@@ -43,12 +54,11 @@ def read_queue(raw: bytes | msgspec.Raw) -> tuple[NameMeta, QueueSeen]:
     except msgspec.ValidationError as err:
         meta = _meta_decoder.decode(raw).metadata
         problem = _unreadable(str(err), msgspec.json.decode(raw))
-        return meta, QueueSeen(queue=Queue(name=_name(meta), generation=meta.generation, problems=(problem,)))
+        return meta, QueueSeen(queue=_refused(meta, (problem,)))
     spec, recent = wire.spec, wire.status.recent
     problems = tuple(_problems(wire.metadata.name, spec))
     if problems:
-        queue = Queue(name=_name(wire.metadata), generation=wire.metadata.generation, problems=problems)
-        return wire.metadata, QueueSeen(queue=queue)
+        return wire.metadata, QueueSeen(queue=_refused(wire.metadata, problems))
     more = [
         (name, _quota(amounts, unit))
         for name, amounts, unit in ((CPU, spec.cpu, MILLI_CPU), (MEMORY, spec.memory, MIB_OF_GIB))
@@ -71,7 +81,23 @@ def read_queue(raw: bytes | msgspec.Raw) -> tuple[NameMeta, QueueSeen]:
             generation=wire.metadata.generation,
             recent_milli_gpu=max(recent.milli_gpu, 0),
             recent_at_s=None if recent.at is None else int(recent.at.timestamp()),
+            ending=wire.metadata.deletion_timestamp is not None,
+            held=QUEUE_FINALIZER in wire.metadata.finalizers,
+            uid=wire.metadata.uid,
+            eviction_grace_s=spec.eviction_grace_seconds,
         )
+    )
+
+
+def _refused(meta: QueueMeta, problems: tuple[Problem, ...]) -> Queue:
+    """A queue of which only this is known: what is wrong with it, and whether it is there to stay."""
+    return Queue(
+        name=_name(meta),
+        generation=meta.generation,
+        problems=problems,
+        ending=meta.deletion_timestamp is not None,
+        held=QUEUE_FINALIZER in meta.finalizers,
+        uid=meta.uid,
     )
 
 
@@ -113,6 +139,7 @@ def _problems(name: str, spec: QueueSpec) -> Iterator[Problem]:
     yield from _within("spec.weight", spec.weight, 1, MOST)
     yield from _within("spec.priority", spec.priority, -MOST_PRIORITY, MOST_PRIORITY)
     yield from _within("spec.minRuntimeSeconds", spec.min_runtime_seconds, 0, MOST_SECONDS)
+    yield from _within("spec.evictionGraceSeconds", spec.eviction_grace_seconds, 0, MOST_GRACE_SECONDS)
     names = [flavor.name for flavor in spec.flavors]
     for twice in sorted({each for each in names if names.count(each) > 1}):
         yield Problem(where="spec.flavors", value=twice, allowed="each kind of GPU once")

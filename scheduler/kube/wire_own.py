@@ -47,6 +47,7 @@ class QueueSpec(Wire, frozen=True, kw_only=True):
     weight: int = 1
     priority: int = 0
     min_runtime_seconds: int = 0
+    eviction_grace_seconds: int | None = None
     order: str = "Fair"
     policy: str | None = None
 
@@ -64,18 +65,48 @@ class QueueStatus(Wire, frozen=True, kw_only=True):
     recent: QueueRecent = QueueRecent()
 
 
+class QueueMeta(NameMeta, frozen=True, kw_only=True):
+    """metadata of a Queue: whether it was deleted, and what keeps it."""
+
+    deletion_timestamp: datetime | None = None
+    finalizers: list[str] = []
+
+
 class WireQueue(Wire, frozen=True, kw_only=True):
     """bayplan.dev/v1alpha1 Queue."""
 
-    metadata: NameMeta
+    metadata: QueueMeta
     spec: QueueSpec = QueueSpec()
     status: QueueStatus = QueueStatus()
+
+
+class QueueCondition(Wire, frozen=True, kw_only=True):
+    """status.conditions[] of a Queue."""
+
+    type: str
+    status: str
+    last_transition_time: str
+    reason: str = ""
+    message: str = ""
+
+
+class QueueConditions(Wire, frozen=True, kw_only=True):
+    """status of a Queue, of which what was told is read back."""
+
+    conditions: list[QueueCondition] = []
+
+
+class WireQueueStanding(Wire, frozen=True, kw_only=True):
+    """A Queue of which it is read what was told of it, and what keeps it."""
+
+    metadata: QueueMeta
+    status: QueueConditions = QueueConditions()
 
 
 class WireQueueMeta(Wire, frozen=True, kw_only=True):
     """A Queue of which only the metadata is read."""
 
-    metadata: NameMeta
+    metadata: QueueMeta
 
 
 class WireLevel(Wire, frozen=True, kw_only=True):

@@ -60,6 +60,9 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     `problems`: what of the queue is not in force as it is written, and why. `taken`: namespaces it claims that another
     queue serves. `recent_milli_gpu`: what it used of late at `recent_at_s`, in seconds since 1970, None where nobody
     wrote it down (`quota.decay`). `ending`: it was deleted and is in force only for what still runs in it.
+    `held`: what keeps it from being forgotten then stands on it. `uid`: of the object, another one if it is made anew.
+    `eviction_grace_s`: how long its pods have to save their work before they are evicted for others; None leaves it to
+    the queue above, and at the top to the settings.
     """
 
     name: QueueName
@@ -83,3 +86,6 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     recent_milli_gpu: int = 0
     recent_at_s: int | None = None
     ending: bool = False
+    held: bool = False
+    uid: str = ""
+    eviction_grace_s: int | None = None

@@ -126,8 +126,8 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `told`: reason and message of the condition that was last written on it, to write only changes.
     `index`: its rank, where its controller gives one. `devices`: indexes of the GPUs it is known to hold, in whole or
     in part. `slices`: the MIG instances it is known to hold on a node that makes them on demand.
-    `makes_way`: it was told that it is to leave for others. `leaves_by_s`: by when it has to end; None unless it is
-    being deleted. `asked_to_save_s`: when it was asked last to save its work, since it is to leave.
+    `makes_way`: it was told that it is to leave for others; `leaves_why`: for whom. `leaves_by_s`: by when it has to
+    end; None unless it is being deleted. `asked_to_save_s`: when it was asked last to save its work.
     `checkpointed_s`: when it last saved its work; None where nobody said. `preemptible`: it may be moved or evicted.
     `policy`: how it is placed if it stands alone; None leaves it to its queue. `user`: whose it is, where it says so.
     `queue_key`: where the queue is named. `priority_class`: the one that a foreign key names, with its kind in front,
@@ -171,6 +171,7 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     checkpointed_s: int | None = None
     preemptible: bool = True
     makes_way: bool = False
+    leaves_why: str = ""
     asked_to_save_s: int | None = None
     leaves_by_s: int | None = None
     devices: tuple[int, ...] = ()

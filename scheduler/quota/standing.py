@@ -66,7 +66,7 @@ def standings(snapshot: Snapshot, ledger: Ledger) -> Mapping[QueueName, Standing
             elif bill.total_milli_gpu > flight.milli_gpu:
                 more = Bill(bill.total_milli_gpu - flight.milli_gpu)
                 demand[workload.queue] = demand[workload.queue].plus(more)
-        elif workload.placed:
+        if workload.placed:
             running.update(names)
     capacity = fair_capacity(snapshot)
     shares = fair_bills(forest, demand, capacity)

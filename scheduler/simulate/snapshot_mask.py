@@ -203,6 +203,7 @@ class _Mask:
             role_required=_maybe(pod.role_required, self._level),
             problems=tuple(self._problem(problem) for problem in pod.problems),
             notes=tuple(self._texts.of(text) for text in pod.notes),
+            leaves_why=self._texts.of(pod.leaves_why),
             told=None if pod.told is None else (pod.told[0], self._texts.of(pod.told[1])),
         )
 
@@ -252,6 +253,7 @@ class _Mask:
             namespaces=tuple(self._namespaces.of(namespace) for namespace in queue.namespaces),
             # What it selects is in force already: every workload has its queue.
             namespace_selector=None,
+            uid=self._uids.of(queue.uid),
             user=self._users.of(queue.user),
             taken=tuple((self._namespaces.of(ns), self._queue_name(name)) for ns, name in queue.taken),
             problems=tuple(self._problem(problem) for problem in queue.problems),

@@ -228,12 +228,22 @@ class GroupBook:
         }
         finder = QueueFinder(view, self._namespaces)
         self._queues_view = {
-            name: replace(queue, taken=finder.taken_from(name), ending=name in self._ending)
+            name: replace(
+                queue,
+                taken=finder.taken_from(name),
+                ending=self._is_ending(name),
+                held=self._queues[name].held,
+                uid=self._queues[name].uid,
+            )
             for name, queue in view.items()
         }
         if not finder.finds_as(self._finder):
             self._finder = finder
             self._stale.update(self._members)
+
+    def _is_ending(self, name: QueueName) -> bool:
+        """Whether the queue was deleted: it is gone, or stays only for the work in it."""
+        return name in self._ending or self._queues[name].ending
 
     def refuse(self, refused: NodeRefused) -> bool:
         """A node refused a planned pod of a workload; whether there is such a workload."""

@@ -11,12 +11,14 @@ from scheduler.app.claims import Claims
 from scheduler.app.commit import Clocks, CommitLimits, Committer
 from scheduler.app.evictions import Evictions
 from scheduler.app.grace import Grace
+from scheduler.app.losses import REMEMBERED_S
 from scheduler.kube.api import ApiRefusedError, Response
 from scheduler.kube.effects import Effects
 from scheduler.kube.http import Method
+from scheduler.kube.translate_eviction import ToldEviction
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey, pod_key
 from scheduler.model.node import Node
-from scheduler.model.plan import Assignment, Placement, Reason, Reclaim, Victim
+from scheduler.model.plan import Assignment, Placement, Reason, Reclaim, Victim, Wait
 from scheduler.model.queue import Queue
 from scheduler.model.resources import Resources
 from scheduler.model.workload import GangClaim, Pod, PodShape
@@ -222,6 +224,58 @@ async def test_time_that_was_given_by_an_earlier_leader_counts(*, makes_way: boo
     await until(lambda: scene.api.kinds().count("ask" if asks else "evict") == 2)
     assert scene.api.kinds().count("ask") == asks
     await scene.claims.stop()
+
+
+@pytest.mark.parametrize(("own", "above", "asks"), [(60, None, 2), (None, 60, 2), (0, 60, 0), (None, None, 0)], ids=str)
+async def test_the_queue_says_how_long_its_pods_have_or_the_one_above_it_does(
+    own: int | None, above: int | None, asks: int
+) -> None:
+    scene = Scene()
+    org = QueueName("org")
+    scene.state.apply(QueueSeen(queue=Queue(name=org, eviction_grace_s=above)))
+    scene.state.apply(QueueSeen(queue=Queue(name=QueueName("q"), parent=org, eviction_grace_s=own)))
+    scene.begin()
+    await until(lambda: scene.api.kinds().count("ask" if asks else "evict") == 2)
+    assert scene.api.kinds().count("ask") == asks
+    if asks:
+        assert "evict" not in scene.api.kinds()
+        scene.now_s += 60
+        await until(lambda: scene.api.kinds().count("evict") == 2)
+    await scene.claims.stop()
+
+
+async def test_who_comes_back_is_told_why_it_left_by_this_leader_and_by_the_next() -> None:
+    told: list[str] = []
+    for recalled in (False, True):
+        scene = Scene()
+        if recalled:
+            scene.claims.losses.recall([ToldEviction(workload=GUEST, text="2 pods evicted for it", at_s=NOW_S)])
+        else:
+            scene.begin()
+            await until(lambda s=scene: s.api.kinds().count("evict") == 2)
+        for index in range(2):
+            scene.gone(f"guest{index}")
+        await until(lambda s=scene: not s.waits)
+        for index in range(2):
+            scene.see(msgspec.structs.replace(guest(index), uid=PodUid(f"again{index}"), node=None))
+        waits = {GUEST: Wait(workload=GUEST, reason=Reason.FRAGMENTED, message="", detail="no room")}
+        told.append(scene.claims.told(scene.state.snapshot(), waits)[GUEST].detail)
+        scene.now_s += REMEMBERED_S + 1
+        assert scene.claims.told(scene.state.snapshot(), waits)[GUEST].detail == "no room"
+        await scene.committer.stop()
+    assert told[0].startswith("no room; 2 pods evicted for ns/owner of queue q")
+    assert told[1] == "no room; 2 pods evicted for it"
+
+
+async def test_a_pod_that_leaves_says_why_to_whoever_did_not_evict_it() -> None:
+    scene = Scene()
+    leaves = {"makes_way": True, "leaves_why": "for a/b", "deleting": True}
+    for index in range(2):
+        scene.see(msgspec.structs.replace(guest(index), **leaves))
+        scene.gone(f"guest{index}")
+        scene.see(msgspec.structs.replace(guest(index), uid=PodUid(f"again{index}"), node=None))
+    waits = {GUEST: Wait(workload=GUEST, reason=Reason.FRAGMENTED, message="")}
+    assert scene.claims.told(scene.state.snapshot(), waits)[GUEST].detail == "for a/b"
 
 
 async def test_room_that_becomes_free_while_victims_save_their_work_has_the_claim_decided_anew() -> None:

@@ -1,4 +1,5 @@
-from scheduler.app.queue_status import amounts_of, starts_of, verdict_on
+from scheduler.app.queue_status import amounts_of, starts_of
+from scheduler.app.queue_verdicts import verdict_on
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
 from scheduler.model.node import Node
 from scheduler.model.plan import Assignment, Reason, Reservation, Wait

@@ -104,8 +104,8 @@ def test_the_live_cluster_gives_the_same_answer(
     for event in world.seen_at_start():
         state.apply(event)
 
-    def read(kubeconfig: Path | None, scheduler_name: str) -> tuple[ClusterState, list[Pod]]:
-        assert (kubeconfig, scheduler_name) == (Path("k"), "bayplan")
+    def read(kubeconfig: Path | None, scheduler_name: str, user_label: str | None) -> tuple[ClusterState, list[Pod]]:
+        assert (kubeconfig, scheduler_name, user_label) == (Path("k"), "bayplan", None)
         return state, []
 
     monkeypatch.setattr("scheduler.cli.defrag.read_cluster", read)

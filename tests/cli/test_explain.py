@@ -19,8 +19,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     waiting = pod("waiting", gated=True)
 
-    def read(kubeconfig: Path | None, scheduler_name: str) -> tuple[ClusterState, list[Pod]]:
-        names.append(scheduler_name)
+    def read(kubeconfig: Path | None, scheduler_name: str, user_label: str | None) -> tuple[ClusterState, list[Pod]]:
+        names.append(scheduler_name if user_label is None else f"{scheduler_name}, users by {user_label}")
         return state_of(node("n1"), queue("default", "a"), waiting), [waiting]
 
     def load(filters: list[str] | None, _scores: list[str] | None) -> OwnRules:
@@ -53,7 +53,8 @@ def test_the_settings_name_the_scheduler_unless_it_is_given(said: Callable[..., 
     said(config="schedulerName: plans\n")
     said("--scheduler-name", "other", config="schedulerName: plans\n")
     said()
-    assert asked == ["plans", "other", "bayplan"]
+    said(config="userLabel: team.example/owner\n")
+    assert asked == ["plans", "other", "bayplan", "bayplan, users by team.example/owner"]
 
 
 @pytest.mark.parametrize("option", ["--config", "--scheduler-name"])

@@ -97,7 +97,8 @@ def test_a_scenario_as_it_stands_at_its_start(tmp_path: Path, capsys: pytest.Cap
 def test_a_live_cluster(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     asked: list[tuple[Path | None, str]] = []
 
-    def read(kubeconfig: Path | None, scheduler_name: str) -> tuple[ClusterState, list[Pod]]:
+    def read(kubeconfig: Path | None, scheduler_name: str, user_label: str | None) -> tuple[ClusterState, list[Pod]]:
+        assert user_label is None
         asked.append((kubeconfig, scheduler_name))
         return state_of(node(), queue("team", "a"), pod("p")), []
 

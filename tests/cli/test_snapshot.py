@@ -20,8 +20,8 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     pods = [pod(f"{gang}-{i}", gpus=8, gang=gang, size=2) for gang in ("first", "second") for i in range(2)]
     state = state_of(node("node-a"), node("node-b"), queue("default", "a"), *pods)
 
-    def read(kubeconfig: Path | None, scheduler_name: str) -> tuple[ClusterState, list[Pod]]:
-        assert (kubeconfig, scheduler_name) == (Path("k"), "bayplan")
+    def read(kubeconfig: Path | None, scheduler_name: str, user_label: str | None) -> tuple[ClusterState, list[Pod]]:
+        assert (kubeconfig, scheduler_name, user_label) == (Path("k"), "bayplan", None)
         return state, pods
 
     monkeypatch.setattr("scheduler.cli.snapshot.read_cluster", read)

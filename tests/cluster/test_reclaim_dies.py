@@ -64,8 +64,8 @@ def test_one_gang_makes_way_whole_and_the_other_starts(lab: Lab, nominate: str, 
     lab.create(*gang_pods(victim, pods=PODS, queue="guest"))
     lab.eventually("those that come back are told", lambda: told(lab, f"{victim}-") == {"InsufficientResources"})
     assert lab.bound(f"{victim}-") == {}
-    for index in range(PODS):
-        lab.delete_pod(f"owner-{index}")
+    for rank in range(PODS):
+        lab.delete_pod(f"owner-{rank}")
     lab.bound_whole(f"{victim}-", PODS)
     lab.check()
     assert {m["status"] for m in (condition(p, "bayplan.dev/MakesWay") for p in lab.pods()) if m is not None} <= {

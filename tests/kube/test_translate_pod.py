@@ -166,6 +166,23 @@ def test_another_scheduler_s_name_can_be_ours() -> None:
     assert event.pod.managed
 
 
+def test_whose_a_pod_is_may_stand_under_another_label() -> None:
+    meta = {"labels": {"bayplan.dev/user": "ann", "team.example/owner": "bob"}}
+    users: list[str] = []
+    for label in (None, "team.example/owner"):
+        event = PodReader("bayplan", label).read(raw(meta=meta))[1]
+        assert isinstance(event, PodSeen)
+        users.append(event.pod.user)
+    assert users == ["ann", "bob"]
+
+
+def test_for_whom_a_pod_makes_way_is_read_as_long_as_it_does() -> None:
+    condition = {"type": "bayplan.dev/MakesWay", "status": "True", "reason": "Reclaimed", "message": "for a/b"}
+    leaves = read(status={"conditions": [condition]})
+    stays = read(status={"conditions": [{**condition, "status": "False"}]})
+    assert (leaves.makes_way, leaves.leaves_why, stays.makes_way, stays.leaves_why) == (True, "for a/b", False, "")
+
+
 def test_of_another_scheduler_s_pod_only_its_use_is_read() -> None:
     annotations = {"bayplan.dev/linked": "nonsense"}
     pod = read(

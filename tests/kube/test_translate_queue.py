@@ -91,3 +91,26 @@ def test_what_cannot_be_used_is_quoted(spec: Any, said: str) -> None:  # noqa: A
     read = queue(spec)
     assert [str(problem)[: len(said)] for problem in read.problems] == [said]
     assert read.generation == 3
+
+
+@pytest.mark.parametrize("spec", [{}, {"nominal": -1}, {"nominal": "8"}])
+def test_what_keeps_a_queue_and_whether_it_was_deleted_is_read_whatever_its_spec(spec: Any) -> None:  # noqa: ANN401
+    meta = {"name": "team", "uid": "u", "finalizers": ["x", "bayplan.dev/in-use"]}
+    deleted = {**meta, "deletionTimestamp": "2026-11-21T20:00:00Z"}
+    alive, ending, free = (
+        read_queue(json.dumps({"metadata": each, "spec": spec}).encode())[1].queue
+        for each in (meta, deleted, {"name": "team", "finalizers": ["x"]})
+    )
+    assert (alive.uid, alive.held, alive.ending) == ("u", True, False)
+    assert (ending.held, ending.ending) == (True, True)
+    assert (free.uid, free.held, free.ending) == ("", False, False)
+
+
+def test_the_time_to_save_work_may_be_left_to_others() -> None:
+    assert queue({"evictionGraceSeconds": 0}).eviction_grace_s == 0
+    assert queue({"evictionGraceSeconds": 30}).eviction_grace_s == 30
+    assert queue({}).eviction_grace_s is None
+    (problem,) = queue({"evictionGraceSeconds": 86_401}).problems
+    assert str(problem) == (
+        "spec.evictionGraceSeconds is '86401'; allowed: a whole number from 0 to 86400, or left out"
+    )

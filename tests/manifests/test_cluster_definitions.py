@@ -33,6 +33,20 @@ FLAVOR = {"name": "NVIDIA-H100-80GB-HBM3"}
         pytest.param("red", {"nominal": 0.5}, 'must be of type integer: "number"', id="part of a GPU"),
         pytest.param("red", {"nominal": "8"}, 'must be of type integer: "string"', id="text"),
         pytest.param("red", {"borrowingLimit": -1}, "should be greater than or equal to 0", id="negative limit"),
+        pytest.param("red", {"nominal": 2**62}, "should be less than or equal to 1000000", id="huge"),
+        pytest.param("red", {"userLimit": -1}, "spec.userLimit", id="negative limit of users"),
+        pytest.param("red", {"cpu": {"nominal": -1}}, "spec.cpu.nominal", id="negative CPU"),
+        pytest.param("red", {"memory": {"lendingLimit": 2**40}}, "spec.memory.lendingLimit", id="huge memory"),
+        pytest.param("red", {"evictionGraceSeconds": 86401}, "spec.evictionGraceSeconds", id="a day of grace"),
+        pytest.param(
+            "red", {"flavors": [{"name": "cpu"}]}, "cpu is no kind of GPU; use spec.cpu", id="CPU as a flavor"
+        ),
+        pytest.param(
+            "red",
+            {"namespaceSelector": {"matchExpressions": [{"key": "a", "operator": "In"}]}},
+            "operator In needs at least one value",
+            id="a selector of nothing",
+        ),
         pytest.param("red", {"flavors": [FLAVOR, FLAVOR]}, "Duplicate value", id="a flavor twice"),
         pytest.param(
             "red", {"flavors": [{"nominal": 1}]}, "spec.flavors[0].name: Required value", id="a flavor of no name"
@@ -203,6 +217,16 @@ def test_a_full_report_is_taken_and_shown(admin: Api, node: str, reader: Reader)
     }
 
 
+def told(kind: str, reason: str, message: str) -> Json:
+    return {
+        "type": kind,
+        "status": "True",
+        "reason": reason,
+        "message": message,
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }
+
+
 def test_the_status_of_a_queue_is_shown(admin: Api, reader: Reader) -> None:
     path = f"{GROUP}/queues"
     body = {
@@ -216,14 +240,19 @@ def test_the_status_of_a_queue_is_shown(admin: Api, reader: Reader) -> None:
         status = {
             "usedMilliGpu": 9500,
             "borrowedMilliGpu": 1500,
+            "lentMilliGpu": 0,
+            "fairShareMilliGpu": 8000,
             "pendingWorkloads": 2,
             "runningWorkloads": 3,
             "observedGeneration": 1,
+            "conditions": [told("Accepted", "InForce", "in force"), told("Serving", "Waiting", "2 wait")],
         }
         assert admin.merge(f"{path}/shown/status", {"status": status})["status"] == status
         rows = {row["Name"]: row for row in reader.rows(path)}
         columns = ("Parent", "Nominal", "Used-mGPU", "Borrowed-mGPU", "Pending", "Running", "Order")
         assert [rows["shown"][c] for c in columns] == ["org", 8, 9500, 1500, 2, 3, "Fair"]
+        columns = ("Lent-mGPU", "Fair-share-mGPU", "State", "Why", "Accepted")
+        assert [rows["shown"][c] for c in columns] == [0, 8000, "Waiting", "2 wait", "True"]
     finally:
         admin.merge(f"{path}/shown/status", {"status": {"runningWorkloads": 0}})
         admin.delete(f"{path}/shown")

@@ -178,3 +178,30 @@ def test_a_queue_with_running_work_is_not_deleted(admin: Api) -> None:
     idle = {"apiVersion": "bayplan.dev/v1alpha1", "kind": "Queue", "metadata": {"name": "idle"}, "spec": {}}
     admin.create(queues, idle)
     admin.delete(f"{queues}/idle")
+
+
+def test_the_service_keeps_queues_by_its_finalizer_and_changes_nothing_else_of_them(admin: Api, as_user: As) -> None:
+    queues = "/apis/bayplan.dev/v1alpha1/queues"
+    made: Json = {"apiVersion": "bayplan.dev/v1alpha1", "kind": "Queue", "metadata": {"name": "kept"}, "spec": {}}
+    admin.create(queues, made)
+    service = as_user(SERVICE)
+
+    def refused(change: Json) -> bool:
+        try:
+            service.merge(f"{queues}/kept?dryRun=All", change)
+        except ApiError as err:
+            return "may change the finalizers of a Queue and nothing else" in str(err)
+        return False
+
+    until(lambda: refused({"spec": {"nominal": 8}}), timeout_s=60, what="the guard of queues")
+    assert refused({"metadata": {"annotations": {"bayplan.dev/delete-in-use": "true"}}})
+    assert refused({"metadata": {"labels": {"team": "red"}}})
+    held = service.merge(f"{queues}/kept", {"metadata": {"finalizers": ["bayplan.dev/in-use"]}})
+    assert held["metadata"]["finalizers"] == ["bayplan.dev/in-use"]
+    admin.merge(f"{queues}/kept", {"spec": {"nominal": 8}})
+    admin.delete(f"{queues}/kept")
+    assert admin.get(f"{queues}/kept")["metadata"]["deletionTimestamp"]
+    service.merge(f"{queues}/kept", {"metadata": {"finalizers": []}})
+    with pytest.raises(ApiError) as gone:
+        admin.get(f"{queues}/kept")
+    assert gone.value.status == 404

@@ -49,6 +49,7 @@ def test_the_service_writes_only_what_a_plan_needs() -> None:
         ("", "pods/status", "patch"),
         ("", "pods/binding", "create"),
         ("", "pods/eviction", "create"),
+        ("bayplan.dev", "queues", "patch"),
         ("bayplan.dev", "queues/status", "patch"),
         ("events.k8s.io", "events", "create"),
     }
@@ -59,7 +60,7 @@ def test_the_service_reads_no_secret_and_no_configuration() -> None:
     foreign = {kind.plural for kind in FOREIGN_KINDS}
     assert read - foreign == {
         *("pods", "nodes", "jobs", "namespaces", "poddisruptionbudgets"),
-        *("queues", "queues/status", "gpunodes", "topologies"),
+        *("queues", "queues/status", "gpunodes", "topologies", "events"),
     }
 
 

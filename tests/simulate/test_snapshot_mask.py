@@ -104,7 +104,12 @@ def full_of_secrets() -> Snapshot:
     state = state_of(
         replace(seen_node("secret-node-1", uid="secret-uid"), labels=labels, taints=(taint,)),
         report("secret-node-1"),
-        Queue(name=QueueName("secret-queue"), namespaces=("secret-ns",), parent=QueueName("secret-parent")),
+        Queue(
+            name=QueueName("secret-queue"),
+            uid="secret-queue-uid",
+            namespaces=("secret-ns",),
+            parent=QueueName("secret-parent"),
+        ),
         TopologySeen(name="t", levels=(TopologyLevel(name="zone level", label="zone"),)),
         job("secret-job-uid"),
         replace(waiting, shape=picky, namespace="secret-ns", topology_required="secret level", problems=(problem,)),
@@ -155,11 +160,11 @@ REPLACED = {
     "Pod": {
         *("name", "namespace", "node", "nominated_node", "owner_name", "owner_uid", "queue"),
         *("role", "role_required", "told", "topology_exclusive", "topology_preferred", "topology_required"),
-        *("notes", "priority_class", "scheduler_message", "topology_slices", "uid", "user"),
+        *("leaves_why", "notes", "topology_slices", "uid", "user"),
     },
     "PodShape": {"node_selector"},
     "Problem": {"allowed", "value", "where"},
-    "Queue": {"name", "namespaces", "parent", "taken", "user"},
+    "Queue": {"name", "namespaces", "parent", "taken", "uid", "user"},
     "Requirement": {"values"},
     "Snapshot": {
         *("devices_unsure", "devices_used", "in_flight", "nodes", "pod_nodes", "ports_used", "queues", "shares_used"),

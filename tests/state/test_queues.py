@@ -132,3 +132,17 @@ def test_a_queue_without_work_goes_at_once_and_one_that_comes_back_stays() -> No
     assert not made.snapshot().queues[A].ending
     made.apply(PodGone(uid=PodUid("p")))
     assert set(made.snapshot().queues) == {A}
+
+
+def test_a_queue_that_stays_only_for_its_work_ends_too_whoever_hears_of_it_first() -> None:
+    ending = Queue(name=A, ending=True, held=True)
+    made = state(QueueSeen(queue=ending), pod("p", queue=A, node="n"), pod("q", queue=A))
+    assert made.snapshot().queues[A].ending
+    assert inconsistencies(made) == []
+    bad = Queue(name=A, ending=True, problems=(Problem(where="spec.nominal", value="-1", allowed="more"),))
+    made.apply(QueueSeen(queue=bad))
+    assert made.snapshot().queues[A].ending
+    made.apply(PodGone(uid=PodUid("p")))
+    assert made.snapshot().queues[A].ending
+    made.apply(QueueGone(name=A))
+    assert made.snapshot().queues == {}

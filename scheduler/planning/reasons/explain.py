@@ -19,7 +19,8 @@ from scheduler.model.plan import (
     Victim,
     Wait,
 )
-from scheduler.planning.reasons.wording import amount, counted, gpus, listed, pods
+from scheduler.model.workload import Workload
+from scheduler.planning.reasons.wording import amount, gpus, listed, pods
 from scheduler.planning.reserve.text import reserved_line
 
 
@@ -80,6 +81,14 @@ def evicted_line(decision: Reclaim, victim: Victim) -> str:
     else:
         right = f"from which queue {victim.queue} borrowed"
     return f"{pods(len(victim.pods))} evicted for {who}, {right}; {bill}"
+
+
+def queueless_line(workload: Workload) -> str | None:
+    """That work runs in no queue, as after its queue was torn away or its namespace changed hands; None where not."""
+    if workload.queue is not None or not workload.placed:
+        return None
+    why = "; ".join(str(problem) for problem in workload.problems) or "no queue serves its namespace"
+    return f"no queue is charged for what runs of it, which goes on to its end: {why}"
 
 
 def claim_wait(decision: Reclaim) -> Wait:

@@ -38,7 +38,7 @@ class Trap(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     index: int
-    spring: Callable[[], None]
+    spring: Callable[[], object]
     cuts: bool
     kinds: frozenset[WriteKind] = PLAN_WRITES
 

@@ -97,10 +97,17 @@ class Lab:
             replica.wait_ready()
 
     def start_behind_proxy(self, **settings: object) -> tuple[Replica, ApiProxy]:
-        """A service whose requests pass through a proxy that counts its writes."""
+        """A service whose requests pass through a proxy that counts its writes; one that runs so already is kept."""
+        wanted = {**QUICK, **settings, "proxied": True}
+        if self._settings == wanted and len(self.replicas) == 1 and self.replicas[0].alive:
+            self.proxies[0].set_trap(None)
+            self.proxies[0].writes.clear()
+            self.replicas[0].wait_ready()
+            return self.replicas[0], self.proxies[0]
         self.end_services()
         proxy = self.add_proxy()
         replica = self.make_replica(self.proxy_kubeconfig(proxy), settings, port=self.cluster.service_address[1])
+        self._settings = wanted
         self.start(replica)
         return replica, proxy
 
@@ -297,14 +304,22 @@ class Lab:
             self.api.merge(f"{QUEUES}/{queue['metadata']['name']}", {"metadata": {"annotations": DELETE_IN_USE}})
         for path in SWEPT:
             self.api.delete(path)
+        self._forget_queues()
         until(self._empty, timeout_s=WAIT_S, what="the namespace getting empty")
         self.watch.forget()
 
+    def _forget_queues(self) -> None:
+        """Let deleted queues go: the service, which would once their work is gone, may be dead."""
+        for queue in self.api.get(QUEUES)["items"]:
+            with suppress(ApiError):
+                self.api.merge(f"{QUEUES}/{queue['metadata']['name']}", {"metadata": {"finalizers": None}})
+
     def _empty(self) -> bool:
-        if not self.api.get(PODS)["items"] and not self.watch.pods():
+        if not self.api.get(PODS)["items"] and not self.watch.pods() and not self.api.get(QUEUES)["items"]:
             return True
         # A controller may have made a pod for a Job whose deletion it had not seen.
         self.api.delete(f"{PODS}?gracePeriodSeconds=0")
+        self._forget_queues()
         return False
 
 
