@@ -10,6 +10,7 @@ from typing import Any, assert_never
 
 from scheduler.app import log
 from scheduler.app.carry import Bound, BrokenUp, CarryResult, Withdrawn
+from scheduler.app.moments import protection_ends_s
 from scheduler.app.planner import waits
 from scheduler.app.queue_status import QueueStatusWriter
 from scheduler.app.teller import Teller
@@ -60,6 +61,8 @@ class Reporter:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._queue_status = QueueStatusWriter(effects, usage_half_life_s)
         self._due = asyncio.Event()
+        self._planned_s = 0
+        self._open_at: tuple[Snapshot, float] | None = None
         self._nodes_told = 0
         self._told: set[str] = set()
         self.last: tuple[Snapshot, Plan] | None = None
@@ -73,6 +76,7 @@ class Reporter:
     def planned(self, snapshot: Snapshot, decided: Plan, took_s: float) -> None:
         """A cycle ended."""
         self.last = (snapshot, decided)
+        self._planned_s = int(time.time() - took_s)
         self.waiting = self.told(snapshot, waits(decided))
         self._teller.decided(snapshot, self.waiting)
         self._tell_levels(snapshot)
@@ -115,7 +119,13 @@ class Reporter:
     @property
     def look_at_s(self) -> float:
         """When what waits has to be looked at though nothing changed, in seconds since 1970; never is infinity."""
-        return min((wait.until_s for wait in self.waiting.values() if wait.until_s is not None), default=math.inf)
+        told = min((wait.until_s for wait in self.waiting.values() if wait.until_s is not None), default=math.inf)
+        if self.last is None or not self.waiting:
+            return told
+        snapshot, _ = self.last
+        if self._open_at is None or self._open_at[0] is not snapshot:
+            self._open_at = snapshot, protection_ends_s(snapshot, self._planned_s) or math.inf
+        return min(told, self._open_at[1])
 
     def _tell_levels(self, snapshot: Snapshot) -> None:
         """Say once what is odd about topology labels; they change only with the nodes."""

@@ -65,6 +65,21 @@ def test_a_queue_gives_its_pods_a_time_of_its_own_that_goes_on_when_the_service_
     assert [note.startswith("it has 6 s to save its work") for note in notes] == [True]
 
 
+def test_borrowed_work_is_safe_for_its_least_runtime_and_no_longer(full: Lab) -> None:
+    lab = full
+    lab.start_service()
+    lend(lab, minRuntimeSeconds=8)
+    claim(lab)
+    lab.eventually("the owner is told", lambda: reasons(lab, "owner-") == {"InsufficientResources"})
+    assert len(lab.bound("guest-")) == PODS
+    lab.bound_whole("owner-", PODS)
+    lab.check()
+    ran = {s.name: s.at_s for s in reversed(lab.watch.history()) if s.node and s.name.startswith("guest-")}
+    left = {s.name: s.at_s for s in lab.watch.history() if s.kind == "DELETED" and s.name.startswith("guest-")}
+    # The moment of binding is told in whole seconds.
+    assert all(left[name] - ran[name] >= 7 for name in ran), (ran, left)
+
+
 @pytest.fixture
 def budgets(full: Lab) -> Iterator[Lab]:
     """Budgets are deleted afterwards."""
