@@ -13,14 +13,11 @@ import msgspec
 from scheduler.app.binding import GONE, insist
 from scheduler.app.evictions import Evictions, Notice, Obstacle
 from scheduler.app.grace import Grace, Leaver
+from scheduler.app.losses import REASONS
 from scheduler.kube.effects import PodRef
 from scheduler.model.names import NodeName, PodUid, WorkloadKey
-from scheduler.model.plan import Reclaim, Victim, VictimWhy
+from scheduler.model.plan import Reclaim, Victim
 from scheduler.planning.reasons.explain import evicted_line
-
-REASONS: Mapping[VictimWhy, str] = {"reclaim": "Reclaimed", "preempt": "Preempted", "surplus": "SurplusTaken"}
-"""Why pods were evicted, as their condition and event have it."""
-
 
 AGAIN = "room became free"
 

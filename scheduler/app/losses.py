@@ -6,8 +6,11 @@ import msgspec
 
 from scheduler.kube.translate_eviction import ToldEviction
 from scheduler.model.names import WorkloadKey
-from scheduler.model.plan import Wait
+from scheduler.model.plan import VictimWhy, Wait
 from scheduler.model.snapshot import Snapshot
+
+REASONS: Mapping[VictimWhy, str] = {"reclaim": "Reclaimed", "preempt": "Preempted", "surplus": "SurplusTaken"}
+"""Why pods were evicted, as their condition and event have it."""
 
 REMEMBERED_S = 3600
 """So long it is told; the Events that say it are kept as long by default (kube-apiserver `--event-ttl`)."""

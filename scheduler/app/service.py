@@ -17,13 +17,13 @@ from scheduler.app import log
 from scheduler.app.adviser import Adviser
 from scheduler.app.auditor import Auditor
 from scheduler.app.board import Board
-from scheduler.app.claim import REASONS
 from scheduler.app.claims import Claims
 from scheduler.app.commit import Clocks, CommitLimits, Committer
 from scheduler.app.evictions import Evictions
 from scheduler.app.grace import Grace
 from scheduler.app.guard import ServiceGuard
 from scheduler.app.intake import Intake
+from scheduler.app.losses import REASONS
 from scheduler.app.node_teller import NodeTeller
 from scheduler.app.note_teller import NoteTeller
 from scheduler.app.planner import PlannerLoop

@@ -15,11 +15,15 @@ from typing import Any, cast
 import msgspec
 import yaml
 
+from scheduler.app.losses import Losses
 from scheduler.cli.chosen import read_settings
 from scheduler.cli.explained import Explanation, NotFound, find, people_text
-from scheduler.cli.live import read_cluster
+from scheduler.cli.live import read_cluster, read_evictions
 from scheduler.cli.output import BadInputError, Commands, print_json
 from scheduler.config import Settings
+from scheduler.kube.translate_eviction import ToldEviction
+from scheduler.model.plan import Plan, Wait
+from scheduler.model.snapshot import Snapshot
 from scheduler.planning.cycle import plan
 
 DESCRIPTION = (
@@ -70,9 +74,10 @@ def run(arguments: Namespace) -> int:
     else:
         settings, rules = read_settings(config)
         state, pods = read_cluster(kubeconfig, scheduler_name or settings.scheduler_name, settings.user_label)
-        snapshot = state.snapshot()
-        planned = plan(snapshot, now_s=int(time.time()), settings=settings.planning, rules=rules)
-        found = find(snapshot, planned, pods, namespace, name)
+        snapshot, now_s = state.snapshot(), int(time.time())
+        planned = plan(snapshot, now_s=now_s, settings=settings.planning, rules=rules)
+        told = with_losses(snapshot, planned, read_evictions(kubeconfig, namespace), now_s=now_s)
+        found = find(snapshot, told, pods, namespace, name)
     if isinstance(found, NotFound):
         raise BadInputError(str(found))
     if arguments.json:
@@ -80,6 +85,15 @@ def run(arguments: Namespace) -> int:
     else:
         print(together(found, width=shutil.get_terminal_size().columns if sys.stdout.isatty() else None))
     return 0
+
+
+def with_losses(snapshot: Snapshot, planned: Plan, evictions: Sequence[ToldEviction], *, now_s: int) -> Plan:
+    """The plan, in which work that waits says why it lost its pods."""
+    losses = Losses()
+    losses.recall(evictions)
+    waiting = {d.workload: d for d in planned.decisions if isinstance(d, Wait)}
+    told = losses.added(snapshot, waiting, now_s=now_s)
+    return msgspec.structs.replace(planned, decisions=tuple(told.get(d.workload, d) for d in planned.decisions))
 
 
 def together(found: Sequence[Explanation], *, width: int | None = None) -> str:

@@ -3,12 +3,14 @@
 import asyncio
 from pathlib import Path
 
+from scheduler.app.losses import REASONS
 from scheduler.cli.output import BadInputError, CommandError, complain
 from scheduler.kube.api import ApiClient, ApiRefusedError, ApiUnreachableError
 from scheduler.kube.discovery import foreign_kinds
 from scheduler.kube.keys import GROUP_VERSION
 from scheduler.kube.login import LoginError
 from scheduler.kube.translate import kinds
+from scheduler.kube.translate_eviction import ToldEviction, told_evictions
 from scheduler.kube.watch import list_events
 from scheduler.model.workload import Pod
 from scheduler.state.cluster import ClusterState
@@ -45,6 +47,19 @@ def read_cluster(
         raise (ForbiddenError(said) if err.status == FORBIDDEN_STATUS else CommandError(said)) from err
     except ApiUnreachableError as err:
         raise CommandError(f"the API server does not answer: {err}") from err
+
+
+def read_evictions(kubeconfig: Path | None, namespace: str) -> list[ToldEviction]:
+    """Why workloads of a namespace lost pods of late; nothing where that cannot be read: it only adds."""
+    try:
+        return asyncio.run(_evictions(kubeconfig, namespace))
+    except (LoginError, ApiRefusedError, ApiUnreachableError):
+        return []
+
+
+async def _evictions(kubeconfig: Path | None, namespace: str) -> list[ToldEviction]:
+    async with await ApiClient.connect(kubeconfig) as api:
+        return await told_evictions(api, REASONS.values(), namespace)
 
 
 async def _listed(

@@ -34,15 +34,18 @@ class _Event(Wire, frozen=True, kw_only=True):
     event_time: datetime | None = None
 
 
-async def told_evictions(api: Requests, reasons: Iterable[str]) -> list[ToldEviction]:
+async def told_evictions(api: Requests, reasons: Iterable[str], namespace: str | None = None) -> list[ToldEviction]:
     """The latest word on each workload that lost pods for one of these reasons, as far as Events are left.
+
+    `namespace`: only of workloads there.
 
     Raises:
         ApiUnreachableError, ApiRefusedError: as of a request.
     """
     found: dict[WorkloadKey, ToldEviction] = {}
     for reason in sorted(reasons):
-        path = f"/apis/{EVENTS}/events?limit={PAGE}&fieldSelector={quote(f'reason={reason}')}"
+        where = "" if namespace is None else f"/namespaces/{namespace}"
+        path = f"/apis/{EVENTS}{where}/events?limit={PAGE}&fieldSelector={quote(f'reason={reason}')}"
         more = ""
         for _ in range(MOST_PAGES):
             page = msgspec.json.decode((await api.request("GET", path + more)).body, type=WireList[_Event])

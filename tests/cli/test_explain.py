@@ -1,5 +1,6 @@
 """`bayplan explain` plans as the service's settings say, own rules included."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import numpy as np
 import pytest
 
 from scheduler.cli.main import main
+from scheduler.kube.translate_eviction import ToldEviction
+from scheduler.model.names import pod_key
 from scheduler.model.workload import Pod
 from scheduler.scoring.own_rules import OwnRule, OwnRules
 from scheduler.state.cluster import ClusterState
@@ -55,6 +58,15 @@ def test_the_settings_name_the_scheduler_unless_it_is_given(said: Callable[..., 
     said()
     said(config="userLabel: team.example/owner\n")
     assert asked == ["plans", "other", "bayplan", "bayplan, users by team.example/owner"]
+
+
+def test_work_that_was_evicted_is_told_why(said: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(kubeconfig: Path | None, namespace: str) -> list[ToldEviction]:
+        assert (kubeconfig, namespace) == (Path("k"), "a")
+        return [ToldEviction(workload=pod_key("a", "waiting"), text="1 pod evicted for a/b", at_s=int(time.time()))]
+
+    monkeypatch.setattr("scheduler.cli.explain.read_evictions", read)
+    assert "1 pod evicted for a/b" in said()
 
 
 @pytest.mark.parametrize("option", ["--config", "--scheduler-name"])

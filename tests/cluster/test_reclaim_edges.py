@@ -153,4 +153,5 @@ def test_after_a_restart_it_is_still_told_why_work_was_evicted(full: Lab) -> Non
         return why in bayplan("explain", "guest", "-n", "default", "--server", replica.grpc_address)
 
     lab.eventually("it is explained", explained)
+    assert why in bayplan("explain", "guest", "-n", "default", "--kubeconfig", str(lab.cluster.kubeconfig()))
     lab.check()
