@@ -44,6 +44,7 @@ Verdicts = Mapping[str, Verdict]
 
 class _Words(msgspec.Struct, frozen=True, kw_only=True):
     uid: str
+    parent: QueueName | None
     amounts: Mapping[str, int]
     kinds: Kinds
     recent: Recent | None
@@ -84,6 +85,7 @@ class QueueStatusWriter:
             how = serving(queue, stand[name], ledger, waits=waits.get(name, {}), coming_milli_gpu=coming[name])
             wanted = _Words(
                 uid=queue.uid,
+                parent=queue.parent,
                 amounts={**amounts_of(stand[name]), "reclaimingMilliGpu": coming[name]},
                 kinds=kinds_of(stand[name]),
                 recent=recent.get(name),
@@ -114,6 +116,7 @@ class QueueStatusWriter:
         after = {kind: _condition(kind, verdict, before.get(kind), now) for kind, verdict in words.verdicts.items()}
         status: dict[str, Any] = {
             **words.amounts,
+            "parent": words.parent,
             "kinds": words.kinds,
             # A merge takes away what is null.
             "reservation": words.start,

@@ -84,6 +84,7 @@ def read_queue(raw: bytes | msgspec.Raw) -> tuple[NameMeta, QueueSeen]:
             ending=wire.metadata.deletion_timestamp is not None,
             held=QUEUE_FINALIZER in wire.metadata.finalizers,
             uid=wire.metadata.uid,
+            parent_before=None if wire.status.parent is None else QueueName(sys.intern(wire.status.parent)),
             eviction_grace_s=spec.eviction_grace_seconds,
         )
     )

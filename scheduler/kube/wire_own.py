@@ -60,9 +60,10 @@ class QueueRecent(Wire, frozen=True, kw_only=True):
 
 
 class QueueStatus(Wire, frozen=True, kw_only=True):
-    """status of a Queue, of which what it used of late is read back."""
+    """status of a Queue, of which is read back what it used of late, and below which queue it stood."""
 
     recent: QueueRecent = QueueRecent()
+    parent: str | None = None
 
 
 class QueueMeta(NameMeta, frozen=True, kw_only=True):

@@ -62,7 +62,8 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     wrote it down (`quota.decay`). `ending`: it was deleted and is in force only for what still runs in it.
     `held`: what keeps it from being forgotten then stands on it. `uid`: of the object, another one if it is made anew.
     `eviction_grace_s`: how long its pods have to save their work before they are evicted for others; None leaves it to
-    the queue above, and at the top to the settings.
+    the queue above, and at the top to the settings. `parent_before`: below which queue it was last said to stand, for
+    when `parent` is refused and nobody remembers.
     """
 
     name: QueueName
@@ -89,3 +90,4 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     held: bool = False
     uid: str = ""
     eviction_grace_s: int | None = None
+    parent_before: QueueName | None = None

@@ -1,9 +1,9 @@
 """Queues as they are in force: a forest in which every parent exists, with the nominal quotas that were left out.
 
-A queue that names a parent that is not there, or whose parents lead back to itself, stays as it last was in order; one
-that never was stands at the top. One whose spec cannot be read stays as it last was, too; one that never could be read
-lets nothing run. An amount of nominal quota that is not given is the sum of what stands below: of the
-queues under it for an inner queue, of its flavors for any other.
+A queue that names a parent that is not there, or whose parents lead back to itself, stays as it last was in order;
+where nobody remembers that, below the queue that its status names, or else at the top. One whose spec cannot be read
+stays as it last was, too; one that never could be read lets nothing run. An amount of nominal quota that is not given
+is the sum of what stands below: of the queues under it for an inner queue, of its flavors for any other.
 """
 
 from collections.abc import Iterator, Mapping
@@ -60,7 +60,7 @@ def in_force(written: Queues, in_order: Queues) -> dict[QueueName, Queue]:
         queues[name] = in_order.get(name, Queue(name=name, total=Quota(borrowing_limit_milli_gpu=0)))
     problems = dict(_wrong_parents(queues))
     for name in problems:
-        queues[name] = in_order.get(name, queues[name])
+        queues[name] = in_order.get(name) or replace(queues[name], parent=queues[name].parent_before)
     for name, _ in list(_wrong_parents(queues)):
         queues[name] = replace(queues[name], parent=None)
     filled = _with_flavors_above(_with_nominal(queues))

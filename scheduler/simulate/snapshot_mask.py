@@ -250,6 +250,7 @@ class _Mask:
             queue,
             name=self._queue_name(queue.name),
             parent=_maybe(queue.parent, self._queue_name),
+            parent_before=_maybe(queue.parent_before, self._queue_name),
             namespaces=tuple(self._namespaces.of(namespace) for namespace in queue.namespaces),
             # What it selects is in force already: every workload has its queue.
             namespace_selector=None,

@@ -139,12 +139,17 @@ def test_a_parent_that_cannot_be_is_quoted_and_the_last_one_stays_in_force(two: 
     assert "spec.parent is 'nowhere'" in message
     assert message.endswith("Meanwhile the queue stands below org, as before")
     lab.eventually("an event says so", lambda: events(lab, "team").get("ParentRefused") == "Warning")
+    (replica,) = lab.replicas
+    replica.kill()
+    lab.eventually("the service is dead", lambda: not replica.alive)
+    lab.start(replica)
     lab.create(*(pod(f"p-{i}", gpus=8, queue="team") for i in range(2)))
     lab.bound_whole("p-", 1)
     lab.eventually("the other is told", lambda: max(reason(lab, f"p-{i}") for i in range(2)) == "QuotaExhausted")
     lab.api.merge(f"{QUEUES}/team", {"spec": {"parent": "org"}})
     lab.eventually("it is in force", lambda: says(lab, "team", "Accepted")[1] == "InForce")
     lab.eventually("an event says so", lambda: events(lab, "team").get("InForce") == "Normal")
+    assert says(lab, "team", "Accepted")[0] == "True"
     lab.api.merge(f"{QUEUES}/org", {"spec": {"parent": "team"}})
     lab.eventually(
         "the circle is refused", lambda: "ParentRefused" in {says(lab, n, "Accepted")[1] for n in ("org", "team")}

@@ -106,6 +106,12 @@ def test_what_keeps_a_queue_and_whether_it_was_deleted_is_read_whatever_its_spec
     assert (free.uid, free.held, free.ending) == ("", False, False)
 
 
+def test_below_which_queue_it_was_said_to_stand_is_read_back() -> None:
+    document = {"metadata": {"name": "team"}, "spec": {"parent": "nowhere"}, "status": {"parent": "org"}}
+    read = read_queue(json.dumps(document).encode())[1].queue
+    assert (read.parent, read.parent_before, queue({}).parent_before) == ("nowhere", "org", None)
+
+
 def test_the_time_to_save_work_may_be_left_to_others() -> None:
     assert queue({"evictionGraceSeconds": 0}).eviction_grace_s == 0
     assert queue({"evictionGraceSeconds": 30}).eviction_grace_s == 30

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from scheduler.model.names import QueueName
 from scheduler.model.queue import Queue, Quota
@@ -100,3 +101,22 @@ def test_every_forest_ends_at_the_top_and_no_order_matters(parents: list[int | N
 
 def known_parent(queues: list[Queue], name: QueueName) -> QueueName | None:
     return next(q.parent for q in queues if q.name == name)
+
+
+def test_where_nobody_remembers_a_refused_queue_stands_where_it_was_last_said_to_stand() -> None:
+    lost = replace(named("a", "nowhere", 4), parent_before=QueueName("org"))
+    found = forest(named("org"), lost)
+    assert (found["a"].parent, nominal(found["org"])) == ("org", 4)
+    assert "'nowhere'" in str(found["a"].problems[0])
+    assert forest(named("org"), named("other"), lost, before={lost.name: named("a", "other", 1)})["a"].parent == "other"
+    assert forest(lost)["a"].parent is None
+    good = replace(named("a", "org", 4), parent_before=QueueName("other"))
+    assert forest(named("org"), named("other"), good)["a"].parent == "org"
+
+
+def test_queues_that_were_said_to_stand_in_a_circle_stand_at_the_top() -> None:
+    circle = (
+        replace(named("a", "b"), parent_before=QueueName("b")),
+        replace(named("b", "a"), parent_before=QueueName("a")),
+    )
+    assert {name: queue.parent for name, queue in forest(*circle).items()} == {"a": None, "b": None}

@@ -164,7 +164,7 @@ REPLACED = {
     },
     "PodShape": {"node_selector"},
     "Problem": {"allowed", "value", "where"},
-    "Queue": {"name", "namespaces", "parent", "taken", "uid", "user"},
+    "Queue": {"name", "namespaces", "parent", "parent_before", "taken", "uid", "user"},
     "Requirement": {"values"},
     "Snapshot": {
         *("devices_unsure", "devices_used", "in_flight", "nodes", "pod_nodes", "ports_used", "queues", "shares_used"),
