@@ -19,6 +19,8 @@ from scheduler.quota.usage import capacity_of
 
 UNITS = {CPU: "milli-CPU", MEMORY: "MiB"}
 
+DELETED = "it was deleted: what runs in it goes on to its end, and nothing new starts"
+
 Demand = Mapping[str, Mapping[QueueName, int]]
 """Milli-GPU by flavor and by the queue whose own work it is."""
 
@@ -55,7 +57,7 @@ def queue_stands(snapshot: Snapshot, ledger: Ledger) -> tuple[QueueStand, ...]:
             policy=None if queue.policy is None else queue.policy.value,
             min_runtime_s=queue.min_runtime_s,
             namespaces=queue.namespaces,
-            problems=tuple(str(problem) for problem in queue.problems),
+            problems=(*(str(problem) for problem in queue.problems), *((DELETED,) if queue.ending else ())),
         )
         for name, queue in _downwards(ledger.forest)
     )

@@ -97,3 +97,10 @@ def test_cpu_and_memory_stand_beside_the_gpus() -> None:
         ResourceAmounts(resource="cpu", unit="milli-CPU", nominal=4000, used=1000, borrowing_limit=0),
     )
     assert stand.user_limit_milli_gpu == 3000
+
+
+def test_a_queue_that_was_deleted_says_so() -> None:
+    ending = Queue(name=QueueName("team"), ending=True)
+    snapshot = state_of(node(), ending, pod("p", queue=ending.name, node=NodeName("n1"))).snapshot()
+    (stand,) = queue_stands(snapshot, opening_ledger(snapshot))
+    assert stand.problems == ("it was deleted: what runs in it goes on to its end, and nothing new starts",)
