@@ -76,6 +76,12 @@ def read_moment(arguments: Namespace) -> Moment:
         file = open_snapshot(path)
         return Moment(file.snapshot, file.now_s, file.settings, rules_of(path, file))
     settings, rules = read_settings(cast("Path | None", arguments.config))
-    kubeconfig = cast("Path | None", arguments.kubeconfig) or default_kubeconfig()
-    state, _ = read_cluster(kubeconfig, arguments.scheduler_name or settings.scheduler_name, settings.user_label)
+    scenario = cast("str | None", arguments.scenario)
+    if scenario is not None:
+        doc = read_scenario(scenario_text(scenario))
+        if isinstance(doc, Refused):
+            raise BadInputError(f"{scenario}: {doc}")
+        return Moment(*at_start(doc), settings.planning, rules)
+    name = arguments.scheduler_name or settings.scheduler_name
+    state, _ = read_cluster(kubeconfig_of(arguments), name, settings.user_label)
     return Moment(state.snapshot(), int(time.time()), settings.planning, rules)

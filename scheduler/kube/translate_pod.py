@@ -144,7 +144,9 @@ class PodReader:
             index=translate_values.index(labels, annotations),
             queue=queue,
             queue_key=queue_key,
-            user=sys.intern(labels.get(self._user_label, "")),
+            priority_class=priority_class,
+            priority_key=priority_key,
+            user=sys.intern(labels.get(self._user_label) or others.user or ""),
             topology_required=translate_values.level(annotations, keys.TOPOLOGY_REQUIRED_ANNOTATION, problems)
             or others.topology_required,
             topology_preferred=translate_values.level(annotations, keys.TOPOLOGY_PREFERRED_ANNOTATION, problems)

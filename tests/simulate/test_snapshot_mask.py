@@ -160,7 +160,7 @@ REPLACED = {
     "Pod": {
         *("name", "namespace", "node", "nominated_node", "owner_name", "owner_uid", "queue"),
         *("role", "role_required", "told", "topology_exclusive", "topology_preferred", "topology_required"),
-        *("leaves_why", "notes", "topology_slices", "uid", "user"),
+        *("leaves_why", "notes", "priority_class", "scheduler_message", "topology_slices", "uid", "user"),
     },
     "PodShape": {"node_selector"},
     "Problem": {"allowed", "value", "where"},

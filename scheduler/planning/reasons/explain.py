@@ -20,7 +20,7 @@ from scheduler.model.plan import (
     Wait,
 )
 from scheduler.model.workload import Workload
-from scheduler.planning.reasons.wording import amount, gpus, listed, pods
+from scheduler.planning.reasons.wording import amount, counted, gpus, listed, pods
 from scheduler.planning.reserve.text import reserved_line
 
 

@@ -16,7 +16,7 @@ from scheduler.localcluster.api import Json
 from scheduler.localcluster.waiting import until
 
 HOST = "127.0.0.1"
-READY_S = 60.0
+READY_S = 180.0
 ASK_S = 10.0
 GRACE_S = 8.0
 
