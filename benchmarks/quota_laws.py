@@ -7,6 +7,7 @@ found by trying everything. No cluster is needed: `python -m benchmarks quota_la
 
 import itertools
 import pickle
+import sys
 import time
 from collections.abc import Iterator
 from random import Random
@@ -22,12 +23,16 @@ from scheduler.planning.cycle import plan
 from scheduler.planning.holds import HOLDING
 from scheduler.planning.settings import PlanSettings
 from scheduler.scoring.rules.check import broken_rules
+from scheduler.scoring.rules.queue import needed
 from scheduler.simulate.document import NodeDoc, QueueDoc, ScenarioDoc
 from scheduler.simulate.run import Simulation
 
 NAME = "quota_laws"
 
 CASES = 2000
+
+TOLD_EVERY = 1000
+"""Cases after which it is told, on stderr, how it stands; what is found is told at once."""
 
 LAWS = {
     "limits": "a queue above nominal and what it may borrow, or another rule broken",
@@ -62,9 +67,12 @@ def run(*, quick: bool = False, cases: int = CASES, first: int = 0) -> list[tabl
     count = min(cases, 100) if quick else cases
     broken: dict[str, list[str]] = {law: [] for law in LAWS}
     began = time.perf_counter()
-    for seed in range(first, first + count):
+    for number, seed in enumerate(range(first, first + count)):
+        if number and not number % TOLD_EVERY:
+            print(_so_far(number, first, broken, time.perf_counter() - began), file=sys.stderr, flush=True)
         for law, how in broken_laws(seed):
             broken[law].append(f"case {seed}: {how}")
+            print(f"{NAME}: {law}: {broken[law][-1]}", file=sys.stderr, flush=True)
     took_s = time.perf_counter() - began
     rows = [
         table.Row(
@@ -80,6 +88,12 @@ def run(*, quick: bool = False, cases: int = CASES, first: int = 0) -> list[tabl
     ]
     rows.append(table.Row(benchmark=NAME, what="cases a second", unit="/s", value=count / took_s))
     return rows
+
+
+def _so_far(number: int, first: int, broken: dict[str, list[str]], took_s: float) -> str:
+    """What is known before the end, for whom the end is far."""
+    found = sum(map(len, broken.values()))
+    return f"{NAME}: cases {first} to {first + number - 1}: {found} laws broken, {number / took_s:.1f} cases/s"
 
 
 def broken_laws(seed: int) -> list[Broken]:
@@ -100,7 +114,7 @@ def broken_laws(seed: int) -> list[Broken]:
     if not outcome.stable:
         found.append(("rest", f"after {outcome.rounds} rounds it goes on"))
     found += [("minimal", what) for what in _sparable(rounds, holds=holds)]
-    found += [("returns", what) for what in _late(rounds)]
+    found += [("returns", what) for what in _late(rounds, holds=holds)]
     if outcome.stable:
         found += [("returns", what) for what in _owed(rounds[-1], holds=holds)]
         found += [("waste", what) for what in _wasted(rounds[-1].snapshot, holds=holds)]
@@ -149,18 +163,38 @@ def _sparable(rounds: list[Round], *, holds: bool) -> Iterator[str]:
                     yield f"{victim.workload} was evicted for {claim.workload} in round {number} without need"
 
 
-def _late(rounds: list[Round]) -> Iterator[str]:
+def _late(rounds: list[Round], *, holds: bool) -> Iterator[str]:
     """Claims of the second round that the first could have made when it decided that the workload waits."""
     first, second = rounds[:2]
-    waited = {d.workload: at for at, d in enumerate(first.plan.decisions) if isinstance(d, Wait)}
+    decisions = first.plan.decisions
+    waited = {d.workload: at for at, d in enumerate(decisions) if isinstance(d, Wait)}
     stood = {pod.uid for workload in first.snapshot.workloads.values() for pod in workload.placed}
     for claim in second.plan.decisions:
         if isinstance(claim, Reclaim) and claim.workload in waited and claim.victims:
             gone = {uid for victim in claim.victims for uid in victim.pods}
-            earlier = first.plan.decisions[: waited[claim.workload]]
-            longer = msgspec.structs.replace(first.plan, decisions=(*earlier, claim))
-            if gone <= stood and not broken_rules(first.snapshot, longer):
+            earlier = decisions[: waited[claim.workload]]
+            # Room that is kept for a gang ahead is not to be had.
+            kept = holds and any(isinstance(d, Wait) and d.reason in HOLDING for d in earlier)
+            before = [d for each in earlier if (d := _as_started(first.snapshot, each)) is not None]
+            longer = msgspec.structs.replace(first.plan, decisions=(*before, claim))
+            if gone <= stood and not kept and not broken_rules(first.snapshot, longer):
                 yield f"{claim.workload} had to wait for a second round to have {len(gone)} pods leave"
+
+
+def _as_started(snapshot: Snapshot, decision: Decision) -> Decision | None:
+    """The decision without members that a gang can do without: these come after all who wait were decided.
+
+    What a queue borrows for them is not lent before.
+    """
+    workload = snapshot.workloads[decision.workload]
+    if not isinstance(decision, Admit) or not workload.is_gang:
+        return decision
+    given = [a.pod for a in decision.placement.assignments]
+    least = needed(workload, [pod for pod in workload.members if pod.uid in given])
+    placement = msgspec.structs.replace(
+        decision.placement, assignments=tuple(a for a in decision.placement.assignments if a.pod in least)
+    )
+    return msgspec.structs.replace(decision, placement=placement) if least else None
 
 
 def _owed(last: Round, *, holds: bool) -> Iterator[str]:

@@ -4,6 +4,8 @@ The rule: what all workloads need comes first, in their order; then gangs grow i
 first as far as nominal quota covers, then by borrowing. A gang that this plan starts is laid out anew with as many
 members as there is room for, so that all of them stand well together; one that stands grows around its members.
 Nobody makes way for growth; it takes nothing that is kept for others, and no node that work leaves by the same plan.
+Who has to leave is chosen by where everybody stands, so a gang that was placed before that stays there, and grows by
+the next plan.
 """
 
 from collections.abc import Sequence
@@ -11,7 +13,7 @@ from collections.abc import Sequence
 import msgspec
 
 from scheduler.model.names import WorkloadKey
-from scheduler.model.plan import Admit, Reason, Wait
+from scheduler.model.plan import Admit, Reason, Reclaim, Wait
 from scheduler.planning.batch import set_down, take_up
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk, Seat
@@ -30,7 +32,9 @@ def grow(desk: Desk, candidates: Sequence[Candidate]) -> None:
         return
     desk.shut = frozenset(desk.leaving)
     seats = {seat.admit.workload: seat for seat in desk.seats}
-    admitted = {decision.workload for decision in desk.decisions if isinstance(decision, Admit)}
+    claims = [at for at, decision in enumerate(desk.decisions) if isinstance(decision, Reclaim) and decision.victims]
+    later = desk.decisions[max(claims, default=-1) + 1 :]
+    admitted = {decision.workload for decision in later if isinstance(decision, Admit)}
     able: list[Candidate] = []
     for candidate in elastic:
         key = candidate.workload.key

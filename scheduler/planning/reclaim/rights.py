@@ -6,7 +6,8 @@ to come back alone, it would borrow again. So nobody is taken below nominal, and
 back. Where that is enough only who borrows at every level loses: of others either their own queue could take it back
 from these, or a queue above them is entitled to it. Nor may it have a right by its priority: what its queue borrows
 only with work of lower priority is not borrowed by it. And what a queue borrows since others below it do is not laid to
-the charge of those that do not. Within a queue (preempt): strictly lower priority loses.
+the charge of those that do not. Within a queue (preempt): strictly lower priority loses, but what the queue owns does
+not make way for what it borrows: whoever lost its place so could take another queue's for it.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -110,13 +111,15 @@ class Loser(msgspec.Struct, frozen=True):
 class Asking(msgspec.Struct, frozen=True):
     """Who asks: the queue, the priority, the charge.
 
-    `outright`: only who borrows at every level may lose, and only what is borrowed at every level.
+    `outright`: only who borrows at every level may lose, and only what is borrowed at every level. `softer`: what work
+    of its queue uses that could make way for it, losers included.
     """
 
     queue: QueueName
     priority: int
     bill: Bill
     outright: bool = False
+    softer: Bill = Bill()
 
 
 def wronged(before: Ledger, asking: Asking, losers: Sequence[Loser]) -> dict[WorkloadKey, str]:
@@ -128,6 +131,8 @@ def wronged(before: Ledger, asking: Asking, losers: Sequence[Loser]) -> dict[Wor
         if loser.queue == queue:
             if loser.priority >= priority:
                 found[loser.workload] = "it is of the same queue and of no lower priority"
+            elif _owns_more(after, asking, loser, losers):
+                found[loser.workload] = "its queue owns what it uses, and would borrow for the asking workload"
             continue
         both = ways(before.forest, queue, loser.queue)
         if not is_covered(after, both.asking, bill):
@@ -137,13 +142,31 @@ def wronged(before: Ledger, asking: Asking, losers: Sequence[Loser]) -> dict[Wor
     return found
 
 
-def _firm(after: Ledger, loser: Loser, losers: Sequence[Loser]) -> Ledger:
-    """The ledger without the work of its queue that could make way for a loser and does not leave anyway."""
-    soft = loser.softer
+def _owns_more(after: Ledger, asking: Asking, loser: Loser, losers: Sequence[Loser]) -> bool:
+    """Whether nominal quota would cover a loser, were it back, further up the tree than the asking workload."""
+    way = _below_top(after.forest, asking.queue)
+    back = _firm(after, loser, losers).charge(loser.queue, loser.bill)
+    return _covered_levels(back, way, loser.bill) > _covered_levels(_firm(after, asking, losers), way, asking.bill)
+
+
+def _below_top(forest: Forest, queue: QueueName) -> Sequence[Queue]:
+    """The queue and those above it that have others beside them: all but the top, where there is only one."""
+    way = forest.chain(queue)
+    return way[:-1] if len(forest.below.get(None, ())) == 1 else way
+
+
+def _covered_levels(after: Ledger, way: Sequence[Queue], bill: Bill) -> int:
+    """For how many queues on the way, from the nearest on, `bill`, which `after` contains, is within nominal quota."""
+    return next((at for at, queue in enumerate(way) if not is_covered(after, (queue,), bill)), len(way))
+
+
+def _firm(after: Ledger, one: Loser | Asking, losers: Sequence[Loser]) -> Ledger:
+    """The ledger without the work of its queue that could make way for the one and does not leave anyway."""
+    soft = one.softer
     for other in losers:
-        if other.queue == loser.queue and other.priority < loser.priority:
+        if other.queue == one.queue and other.priority < one.priority:
             soft = soft.plus(other.bill, -1)
-    return after if not soft.total_milli_gpu else after.charge(loser.queue, soft, -1)
+    return after if not soft.total_milli_gpu else after.charge(one.queue, soft, -1)
 
 
 def without(ledger: Ledger, losers: Iterable[Loser]) -> Ledger:

@@ -19,6 +19,7 @@ from scheduler.planning.reclaim.conditions import conditions
 from scheduler.planning.reclaim.lift import Lifter, losers
 from scheduler.planning.reclaim.pool import MANY, Pool
 from scheduler.planning.reclaim.rights import Asking, wronged
+from scheduler.planning.reclaim.softer import softer
 from scheduler.planning.reclaim.units import Tier, Unit
 from scheduler.quota.tree import Bill, bill_for
 from scheduler.scoring.fleet import Mask
@@ -101,7 +102,8 @@ class Search:
         return not left and not wronged(self._desk.ledger, self._asking(self._bill(layout)), losers(units, self._desk))
 
     def _asking(self, bill: Bill) -> Asking:
-        return Asking(self._queue, self._candidate.workload.priority, bill, self._outright)
+        priority = self._candidate.workload.priority
+        return Asking(self._queue, priority, bill, self._outright, softer(self._desk, self._queue, priority))
 
     # One choice
 

@@ -51,19 +51,19 @@ def broken_quotas(snapshot: Snapshot, plan: Plan, before: Use | None = None) -> 
 
 def _by_turn(snapshot: Snapshot, plan: Plan) -> list[tuple[QueueName, list[tuple[Pod, NodeName]]]]:
     """What a plan gives each queue: first what workloads need to stand, then what gangs have beyond that."""
-    needed: list[tuple[QueueName, list[tuple[Pod, NodeName]]]] = []
+    first: list[tuple[QueueName, list[tuple[Pod, NodeName]]]] = []
     beyond: list[tuple[QueueName, list[tuple[Pod, NodeName]]]] = []
     for decision in plan.decisions:
         workload, nodes = snapshot.workloads.get(decision.workload), nodes_of(decision)
         if workload is not None and workload.queue is not None and nodes:
             given = [pod for pod in workload.members if pod.uid in nodes]
-            least = _least(workload, given)
-            needed.append((workload.queue, [(pod, nodes[pod.uid]) for pod in given if pod.uid in least]))
+            least = needed(workload, given)
+            first.append((workload.queue, [(pod, nodes[pod.uid]) for pod in given if pod.uid in least]))
             beyond.append((workload.queue, [(pod, nodes[pod.uid]) for pod in given if pod.uid not in least]))
-    return [entry for entry in (*needed, *beyond) if entry[1]]
+    return [entry for entry in (*first, *beyond) if entry[1]]
 
 
-def _least(workload: Workload, given: Sequence[Pod]) -> set[PodUid]:
+def needed(workload: Workload, given: Sequence[Pod]) -> set[PodUid]:
     """Those of the pods, which are in order of rank, that the workload needs beside what stands of it."""
     missing = {lack.role: lack.needed - lack.there for lack in workload.lacking(workload.placed)}
     of_roles = [[pod.uid for pod in given if pod.role == role][:n] for role, n in missing.items() if role is not None]

@@ -92,11 +92,13 @@ def _broken_claim(
         _charge(use, snapshot, losing, pods, times=-1)
     asked = _amounts(snapshot, *asking)
     firm: dict[tuple[QueueName | None, int], Use] = {}
+    for each in (asking[0], *(losing for losing, _ in lost)):
+        if (each.queue, each.priority) not in firm:
+            firm[each.queue, each.priority] = _firm(snapshot, use, each, moved)
+    mine = firm[asking[0].queue, asking[0].priority]
     for losing, pods in lost:
-        if (losing.queue, losing.priority) not in firm:
-            firm[losing.queue, losing.priority] = _firm(snapshot, use, losing, moved)
         left = firm[losing.queue, losing.priority]
-        rights = _no_right(snapshot, use, left, (asking[0], asked), (losing, pods))
+        rights = _no_right(snapshot, use, (mine, left), (asking[0], asked), (losing, pods))
         for why in (*_odd(snapshot, losing, gone), *rights):
             yield f"{losing.key}: evicted for {claim.workload}, but {why}"
 
@@ -139,20 +141,27 @@ def _odd(snapshot: Snapshot, losing: Workload, gone: Collection[PodUid]) -> Iter
 def _no_right(
     snapshot: Snapshot,
     use: Use,
-    firm: Use,
+    firm_of: tuple[Use, Use],
     asking: tuple[Workload, Use],
     losing: Losing,
 ) -> Iterator[str]:
     """Why the one workload, for which queues are charged so, may not have pods of the other evicted.
 
-    `use` is what queues use afterwards, `firm` the same without what could make way for the other in its own queue.
+    `use` is what queues use afterwards, `firm_of` the same without what could make way for the one, and for the other,
+    in its own queue.
     """
     one, other = asking[0], losing[0]
+    firm = firm_of[1]
     if one.queue is None or other.queue is None:
         yield "one of the two has no queue"
     elif one.queue == other.queue:
         if other.priority >= one.priority:
             yield "it is of the same queue and of no lower priority"
+        back, gone = firm.copy(), _amounts(snapshot, *losing)
+        for place, n in gone.items():
+            back[place] += n
+        if _owned_up_to(snapshot, back, one.queue, gone) > _owned_up_to(snapshot, firm_of[0], one.queue, asking[1]):
+            yield "its queue owns what it uses, and would borrow for the asking workload"
     else:
         mine, theirs = list(upwards(snapshot, one.queue)), list(upwards(snapshot, other.queue))
         up = [name for name in mine if name not in theirs] or mine[:1]
@@ -164,6 +173,20 @@ def _no_right(
             for name, flavor, n, nominal in _counted(snapshot, down, _amounts(snapshot, *losing))
         ):
             yield "its queue does not borrow that much"
+
+
+def _owned_up_to(snapshot: Snapshot, use: Use, name: QueueName, amounts: Use) -> int:
+    """How many queues, from this one upwards, stay within nominal quota of all that these charges count for.
+
+    A queue without any other beside it or above it lends to nobody, and is left out.
+    """
+    way = list(upwards(snapshot, name))
+    if sum(queue.parent not in snapshot.queues for queue in snapshot.queues.values()) == 1:
+        way = way[:-1]
+    for at, each in enumerate(way):
+        if any(use[each, flavor] > nominal for _, flavor, _, nominal in _counted(snapshot, [each], amounts)):
+            return at
+    return len(way)
 
 
 def _of_others(snapshot: Snapshot, use: Use, way: list[QueueName], flavor: str | None) -> int:
