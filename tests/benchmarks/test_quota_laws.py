@@ -28,6 +28,11 @@ def test_nothing_is_broken() -> None:
     assert [(row.what, row.note) for row in rows if row.verdict == "over"] == []
 
 
+@pytest.mark.parametrize("seed", [201036, 211572, 300159, 312944])
+def test_what_was_broken_once_is_not_broken(seed: int) -> None:
+    assert quota_laws.broken_laws(seed) == []
+
+
 def test_the_same_number_gives_the_same_case() -> None:
     assert [case(seed) for seed in range(5)] == [case(seed) for seed in range(5)]
 

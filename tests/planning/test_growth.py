@@ -133,6 +133,15 @@ def test_a_gang_does_not_grow_in_place_of_those_it_made_way_for() -> None:
     assert outcome(made, "wide") == "RunsWithFewer"
 
 
+def test_a_gang_stays_where_it_was_when_victims_were_chosen() -> None:
+    wide = equal("wide", 2, least=1, created_s=1, avoid=frozenset({"n2", "n3", "n4"}))
+    guest = standing("guest", ["n2"], 1, queue=QueueName("c"))
+    owner = equal("owner", 3, created_s=2, queue=QueueName("b"), topology_required="rack")
+    queues = [*QUEUES, queue("c")]
+    assert counts(planned(draw(RACKS, wide, guest, owner, queues=queues), reclaim=True), "wide", "owner") == [1, 3]
+    assert counts(planned(draw(RACKS, wide, guest, queues=queues), reclaim=True), "wide") == [2]
+
+
 def test_nobody_makes_way_for_growth() -> None:
     other = standing("other", ["n1", "n2", "n3"], 3)
     wide = standing("wide", ["n0"], 3, queue=QueueName("b"))

@@ -13,6 +13,7 @@ GPU = 1000
 NOT_COVERED = "the asking workload is not covered by nominal quota"
 NO_BORROWER = "its queue does not borrow that much"
 NOT_LOWER = "it is of the same queue and of no lower priority"
+OWNED = "its queue owns what it uses, and would borrow for the asking workload"
 
 FLAT = (team("a", 8), team("b", 8), team("c", 8))
 TREE = (
@@ -140,3 +141,30 @@ def test_on_nominal_nobody_borrows_whatever_work_that_can_make_way_uses() -> Non
     assert made.headroom(QueueName("a")) == 1 * GPU
     assert made.charge(QueueName("a"), Bill(GPU)).headroom(QueueName("a")) == 0
     assert made.headroom(QueueName("c")) == (24 - 9) * GPU
+
+
+@pytest.mark.parametrize(
+    ("uses", "bill", "why"),
+    [
+        pytest.param({}, {"H100": 2}, [OWNED], id="owned work does not leave for a model that is borrowed"),
+        pytest.param({}, {"A100": 2}, [], id="it does for what is owned as well"),
+        pytest.param({"A100": 2}, {"H100": 2}, [], id="nor is it owned beside as much that is not softer"),
+    ],
+)
+def test_within_a_queue_what_it_owns_goes_before_what_it_borrows(
+    uses: dict[str, int], bill: dict[str, int], why: list[str]
+) -> None:
+    def flavors(a100: int, h100: int) -> tuple[tuple[str, Quota], ...]:
+        return tuple((f, Quota(nominal_milli_gpu=GPU * n)) for f, n in (("A100", a100), ("H100", h100)))
+
+    def charge(of: dict[str, int]) -> Bill:
+        return Bill(GPU * sum(of.values()), tuple((f, GPU * n) for f, n in sorted(of.items())))
+
+    def stated(name: str, a100: int, h100: int) -> Queue:
+        total = Quota(nominal_milli_gpu=GPU * (a100 + h100), given=False)
+        return Queue(name=QueueName(name), total=total, flavors=flavors(a100, h100))
+
+    queues = {q.name: q for q in (stated("b", 2, 0), stated("c", 0, 2))}
+    loser = Loser(WorkloadKey("pod:team/b"), QueueName("b"), 0, charge({"A100": 2}))
+    before = Ledger(Forest(queues), {}).charge(QueueName("b"), loser.bill).charge(QueueName("b"), charge(uses))
+    assert list(wronged(before, Asking(QueueName("b"), 5, charge(bill)), [loser]).values()) == why
