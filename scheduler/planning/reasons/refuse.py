@@ -29,8 +29,9 @@ from scheduler.planning.reasons.wording import (
     quota_unit,
     resource_name,
 )
+from scheduler.planning.reclaim.options import options_of
 from scheduler.planning.reserve.text import kept_for
-from scheduler.quota.tree import NOBODY, USER, Bill, Shortage
+from scheduler.quota.tree import NOBODY, USER, Shortage
 from scheduler.scoring.devices.free import linked_size
 from scheduler.scoring.fleet import Codes, Mask
 from scheduler.scoring.gangs.gang import Ask
@@ -196,14 +197,9 @@ def _refused_nodes(candidate: Candidate) -> Wait:
 
 def _no_flavor_quota(desk: Desk, candidate: Candidate) -> Wait:
     """The flavor whose quota keeps the workload from nodes that have room."""
-    queue = desk.snapshot.queues[QueueName(str(candidate.workload.queue))]
-    shortages = [
-        shortage
-        for flavor, _ in sorted(queue.flavors, key=lambda entry: entry[0])
-        if flavor not in (CPU, MEMORY)
-        if (shortage := desk.ledger.shortage(queue.name, Bill(0, ((flavor, candidate.milli_gpu),)))) is not None
-    ]
-    return _quota_wait(candidate, shortages[0])
+    queue = QueueName(str(candidate.workload.queue))
+    shortages = (desk.ledger.shortage(queue, bill) for _, bill in options_of(desk, candidate))
+    return _quota_wait(candidate, next(shortage for shortage in shortages if shortage is not None))
 
 
 def _no_domain(desk: Desk, candidate: Candidate, ask: Ask, level: TopologyLevel) -> Wait:

@@ -17,6 +17,7 @@ from scheduler.planning.reclaim.pool import Pool
 from scheduler.planning.reclaim.reach import useful
 from scheduler.planning.reclaim.search import Found, Search
 from scheduler.planning.reclaim.units import Side, Unit, sides
+from scheduler.quota.tree import Bill
 from scheduler.scoring.fleet import Mask
 from scheduler.scoring.gangs.gang import Layout
 from scheduler.scoring.rules.check import broken_rules
@@ -37,7 +38,7 @@ def reclaim_for(desk: Desk, candidate: Candidate) -> Reclaim | None:
     if any(shape.scheduler_rules for shape, _ in least.groups):
         return None
     options = [(nodes, bill) for nodes, bill in options_of(desk, least) if may_fill(desk, least, bill)]
-    bills, nodes = [bill for _, bill in options], [nodes for nodes, _ in options]
+    bills = [bill for _, bill in options]
     lifter = Lifter(desk)
     tried: list[Mapping[QueueName, Side]] = []
     for outright, own in ((True, False), (False, False), (False, True)):
@@ -45,7 +46,7 @@ def reclaim_for(desk: Desk, candidate: Candidate) -> Reclaim | None:
         allowed = {name: side for name, side in allowed.items() if own or side.why == "reclaim"}
         # The same queues may lose more where it is enough that one on their way borrows.
         found = (
-            _cheapest(desk, lifter, least, allowed, nodes, outright=outright)
+            _cheapest(desk, lifter, least, allowed, options, outright=outright)
             if allowed and allowed not in tried
             else None
         )
@@ -61,16 +62,16 @@ def _cheapest(
     lifter: Lifter,
     candidate: Candidate,
     allowed: Mapping[QueueName, Side],
-    options: Sequence[Mask],
+    options: Sequence[tuple[Mask, Bill]],
     *,
     outright: bool,
 ) -> Found | None:
-    at = useful(desk, candidate, allowed)
+    at = useful(desk, candidate, allowed, [bill for _, bill in options])
     if not len(at):
         return None
     pool = Pool(desk, candidate, allowed, at)
     found: list[Found] = []
-    for nodes in options:
+    for nodes, _ in options:
         one = Search(desk, lifter, candidate, pool, nodes, outright=outright).run() if len(pool) else None
         found += [] if one is None else [one]
     return min(found, key=lambda one: one.price, default=None)

@@ -8,8 +8,10 @@ from scheduler.model.names import QueueName
 from scheduler.model.resources import GPU, MILLI_GPU
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
+from scheduler.planning.reclaim.rights import is_covered
 from scheduler.planning.reclaim.table import Table
 from scheduler.planning.reclaim.units import Side
+from scheduler.quota.tree import Bill, Ledger
 from scheduler.scoring.fleet import Codes, Mask
 from scheduler.scoring.gangs.gang import Ask
 from scheduler.scoring.gangs.problem import held_by, model_choices, usable
@@ -18,10 +20,11 @@ from scheduler.scoring.topology import domains
 NOBODY: Codes = np.zeros(0, dtype=np.int64)
 
 
-def useful(desk: Desk, candidate: Candidate, allowed: Mapping[QueueName, Side]) -> Codes:
+def useful(desk: Desk, candidate: Candidate, allowed: Mapping[QueueName, Side], bills: Sequence[Bill]) -> Codes:
     """Which workloads of `desk.table` could be of use by leaving; none where even all of them would not do.
 
-    Who has a right to what is judged no further than by what each queue borrows in all.
+    Who has a right to what is judged no further than by what each queue borrows in all. `bills`: what the candidate
+    would be charged, one of them.
     """
     stands = desk.stands
     queue_of = _open_to(desk.table, candidate, [(name, allowed[name]) for name in sorted(allowed)], desk.now_s)
@@ -40,13 +43,19 @@ def useful(desk: Desk, candidate: Candidate, allowed: Mapping[QueueName, Side]) 
         desk, entries & helps[stands.rows], queue_of, [allowed[name] for name in sorted(allowed)]
     ) < _least_gpus(desk, ask, helps):
         return NOBODY
-    queue = QueueName(str(candidate.workload.queue))
-    if desk.ledger.shortage(queue, desk.base_bill(candidate)) is None:
+    # For the sake of quota alone others may have to leave, wherever they are.
+    if all(_is_owned(desk.ledger, QueueName(str(candidate.workload.queue)), bill) for bill in bills):
         keep = np.zeros(len(stands.keys), dtype=np.bool_)
         keep[stands.who[entries & helps[stands.rows]]] = True
-        # Whoever borrows beside it may have to leave for the sake of quota alone.
-        open_to &= keep | (desk.ledger.own_left(queue) < candidate.milli_gpu)
+        open_to &= keep
     return np.flatnonzero(open_to)
+
+
+def _is_owned(ledger: Ledger, queue: QueueName, bill: Bill) -> bool:
+    """Whether there is quota left for this, and nominal quota of the queue and all above it covers it."""
+    if ledger.shortage(queue, bill) is not None:
+        return False
+    return is_covered(ledger.charge(queue, bill), ledger.forest.chain(queue), bill)
 
 
 def _open_to(table: Table, candidate: Candidate, sides: Sequence[tuple[QueueName, Side]], now_s: int) -> Codes:

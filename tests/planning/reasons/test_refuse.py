@@ -93,6 +93,13 @@ def test_quota_of_a_flavor_is_told_where_other_nodes_have_no_room() -> None:
     assert wait.blocking == (Blocker(kind="quota", subject="a of H100", needed=4000, available=2000, unit="milli-GPU"),)
 
 
+def test_the_flavor_that_is_told_is_one_that_it_asks_for() -> None:
+    nodes = [node("a0", product="A100"), node("h0", product="H100")]
+    wish = gang("g", pods("g", [shape(4, models=("H100",))]))
+    wait = wait_of(snapshot(nodes, [wish], queues=[queue("a", flavors={"A100": 0, "H100": 2})]))
+    assert wait.message == "it asks for more of H100 than queue a may ever use"
+
+
 # ---- nodes
 
 

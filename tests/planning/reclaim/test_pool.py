@@ -102,4 +102,4 @@ def useful_to_nobody(workload: Workload) -> bool:
     desk = Desk(snap, Fleet(snap), opening_ledger(snap), now_s=NOW_S, settings=SETTINGS)
     candidate = candidate_of(snap.workloads[WorkloadKey("gang:team/x")])
     assert candidate is not None
-    return not len(useful(desk, candidate, {QueueName("a"): Side("reclaim", 0, 99_000)}))
+    return not len(useful(desk, candidate, {QueueName("a"): Side("reclaim", 0, 99_000)}, [desk.base_bill(candidate)]))
