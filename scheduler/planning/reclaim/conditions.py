@@ -10,7 +10,7 @@ import msgspec
 
 from scheduler.model.names import QueueName, WorkloadKey
 from scheduler.planning.desk import Desk
-from scheduler.planning.reclaim.rights import Asking, amount_of, counted, ways
+from scheduler.planning.reclaim.rights import Asking, amount_of, could_cover, counted, ways
 from scheduler.planning.reclaim.softer import softer
 from scheduler.planning.reclaim.units import Unit
 from scheduler.quota.tree import Bill, Ledger, quota_of
@@ -110,16 +110,20 @@ def _rights(desk: Desk, asking: Asking, units: Sequence[Unit], sums: _Sums) -> I
         if unit.queue == asking.queue:
             continue
         both = ways(ledger.forest, asking.queue, unit.queue)
-        for each in both.asking:
-            for flavor, amount, nominal in counted(ledger.forest, each, asking.bill):
-                needed = amount_of(ledger.used_by(each.name), flavor) + amount - nominal
-                if needed > 0:
-                    yield Sum((*sums.inside(each.name, flavor), (at, -needed)), least=0)
+        top = both.asking[-1]
+        for flavor, amount, nominal in counted(ledger.forest, top, asking.bill):
+            needed = amount_of(ledger.used_by(top.name), flavor) + amount - nominal
+            if needed > 0:
+                yield Sum((*sums.inside(top.name, flavor), (at, -needed)), least=0)
         levels = [
             [(each.name, flavor, nominal) for flavor, _, nominal in counted(ledger.forest, each, unit.bill)]
             for each in both.losing
         ]
-        for places in levels if asking.outright else [[place for level in levels for place in level]]:
+        if not asking.outright:
+            # Who never stays within its own only takes from branches that borrow.
+            borrows = not could_cover(ledger.forest, both.asking, (asking.bill,))
+            levels = levels[-1:] if borrows else [[place for level in levels for place in level]]
+        for places in levels:
             if len(places) == 1:
                 yield from _borrows_again(desk, places[0], units, at, sums)
 

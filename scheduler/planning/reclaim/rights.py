@@ -1,10 +1,12 @@
 """Who may lose running work to whom.
 
-Between queues (reclaim): whoever asks stays within the nominal quota of its queue, and of each queue above it up to the
-one that both sides have in common; whoever loses borrows, its queue or one above it below the common one, and were it
-to come back alone, it would borrow again. So nobody is taken below nominal, and nobody who lost has a right to take it
-back. Where that is enough only who borrows at every level loses: of others either their own queue could take it back
-from these, or a queue above them is entitled to it. Nor may it have a right by its priority: what its queue borrows
+Between queues (reclaim) the branches count that part the two sides, right below the queue that both have in common: an
+inner queue's nominal quota covers its whole subtree. Whoever asks stays within the nominal quota of its branch; whoever
+loses borrows, its queue or one above it in its branch, and were it to come back alone, it would borrow again. From who
+borrows only within its branch takes only who stays within the nominal quota of its own queue, too, and of each one
+above it in its branch. So nobody is taken below nominal, and nobody who lost has a right to take it back. Where that is
+enough only who borrows at every level loses: of others either their own queue could take it back from these, or a queue
+above them is entitled to it. Nor may it have a right by its priority: what its queue borrows
 only with work of lower priority is not borrowed by it. And what a queue borrows since others below it do is not laid to
 the charge of those that do not. Within a queue (preempt): strictly lower priority loses, but what the queue owns does
 not make way for what it borrows: whoever lost its place so could take another queue's for it.
@@ -67,20 +69,15 @@ def is_covered(after: Ledger, way: Iterable[Queue], bill: Bill) -> bool:
     )
 
 
-def would_borrow(after: Ledger, way: Iterable[Queue], bill: Bill, *, everywhere: bool = False) -> bool:
-    """Whether a queue on the way would be above nominal quota with `bill`, which `after` does not contain.
-
-    `everywhere`: whether each of them would.
-    """
-    way = tuple(way)
-    above = (
+def would_borrow(after: Ledger, way: Sequence[Queue], bill: Bill) -> tuple[bool, ...]:
+    """Whether each queue on the way would be above nominal quota with `bill`, which `after` does not contain."""
+    return tuple(
         any(
             amount_of(after.used_by(queue.name), flavor) + amount - _others(after, way[:at], queue, flavor) > nominal
             for flavor, amount, nominal in counted(after.forest, queue, bill)
         )
         for at, queue in enumerate(way)
     )
-    return all(above) if everywhere else any(above)
 
 
 def _others(after: Ledger, way: Sequence[Queue], top: Queue, flavor: str | None) -> int:
@@ -135,29 +132,30 @@ def wronged(before: Ledger, asking: Asking, losers: Sequence[Loser]) -> dict[Wor
                 found[loser.workload] = "its queue owns what it uses, and would borrow for the asking workload"
             continue
         both = ways(before.forest, queue, loser.queue)
-        if not is_covered(after, both.asking, bill):
+        borrows = would_borrow(_firm(after, loser, losers), both.losing, loser.bill)
+        if not is_covered(after, both.asking[-1:], bill):
             found[loser.workload] = "the asking workload is not covered by nominal quota"
-        elif not would_borrow(_firm(after, loser, losers), both.losing, loser.bill, everywhere=asking.outright):
+        elif not (all(borrows) if asking.outright else any(borrows)):
             found[loser.workload] = "its queue does not borrow that much"
+        elif not borrows[-1] and not is_covered(after, both.asking, bill):
+            found[loser.workload] = "its branch does not borrow that much, and the asking queue borrows itself"
     return found
 
 
 def _owns_more(after: Ledger, asking: Asking, loser: Loser, losers: Sequence[Loser]) -> bool:
-    """Whether nominal quota would cover a loser, were it back, further up the tree than the asking workload."""
-    way = _below_top(after.forest, asking.queue)
+    """Whether a queue's nominal quota would cover a loser, were it back, and does not cover the asking workload."""
     back = _firm(after, loser, losers).charge(loser.queue, loser.bill)
-    return _covered_levels(back, way, loser.bill) > _covered_levels(_firm(after, asking, losers), way, asking.bill)
+    ahead = _firm(after, asking, losers)
+    return any(
+        is_covered(back, (queue,), loser.bill) and not is_covered(ahead, (queue,), asking.bill)
+        for queue in _below_top(after.forest, asking.queue)
+    )
 
 
 def _below_top(forest: Forest, queue: QueueName) -> Sequence[Queue]:
     """The queue and those above it that have others beside them: all but the top, where there is only one."""
     way = forest.chain(queue)
     return way[:-1] if len(forest.below.get(None, ())) == 1 else way
-
-
-def _covered_levels(after: Ledger, way: Sequence[Queue], bill: Bill) -> int:
-    """For how many queues on the way, from the nearest on, `bill`, which `after` contains, is within nominal quota."""
-    return next((at for at, queue in enumerate(way) if not is_covered(after, (queue,), bill)), len(way))
 
 
 def _firm(after: Ledger, one: Loser | Asking, losers: Sequence[Loser]) -> Ledger:

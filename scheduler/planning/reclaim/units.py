@@ -70,7 +70,7 @@ def sides(
         if name == asking or not ledger.used_by(name).total_milli_gpu:
             continue
         both = ways(ledger.forest, asking, name)
-        if borrowing(ledger, both.losing, everywhere=outright) and could_cover(ledger.forest, both.asking, bills):
+        if borrowing(ledger, both.losing, everywhere=outright) and could_cover(ledger.forest, both.asking[-1:], bills):
             found[name] = Side("reclaim", protection_s(both.losing), borrowed_milli(ledger, both.losing))
     return found
 

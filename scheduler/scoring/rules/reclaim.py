@@ -160,33 +160,36 @@ def _no_right(
         back, gone = firm.copy(), _amounts(snapshot, *losing)
         for place, n in gone.items():
             back[place] += n
-        if _owned_up_to(snapshot, back, one.queue, gone) > _owned_up_to(snapshot, firm_of[0], one.queue, asking[1]):
+        if _owned_by(snapshot, back, one.queue, gone) - _owned_by(snapshot, firm_of[0], one.queue, asking[1]):
             yield "its queue owns what it uses, and would borrow for the asking workload"
     else:
         mine, theirs = list(upwards(snapshot, one.queue)), list(upwards(snapshot, other.queue))
         up = [name for name in mine if name not in theirs] or mine[:1]
         down = [name for name in theirs if name not in mine] or theirs[:1]
-        if any(use[name, flavor] > nominal for name, flavor, _, nominal in _counted(snapshot, up, asking[1])):
-            yield "the asking queue is above nominal quota"
-        elif all(
-            firm[name, flavor] + n - _of_others(snapshot, firm, down[: down.index(name) + 1], flavor) <= nominal
+        above = {name for name, flavor, _, most in _counted(snapshot, up, asking[1]) if use[name, flavor] > most}
+        borrows = {
+            name
             for name, flavor, n, nominal in _counted(snapshot, down, _amounts(snapshot, *losing))
-        ):
+            if firm[name, flavor] + n - _of_others(snapshot, firm, down[: down.index(name) + 1], flavor) > nominal
+        }
+        if up[-1] in above:
+            yield "the asking queue is above nominal quota"
+        elif not borrows:
             yield "its queue does not borrow that much"
+        elif above and down[-1] not in borrows:
+            yield "its branch does not borrow that much, and the asking queue borrows itself"
 
 
-def _owned_up_to(snapshot: Snapshot, use: Use, name: QueueName, amounts: Use) -> int:
-    """How many queues, from this one upwards, stay within nominal quota of all that these charges count for.
+def _owned_by(snapshot: Snapshot, use: Use, name: QueueName, amounts: Use) -> set[QueueName]:
+    """Which queues, from this one upwards, stay within nominal quota of all that these charges count for.
 
     A queue without any other beside it or above it lends to nobody, and is left out.
     """
     way = list(upwards(snapshot, name))
     if sum(queue.parent not in snapshot.queues for queue in snapshot.queues.values()) == 1:
         way = way[:-1]
-    for at, each in enumerate(way):
-        if any(use[each, flavor] > nominal for _, flavor, _, nominal in _counted(snapshot, [each], amounts)):
-            return at
-    return len(way)
+    above = {each for each, flavor, _, most in _counted(snapshot, way, amounts) if use[each, flavor] > most}
+    return set(way) - above
 
 
 def _of_others(snapshot: Snapshot, use: Use, way: list[QueueName], flavor: str | None) -> int:

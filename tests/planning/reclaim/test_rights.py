@@ -11,6 +11,7 @@ from tests.planning.reclaim.cases import team
 
 GPU = 1000
 NOT_COVERED = "the asking workload is not covered by nominal quota"
+NO_BRANCH = "its branch does not borrow that much, and the asking queue borrows itself"
 NO_BORROWER = "its queue does not borrow that much"
 NOT_LOWER = "it is of the same queue and of no lower priority"
 OWNED = "its queue owns what it uses, and would borrow for the asking workload"
@@ -28,6 +29,17 @@ TREE = (
 
 OVER = (team("east", 8), team("a", 8, parent="east"), team("b", 8, parent="east"), team("c", 8))
 """Below east more is promised than it has."""
+
+WITHOUT = (
+    team("org"),
+    team("east", 8, parent="org"),
+    team("west", parent="org"),
+    team("a", parent="east"),
+    team("b", 4, parent="east"),
+    team("c", 4, parent="west"),
+    team("d", 4, parent="west"),
+)
+"""East owns more than those below it; a owns nothing."""
 
 
 def ledger(queues: tuple[Queue, ...], uses: dict[str, int]) -> Ledger:
@@ -77,6 +89,18 @@ def lost(name: str, gpus: int, priority: int = 0, of: str = "") -> Loser:
         pytest.param(
             TREE, {"a": 20, "d": 8}, ("c", 4, 0), [lost("a", 4), lost("d", 4)], [], id="unless it gives up as well"
         ),
+        pytest.param(WITHOUT, {"c": 12}, ("a", 4, 0), [lost("c", 4)], [], id="for what only its branch owns"),
+        pytest.param(
+            WITHOUT, {"c": 12, "b": 8}, ("a", 4, 0), [lost("c", 4)], [NOT_COVERED], id="its branch has what it owns"
+        ),
+        pytest.param(
+            WITHOUT, {"c": 8}, ("a", 4, 0), [lost("c", 4)], [NO_BRANCH], id="not from a branch that does not borrow"
+        ),
+        pytest.param(WITHOUT, {"c": 8}, ("b", 4, 0), [lost("c", 4)], [], id="who owns something may"),
+        pytest.param(
+            WITHOUT, {"c": 12, "b": 4}, ("b", 4, 0), [lost("c", 4)], [], id="beyond its own, within its branch's"
+        ),
+        pytest.param(WITHOUT, {"b": 8}, ("a", 4, 0), [lost("b", 4)], [NOT_COVERED], id="nothing from beside it"),
     ],
 )
 def test_rights(
