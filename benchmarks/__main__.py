@@ -171,7 +171,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     laws.add_argument(
         "--cases", type=int, default=quota_laws.CASES, metavar="N", help="how many (default: %(default)s)"
     )
-    laws.add_argument("--first-case", type=int, default=0, metavar="N", help="the number of the first (default: 0)")
+    laws.add_argument(
+        "--first-case",
+        type=int,
+        default=0,
+        metavar="N",
+        help="the number of the first (default: 0); from 1000000 on there is more in them",
+    )
     traces = parser.add_argument_group("openb")
     traces.add_argument("--openb-data", type=Path, metavar="DIR", help="the folder with openb_pod_list_default.csv")
     traces.add_argument(

@@ -5,14 +5,17 @@ checker of plans (`scheduler.scoring.rules`).
 """
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from scheduler.model.names import NodeName, PodUid, QueueName
+import msgspec
+
+from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
 from scheduler.model.plan import Admit, Assignment, Decision, Placement, Plan, Reclaim, Victim
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Pod, Workload
 from scheduler.scoring.rules.check import broken_rules
-from scheduler.scoring.rules.queue import nodes_of, upwards
+from scheduler.scoring.rules.queue import needed, nodes_of, upwards
 
 Free = dict[NodeName, int]
 """Free GPUs of each node."""
@@ -53,20 +56,35 @@ def give_back(free: Free, pods: Iterable[Pod]) -> None:
 
 def placements(snapshot: Snapshot, free: Free, workload: Workload, pods: Sequence[Pod]) -> Iterator[Placement]:
     """Every way, but for who of equal pods goes where, to put pods of a workload on free GPUs."""
-    gpus = pods[0].shape.requests.gpus
     suits = [
         name
         for name, node in sorted(snapshot.nodes.items())
         if not pods[0].shape.models or node.product in pods[0].shape.models
     ]
+    kinds = [list(some) for _, some in itertools.groupby(sorted(pods, key=_kind), key=_kind)]
     for names in _domains(snapshot, workload, suits):
-        for chosen in itertools.combinations_with_replacement(names, len(pods)):
-            if all(chosen.count(name) * gpus <= free[name] for name in set(chosen)):
-                yield Placement(
-                    assignments=tuple(
-                        Assignment(pod=pod.uid, node=name) for pod, name in zip(pods, chosen, strict=True)
-                    )
-                )
+        for assignments in _spread(names, free, kinds):
+            yield Placement(assignments=assignments)
+
+
+def _kind(pod: Pod) -> tuple[str, int, int, int]:
+    requests = pod.shape.requests
+    return pod.role, requests.gpus, requests.milli_cpu, requests.memory_bytes
+
+
+def _spread(names: Sequence[NodeName], free: Free, kinds: Sequence[Sequence[Pod]]) -> Iterator[tuple[Assignment, ...]]:
+    """Every way to put pods of each kind on these nodes."""
+    if not kinds:
+        yield ()
+        return
+    pods, *others = kinds
+    gpus = pods[0].shape.requests.gpus
+    for chosen in itertools.combinations_with_replacement(names, len(pods)):
+        if all(chosen.count(name) * gpus <= free[name] for name in set(chosen)):
+            left = {name: n - chosen.count(name) * gpus for name, n in free.items()}
+            made = tuple(Assignment(pod=pod.uid, node=name) for pod, name in zip(pods, chosen, strict=True))
+            for rest in _spread(names, left, others):
+                yield (*made, *rest)
 
 
 def _domains(snapshot: Snapshot, workload: Workload, suits: Sequence[NodeName]) -> Iterator[list[NodeName]]:
@@ -81,8 +99,19 @@ def _domains(snapshot: Snapshot, workload: Workload, suits: Sequence[NodeName]) 
 
 def least_pods(workload: Workload) -> tuple[Pod, ...]:
     """As many waiting pods as it takes for the workload to stand, at least one."""
-    missing = max(1, workload.min_member - len(workload.placed))
-    return workload.pending[:missing]
+    least = needed(workload, workload.pending)
+    return tuple(pod for pod in workload.pending if pod.uid in least) or workload.pending[:1]
+
+
+def held_back(snapshot: Snapshot) -> set[WorkloadKey]:
+    """What waits behind others of its queue, which keeps its order."""
+    waits: dict[QueueName, list[tuple[int, int, WorkloadKey]]] = {}
+    for key, workload in snapshot.workloads.items():
+        stands = len(workload.placed) >= workload.min_member
+        if workload.pending and workload.queue is not None and snapshot.queues[workload.queue].order == "StrictFIFO":
+            first = (-workload.priority, workload.created_s, key)
+            waits.setdefault(workload.queue, []).extend([] if stands else [first])
+    return {key for line in waits.values() for _, _, key in sorted(line)[1:]}
 
 
 def most_added(snapshot: Snapshot) -> int:
@@ -90,6 +119,8 @@ def most_added(snapshot: Snapshot) -> int:
     free = free_gpus(snapshot)
     plan = Plan(generation=snapshot.generation, decisions=())
     items = [w for _, w in sorted(snapshot.workloads.items()) if w.pending and _complete(w)]
+    behind = held_back(snapshot)
+    items = [w for w in items if w.key not in behind]
     items = [w for w in items if next(_added(snapshot, free, plan, w), None) is not None]
     return _best(snapshot, free, plan, items)
 
@@ -138,7 +169,7 @@ def spared(snapshot: Snapshot, earlier: Sequence[Decision], claim: Reclaim) -> V
 def could_claim(snapshot: Snapshot, workload: Workload, now_s: int) -> tuple[str, ...] | None:
     """Workloads that could lawfully make way for a waiting one now; None where no choice of them would do."""
     pods = least_pods(workload)
-    if len(workload.placed) >= workload.min_member or not _complete(workload):
+    if not workload.lacking(workload.placed) or not _complete(workload):
         return None
     free = free_gpus(snapshot)
     units = [
@@ -179,11 +210,11 @@ def _lawful(
     every = {pod.uid: pod for other in snapshot.workloads.values() for pod in other.members}
     give_back(left, [every[uid] for victim in victims for uid in victim.pods])
     queue = QueueName(str(workload.queue))
-    seen: set[tuple[tuple[str, int], ...]] = set()
+    seen: set[tuple[object, ...]] = set()
     for placement in placements(snapshot, left, workload, pods):
         # Rules ask for nothing of a place but its room and its model.
-        models = [snapshot.nodes[a.node].product for a in placement.assignments]
-        key = tuple(sorted((model, models.count(model)) for model in set(models)))
+        models = Counter((_kind(every[a.pod]), snapshot.nodes[a.node].product) for a in placement.assignments)
+        key = tuple(sorted(models.items()))
         if key in seen:
             continue
         seen.add(key)
@@ -203,7 +234,8 @@ def _pieces(snapshot: Snapshot, asking: Workload, other: Workload, now_s: int) -
     if other.queue == asking.queue and other.priority >= asking.priority:
         return
     safe_s = _safe_s(snapshot, asking, other)
-    surplus = [pod for pod in placed[other.min_member :] if now_s >= (pod.bound_s or 0) + safe_s]
+    core = needed(msgspec.structs.replace(other, members=()), placed)
+    surplus = [pod for pod in placed if pod.uid not in core and now_s >= (pod.bound_s or 0) + safe_s]
     for count in range(1, len(surplus) + 1):
         yield [pod.uid for pod in surplus[:count]]
     if all(now_s >= (pod.bound_s or 0) + safe_s for pod in placed):

@@ -7,7 +7,8 @@ import pytest
 
 from benchmarks import quota_laws
 from benchmarks.quota_cases import case
-from benchmarks.quota_exact import could_claim, most_added, spared
+from benchmarks.quota_exact import could_claim, held_back, most_added, spared
+from benchmarks.quota_wider import FROM, wide_case
 from scheduler.model.names import NodeName, WorkloadKey
 from scheduler.model.plan import Plan, Reclaim, Victim
 from scheduler.model.queue import Queue
@@ -66,6 +67,41 @@ def test_cases_have_everything_in_them() -> None:
     assert [name for name in wanted if seen[name] < 10] == []
 
 
+def test_wide_cases_have_more_in_them() -> None:
+    seen: Counter[str] = Counter()
+    for seed in range(FROM, FROM + 200):
+        doc = wide_case(seed)
+        for queue in doc.queues:
+            traits = {
+                "strict": queue.order == "StrictFIFO",
+                "cpu": queue.cpu,
+                "memory": queue.memory_gib,
+                "user limit": queue.user_limit is not None,
+                "flavors": queue.flavors,
+            }
+            seen.update(name for name, there_is in traits.items() if there_is)
+        for work in doc.workloads:
+            traits = {
+                "roles": work.role_minimums,
+                "roles that run": work.role_minimums and work.pods[0].nodes,
+                "users": work.user,
+                "asks for cpu": any(group.cpu for group in work.pods),
+                "asks for memory": any(group.memory_gib for group in work.pods),
+            }
+            seen.update(name for name, there_is in traits.items() if there_is)
+    wanted = ["strict", "cpu", "memory", "user limit", "flavors", "roles", "roles that run", "users", "asks for cpu"]
+    assert [name for name in [*wanted, "asks for memory"] if seen[name] < 10] == []
+
+
+def test_who_waits_behind_another_of_a_strict_queue_is_not_missed() -> None:
+    work = [runs("r", "a", ["n0"], 6), asks("x", "a", gpus=4), asks("y", "a", gpus=2, created_s=5)]
+    strict = msgspec.structs.replace(team("a", 8), order="StrictFIFO")
+    assert held_back(there(1, work, team("a", 8))) == set()
+    assert held_back(there(1, work, strict)) == {"pod:team/y"}
+    assert most_added(there(1, work, team("a", 8))) == 2
+    assert most_added(there(1, work, strict)) == 0
+
+
 def test_idle_gpus_that_waiting_work_could_use_are_found() -> None:
     work = [runs("r", "a", ["n0"], 6), asks("x", "a", gpus=4), asks("y", "a", gpus=4), asks("z", "a", gpus=2)]
     assert most_added(there(2, work, team("a", 8))) == 10
@@ -102,6 +138,7 @@ def test_a_planner_that_evicts_nobody_is_found_out(monkeypatch: pytest.MonkeyPat
         return plan(snapshot, now_s=now_s, settings=msgspec.structs.replace(settings, reclaim=False))
 
     monkeypatch.setattr("scheduler.simulate.run.plan", lazy)
+    monkeypatch.setattr(quota_laws, "plan", lazy)
     assert {law for seed in range(30) for law, _ in quota_laws.broken_laws(seed)} == {"returns"}
 
 
