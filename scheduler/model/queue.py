@@ -22,10 +22,12 @@ class Quota(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     A quota of CPU or memory (`CPU`, `MEMORY`) is in the unit of that, under the same names.
 
     `given`: whether the admin set the nominal quota. Where not, `quota.forest` works it out from what stands below.
+    `summed`: whether it is the sum of what the admin set below, be that 0.
     """
 
     nominal_milli_gpu: int = 0
     given: bool = True
+    summed: bool = False
     borrowing_limit_milli_gpu: int | None = None
     lending_limit_milli_gpu: int | None = None
 

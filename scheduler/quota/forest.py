@@ -146,7 +146,12 @@ def _with_flavors_above(queues: Queues) -> dict[QueueName, Queue]:
 def _summed(quota: Quota, parts: list[Quota | None]) -> Quota:
     if quota.given:
         return quota
-    return replace(quota, nominal_milli_gpu=sum(part.nominal_milli_gpu for part in parts if part is not None))
+    there = [part for part in parts if part is not None]
+    return replace(
+        quota,
+        nominal_milli_gpu=sum(part.nominal_milli_gpu for part in there),
+        summed=any(part.given or part.summed for part in there),
+    )
 
 
 def _downwards(below: Mapping[QueueName | None, list[Queue]]) -> Iterator[Queue]:

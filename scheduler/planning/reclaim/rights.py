@@ -48,7 +48,7 @@ def counted(forest: Forest, queue: Queue, bill: Bill) -> Iterator[tuple[str | No
     named = False
     for flavor, amount in bill.flavors:
         quota = None if flavor.startswith(USER) else quota_of(queue, flavor)
-        if amount and quota is not None and (quota.given or (inner and quota.nominal_milli_gpu)):
+        if amount and quota is not None and (quota.given or (inner and quota.summed)):
             named = named or flavor not in (CPU, MEMORY)
             yield flavor, amount, quota.nominal_milli_gpu
     if bill.total_milli_gpu and (queue.total.given or not named):

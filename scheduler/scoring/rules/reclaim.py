@@ -213,12 +213,16 @@ def _amounts(snapshot: Snapshot, workload: Workload, pods: list[tuple[Pod, NodeN
 def _counted(
     snapshot: Snapshot, names: Collection[QueueName], amounts: Use
 ) -> Iterator[tuple[QueueName, str | None, int, int]]:
-    """What counts of these charges against nominal quota of each queue: flavors that it states, else the total."""
+    """What counts of these charges against nominal quota of each queue.
+
+    Flavors that it states; the total where it states that, or none of GPUs.
+    """
     for name in names:
         queue = snapshot.queues[name]
         inner = any(below.parent == name for below in snapshot.queues.values())
-        stated = [(f, q) for f, q in queue.flavors if q.given or (inner and q.nominal_milli_gpu)]
+        stated = [(f, q) for f, q in queue.flavors if q.given or (inner and q.summed)]
         named = [(name, f, amounts[name, f], q.nominal_milli_gpu) for f, q in stated if amounts[name, f]]
         yield from named
-        if amounts[name, None] and (queue.total.given or not named):
+        of_gpus = [flavor for _, flavor, _, _ in named if flavor not in {"cpu", "memory"}]
+        if amounts[name, None] and (queue.total.given or not of_gpus):
             yield name, None, amounts[name, None], queue.total.nominal_milli_gpu

@@ -1,9 +1,10 @@
 """Who may lose work to whom, case by case."""
 
+import msgspec
 import pytest
 
 from scheduler.model.names import QueueName, WorkloadKey
-from scheduler.model.queue import Queue, Quota
+from scheduler.model.queue import CPU, Queue, Quota
 from scheduler.planning.reclaim.rights import Asking, Loser, counted, on_nominal, protection_s, ways, wronged
 from scheduler.quota.forest import Forest, in_force
 from scheduler.quota.tree import Bill, Ledger
@@ -154,6 +155,26 @@ def test_flavors_count_where_they_are_stated_and_the_total_otherwise() -> None:
     forest = Forest({queue.name: queue})
     assert list(counted(forest, queue, Bill(GPU, (("H100", GPU),)))) == [("H100", GPU, 8 * GPU)]
     assert list(counted(forest, queue, Bill(GPU, (("A100", GPU),)))) == [(None, GPU, 9 * GPU)]
+
+
+def test_cpu_is_no_quota_of_gpus_and_what_is_summed_counts_though_it_is_nothing() -> None:
+    none, some = Quota(), Quota(nominal_milli_gpu=4 * GPU)
+    queues = (
+        msgspec.structs.replace(team("east"), total=Quota(given=False)),
+        msgspec.structs.replace(team("a", 8, parent="east"), flavors=((CPU, some), ("H100", none))),
+        msgspec.structs.replace(team("b", parent="east"), flavors=()),
+    )
+    forest = Forest(in_force({q.name: q for q in queues}, {}))
+    bill = Bill(2 * GPU, (("H100", 2 * GPU), (CPU, GPU)))
+    assert list(counted(forest, forest.queues[QueueName("east")], bill)) == [
+        ("H100", 2 * GPU, 0),
+        (CPU, GPU, 4 * GPU),
+    ]
+    less = Bill(2 * GPU, ((CPU, GPU),))
+    assert list(counted(forest, forest.queues[QueueName("east")], less)) == [
+        (CPU, GPU, 4 * GPU),
+        (None, 2 * GPU, 8 * GPU),
+    ]
 
 
 def test_on_nominal_nobody_borrows_whatever_work_that_can_make_way_uses() -> None:
