@@ -10,7 +10,7 @@ import msgspec
 
 from scheduler.model.names import QueueName, WorkloadKey
 from scheduler.planning.desk import Desk
-from scheduler.planning.reclaim.rights import Asking, amount_of, could_cover, counted, ways
+from scheduler.planning.reclaim.rights import Asking, amount_of, counted, ways
 from scheduler.planning.reclaim.softer import softer
 from scheduler.planning.reclaim.units import Unit
 from scheduler.quota.tree import Bill, Ledger, quota_of
@@ -119,11 +119,7 @@ def _rights(desk: Desk, asking: Asking, units: Sequence[Unit], sums: _Sums) -> I
             [(each.name, flavor, nominal) for flavor, _, nominal in counted(ledger.forest, each, unit.bill)]
             for each in both.losing
         ]
-        if not asking.outright:
-            # Who never stays within its own only takes from branches that borrow.
-            borrows = not could_cover(ledger.forest, both.asking, (asking.bill,))
-            levels = levels[-1:] if borrows else [[place for level in levels for place in level]]
-        for places in levels:
+        for places in levels if asking.outright else levels[-1:]:
             if len(places) == 1:
                 yield from _borrows_again(desk, places[0], units, at, sums)
 

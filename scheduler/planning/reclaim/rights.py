@@ -2,11 +2,10 @@
 
 Between queues (reclaim) the branches count that part the two sides, right below the queue that both have in common: an
 inner queue's nominal quota covers its whole subtree. Whoever asks stays within the nominal quota of its branch; whoever
-loses borrows, its queue or one above it in its branch, and were it to come back alone, it would borrow again. From who
-borrows only within its branch takes only who stays within the nominal quota of its own queue, too, and of each one
-above it in its branch. So nobody is taken below nominal, and nobody who lost has a right to take it back. Where that is
-enough only who borrows at every level loses: of others either their own queue could take it back from these, or a queue
-above them is entitled to it. Nor may it have a right by its priority: what its queue borrows
+loses is of a branch that borrows, and were it to come back alone, its branch would borrow again. So no branch is taken
+below nominal, nobody who lost has a right to take it back, and what a branch shares out within what it owns stays with
+it. Where that is enough only who borrows at every level loses: others their own queue is entitled to within the branch.
+Nor may it have a right by its priority: what its queue borrows
 only with work of lower priority is not borrowed by it. And what a queue borrows since others below it do is not laid to
 the charge of those that do not. Within a queue (preempt): strictly lower priority loses, but what the queue owns does
 not make way for what it borrows: whoever lost its place so could take another queue's for it.
@@ -135,10 +134,8 @@ def wronged(before: Ledger, asking: Asking, losers: Sequence[Loser]) -> dict[Wor
         borrows = would_borrow(_firm(after, loser, losers), both.losing, loser.bill)
         if not is_covered(after, both.asking[-1:], bill):
             found[loser.workload] = "the asking workload is not covered by nominal quota"
-        elif not (all(borrows) if asking.outright else any(borrows)):
+        elif not (all(borrows) if asking.outright else borrows[-1]):
             found[loser.workload] = "its queue does not borrow that much"
-        elif not borrows[-1] and not is_covered(after, both.asking, bill):
-            found[loser.workload] = "its branch does not borrow that much, and the asking queue borrows itself"
     return found
 
 
@@ -177,16 +174,15 @@ def without(ledger: Ledger, losers: Iterable[Loser]) -> Ledger:
     return ledger
 
 
-def borrowing(ledger: Ledger, way: Iterable[Queue], *, everywhere: bool = False) -> bool:
-    """Whether any queue on the way uses more than its nominal quota, of a flavor or in total; or each of them does."""
-    above = (
+def borrowing(ledger: Ledger, way: Iterable[Queue]) -> bool:
+    """Whether each queue on the way uses more than its nominal quota, of a flavor or in total."""
+    return all(
         any(
             amount_of(ledger.used_by(queue.name), flavor) > nominal
             for flavor, _, nominal in counted(ledger.forest, queue, ledger.used_by(queue.name))
         )
         for queue in way
     )
-    return all(above) if everywhere else any(above)
 
 
 def borrowed_milli(ledger: Ledger, way: Iterable[Queue]) -> int:

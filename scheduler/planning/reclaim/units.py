@@ -70,8 +70,9 @@ def sides(
         if name == asking or not ledger.used_by(name).total_milli_gpu:
             continue
         both = ways(ledger.forest, asking, name)
-        if borrowing(ledger, both.losing, everywhere=outright) and could_cover(ledger.forest, both.asking[-1:], bills):
-            found[name] = Side("reclaim", protection_s(both.losing), borrowed_milli(ledger, both.losing))
+        losing = both.losing if outright else both.losing[-1:]
+        if borrowing(ledger, losing) and could_cover(ledger.forest, both.asking[-1:], bills):
+            found[name] = Side("reclaim", protection_s(both.losing), borrowed_milli(ledger, losing))
     return found
 
 

@@ -166,18 +166,13 @@ def _no_right(
         mine, theirs = list(upwards(snapshot, one.queue)), list(upwards(snapshot, other.queue))
         up = [name for name in mine if name not in theirs] or mine[:1]
         down = [name for name in theirs if name not in mine] or theirs[:1]
-        above = {name for name, flavor, _, most in _counted(snapshot, up, asking[1]) if use[name, flavor] > most}
-        borrows = {
-            name
-            for name, flavor, n, nominal in _counted(snapshot, down, _amounts(snapshot, *losing))
-            if firm[name, flavor] + n - _of_others(snapshot, firm, down[: down.index(name) + 1], flavor) > nominal
-        }
-        if up[-1] in above:
+        if any(use[name, flavor] > most for name, flavor, _, most in _counted(snapshot, up[-1:], asking[1])):
             yield "the asking queue is above nominal quota"
-        elif not borrows:
+        elif all(
+            firm[name, flavor] + n - _of_others(snapshot, firm, down, flavor) <= nominal
+            for name, flavor, n, nominal in _counted(snapshot, down[-1:], _amounts(snapshot, *losing))
+        ):
             yield "its queue does not borrow that much"
-        elif above and down[-1] not in borrows:
-            yield "its branch does not borrow that much, and the asking queue borrows itself"
 
 
 def _owned_by(snapshot: Snapshot, use: Use, name: QueueName, amounts: Use) -> set[QueueName]:

@@ -12,7 +12,6 @@ from tests.planning.reclaim.cases import team
 
 GPU = 1000
 NOT_COVERED = "the asking workload is not covered by nominal quota"
-NO_BRANCH = "its branch does not borrow that much, and the asking queue borrows itself"
 NO_BORROWER = "its queue does not borrow that much"
 NOT_LOWER = "it is of the same queue and of no lower priority"
 OWNED = "its queue owns what it uses, and would borrow for the asking workload"
@@ -77,7 +76,7 @@ def lost(name: str, gpus: int, priority: int = 0, of: str = "") -> Loser:
         pytest.param(FLAT, {"a": 16}, ("b", 8, 0), [lost("a", 8, 9)], [], id="priority is nothing between queues"),
         pytest.param(TREE, {"a": 12, "b": 4}, ("b", 4, 0), [lost("a", 4)], [], id="beside each other"),
         pytest.param(
-            TREE, {"a": 16}, ("c", 4, 0), [lost("a", 4)], [], id="of a queue that borrows, though its branch does not"
+            TREE, {"a": 16}, ("c", 4, 0), [lost("a", 4)], [NO_BORROWER], id="of a queue that borrows, its branch not"
         ),
         pytest.param(TREE, {"a": 20}, ("c", 4, 0), [lost("a", 4)], [], id="of a branch that borrows"),
         pytest.param(
@@ -95,9 +94,9 @@ def lost(name: str, gpus: int, priority: int = 0, of: str = "") -> Loser:
             WITHOUT, {"c": 12, "b": 8}, ("a", 4, 0), [lost("c", 4)], [NOT_COVERED], id="its branch has what it owns"
         ),
         pytest.param(
-            WITHOUT, {"c": 8}, ("a", 4, 0), [lost("c", 4)], [NO_BRANCH], id="not from a branch that does not borrow"
+            WITHOUT, {"c": 8}, ("a", 4, 0), [lost("c", 4)], [NO_BORROWER], id="not from a branch that does not borrow"
         ),
-        pytest.param(WITHOUT, {"c": 8}, ("b", 4, 0), [lost("c", 4)], [], id="who owns something may"),
+        pytest.param(WITHOUT, {"c": 8}, ("b", 4, 0), [lost("c", 4)], [NO_BORROWER], id="nor for who owns something"),
         pytest.param(
             WITHOUT, {"c": 12, "b": 4}, ("b", 4, 0), [lost("c", 4)], [], id="beyond its own, within its branch's"
         ),
