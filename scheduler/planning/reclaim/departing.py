@@ -1,7 +1,8 @@
 """Pods that leave anyway: their room is counted on before anybody else has to make way.
 
 So nobody is evicted for room that is about to be free: not after a service died in the middle of evictions, and not
-where work happens to end. Only who stays within nominal quota waits for such room, since it would be held for it.
+where work happens to end. Only who stays within nominal quota, of its queue or of one above it, waits for such room,
+since it would be held for it.
 """
 
 from collections.abc import Generator, Iterable
@@ -14,7 +15,7 @@ from scheduler.model.workload import Pod, Workload
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk, Leaving
 from scheduler.planning.reclaim.lift import Lifted, Lifter
-from scheduler.planning.reclaim.rights import counted
+from scheduler.planning.reclaim.rights import below_top, counted
 from scheduler.planning.reclaim.table import may_be_lifted
 from scheduler.planning.reclaim.units import Unit, unit_of
 from scheduler.quota.tree import Bill
@@ -94,13 +95,12 @@ def _left(desk: Desk, lifter: Lifter, lifted: Lifted, pods: Iterable[tuple[Pod, 
 
 
 def _covered(desk: Desk, candidate: Candidate) -> bool:
-    """Whether the queue, and each above it, would use no more than its nominal quota with the candidate."""
-    queue = QueueName(str(candidate.workload.queue))
-    least = candidate if candidate.needed == len(candidate.pending) else candidate.first(candidate.needed)
-    bill = Bill(least.milli_gpu)
-    return all(
+    """Whether the queue, or one above it, would use no more than its nominal quota with the candidate."""
+    queue, forest = QueueName(str(candidate.workload.queue)), desk.ledger.forest
+    bill = Bill(candidate.least.milli_gpu)
+    return any(
         desk.ledger.used_by(each.name).total_milli_gpu + amount <= nominal
-        for each in desk.ledger.forest.chain(queue)
-        for flavor, amount, nominal in counted(desk.ledger.forest, each, bill)
+        for each in below_top(forest, queue) or forest.chain(queue)
+        for flavor, amount, nominal in counted(forest, each, bill)
         if flavor is None
     )

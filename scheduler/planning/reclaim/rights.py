@@ -145,11 +145,11 @@ def _owns_more(after: Ledger, asking: Asking, loser: Loser, losers: Sequence[Los
     ahead = _firm(after, asking, losers)
     return any(
         is_covered(back, (queue,), loser.bill) and not is_covered(ahead, (queue,), asking.bill)
-        for queue in _below_top(after.forest, asking.queue)
+        for queue in below_top(after.forest, asking.queue)
     )
 
 
-def _below_top(forest: Forest, queue: QueueName) -> Sequence[Queue]:
+def below_top(forest: Forest, queue: QueueName) -> Sequence[Queue]:
     """The queue and those above it that have others beside them: all but the top, where there is only one."""
     way = forest.chain(queue)
     return way[:-1] if len(forest.below.get(None, ())) == 1 else way

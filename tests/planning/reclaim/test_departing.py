@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from scheduler.model.plan import Admit, Reclaim, RollBack, Wait
+from scheduler.model.queue import Queue
 from scheduler.model.workload import Workload
 from scheduler.planning.reclaim.departing import LATE_S, SOON_S
 from scheduler.scoring.rules.check import broken_rules
@@ -28,9 +29,9 @@ def leaving(workload: Workload, *, in_s: int = 30, at: Sequence[int] = (0,), **f
     return changed(workload, at, deleting=True, leaves_by_s=NOW_S + in_s, **fields)
 
 
-def three(*work: Workload) -> Any:  # noqa: ANN401
+def three(*work: Workload, queues: Sequence[Queue] = TEAMS) -> Any:  # noqa: ANN401
     made, _ = drawn("n1: ........\nn2: ........\nn3: ........")
-    return snapshot(made, work, queues=TEAMS)
+    return snapshot(made, work, queues=queues)
 
 
 STAYING = runs("one", "a", ["n1"], since=1), runs("two", "a", ["n2"], since=1)
@@ -66,6 +67,13 @@ def test_those_make_way_that_are_needed_beside_it() -> None:
 def test_only_what_leaves_in_time_is_waited_for(in_s: int, *, marked: bool, waits: bool) -> None:
     ends = leaving(runs("ends", "a", ["n3"]), in_s=in_s, makes_way=marked)
     assert (gone(decided(three(*STAYING, ends, asks("x", "b")))) == set()) is waits
+
+
+def test_who_owns_nothing_in_a_branch_that_does_waits_for_it() -> None:
+    queues = tree(team("a", 0), team("b", 16), team("c", parent="b"))
+    plan = decided(three(*STAYING, leaving(runs("ends", "a", ["n3"])), asks("x", "c"), queues=queues))
+    (claim,) = claims(plan)
+    assert (gone(plan), claim.after) == (set(), ("ends-0",))
 
 
 def test_who_would_borrow_does_not_wait_for_it() -> None:
