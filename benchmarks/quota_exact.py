@@ -105,13 +105,18 @@ def least_pods(workload: Workload) -> tuple[Pod, ...]:
 
 def held_back(snapshot: Snapshot) -> set[WorkloadKey]:
     """What waits behind others of its queue, which keeps its order."""
+    return {key for line in strict_lines(snapshot).values() for key in line[1:]}
+
+
+def strict_lines(snapshot: Snapshot) -> dict[QueueName, list[WorkloadKey]]:
+    """What waits to start, in its order, of each queue that keeps that."""
     waits: dict[QueueName, list[tuple[int, int, WorkloadKey]]] = {}
     for key, workload in snapshot.workloads.items():
         stands = len(workload.placed) >= workload.min_member
         if workload.pending and workload.queue is not None and snapshot.queues[workload.queue].order == "StrictFIFO":
             first = (-workload.priority, workload.created_s, key)
             waits.setdefault(workload.queue, []).extend([] if stands else [first])
-    return {key for line in waits.values() for _, _, key in sorted(line)[1:]}
+    return {name: [key for _, _, key in sorted(line)] for name, line in waits.items()}
 
 
 def most_added(snapshot: Snapshot) -> int:

@@ -17,7 +17,7 @@ import msgspec
 
 from benchmarks import table
 from benchmarks.quota_cases import case
-from benchmarks.quota_exact import could_claim, held_back, least_pods, most_added, spared
+from benchmarks.quota_exact import could_claim, held_back, least_pods, most_added, spared, strict_lines
 from benchmarks.quota_wider import FROM as WIDE_FROM
 from benchmarks.quota_wider import wide_case
 from scheduler.model.plan import Admit, Decision, Offer, Plan, Reclaim, Wait
@@ -40,6 +40,7 @@ TOLD_EVERY = 1000
 LAWS = {
     "limits": "a queue above nominal and what it may borrow, or another rule broken",
     "returns": "lent quota that was not back after one round",
+    "order": "work of a queue that keeps its order, started before what comes first there",
     "waste": "GPUs left idle that waiting work could use, more than the largest gang that waits",
     "rest": "evictions and plans that go on without outside change",
     "minimal": "a victim that could have been spared",
@@ -123,6 +124,7 @@ def laws_broken_by(doc: ScenarioDoc, chance: Random, *, holds: bool) -> list[Bro
     outcome = game.run()
     found: list[Broken] = [("limits", what) for what in outcome.violations]
     found += [("limits", what) for what in _above(rounds)]
+    found += [("order", what) for each in rounds for what in _out_of_turn(each)]
     if not outcome.stable:
         found.append(("rest", f"after {outcome.rounds} rounds it goes on"))
     found += [("minimal", what) for what in _sparable(rounds, holds=holds)]
@@ -160,6 +162,16 @@ def _used(snapshot: Snapshot) -> dict[str, int]:
             used[at] = used.get(at, 0) + amount
             at = snapshot.queues[at].parent
     return used
+
+
+def _out_of_turn(each: Round) -> Iterator[str]:
+    """What starts in a queue that keeps its order although what comes before it there does not."""
+    starts = {d.workload for d in each.plan.decisions if isinstance(d, Admit | Reclaim | Offer)}
+    for name, line in strict_lines(each.snapshot).items():
+        waits = next((at for at, key in enumerate(line) if key not in starts), len(line))
+        for key in line[waits + 1 :]:
+            if key in starts:
+                yield f"{key} starts before {line[waits]} of queue {name}"
 
 
 # Who makes way

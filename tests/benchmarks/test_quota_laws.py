@@ -1,6 +1,7 @@
 """The benchmark of what queue trees promise: its cases have everything in them, and it finds what it looks for."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 import msgspec
 import pytest
@@ -9,12 +10,14 @@ from benchmarks import quota_laws
 from benchmarks.quota_cases import case
 from benchmarks.quota_exact import could_claim, held_back, most_added, spared
 from benchmarks.quota_wider import FROM, wide_case
-from scheduler.model.names import NodeName, WorkloadKey
+from scheduler.model.names import NodeName, QueueName, WorkloadKey
 from scheduler.model.plan import Plan, Reclaim, Victim
 from scheduler.model.queue import Queue
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Workload
+from scheduler.planning.candidate import Candidate
 from scheduler.planning.cycle import plan
+from scheduler.planning.order import Turns
 from scheduler.planning.settings import PlanSettings
 from tests.planning.build import node, snapshot
 from tests.planning.reclaim.cases import NOW_S, asks, decided, runs, team, tree
@@ -29,7 +32,7 @@ def test_nothing_is_broken() -> None:
     assert [(row.what, row.note) for row in rows if row.verdict == "over"] == []
 
 
-@pytest.mark.parametrize("seed", [201036, 211572, 300159, 312944, 403554, 1011068, 1013006])
+@pytest.mark.parametrize("seed", [201036, 211572, 300159, 312944, 403554, 434977, 1011068, 1013006, 1025614])
 def test_what_was_broken_once_is_not_broken(seed: int) -> None:
     assert quota_laws.broken_laws(seed) == []
 
@@ -140,6 +143,16 @@ def test_a_planner_that_evicts_nobody_is_found_out(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("scheduler.simulate.run.plan", lazy)
     monkeypatch.setattr(quota_laws, "plan", lazy)
     assert {law for seed in range(30) for law, _ in quota_laws.broken_laws(seed)} == {"returns"}
+
+
+def test_a_planner_that_keeps_no_order_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def held(self: Turns, batch: Sequence[Candidate], admitted: int) -> list[Candidate]:
+        self.__dict__["_strict"] = set[QueueName]()
+        return before(self, batch, admitted)
+
+    before = Turns.decided
+    monkeypatch.setattr(Turns, "decided", held)
+    assert "order" in {law for seed in range(FROM, FROM + 40) for law, _ in quota_laws.broken_laws(seed)}
 
 
 def test_a_planner_that_looks_at_names_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
