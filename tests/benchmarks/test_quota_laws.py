@@ -32,7 +32,9 @@ def test_nothing_is_broken() -> None:
     assert [(row.what, row.note) for row in rows if row.verdict == "over"] == []
 
 
-@pytest.mark.parametrize("seed", [201036, 211572, 300159, 312944, 403554, 434977, 1011068, 1013006, 1025614])
+@pytest.mark.parametrize(
+    "seed", [201036, 211572, 300159, 312944, 403554, 434977, 1011068, 1013006, 1025614, 1032065, 1032251]
+)
 def test_what_was_broken_once_is_not_broken(seed: int) -> None:
     assert quota_laws.broken_laws(seed) == []
 

@@ -5,10 +5,11 @@ inner queue's nominal quota covers its whole subtree. Whoever asks stays within 
 loses is of a branch that borrows, and were it to come back alone, its branch would borrow again. So no branch is taken
 below nominal, nobody who lost has a right to take it back, and what a branch shares out within what it owns stays with
 it. Where that is enough only who borrows at every level loses: others their own queue is entitled to within the branch.
-Nor may it have a right by its priority: what its queue borrows
-only with work of lower priority is not borrowed by it. And what a queue borrows since others below it do is not laid to
-the charge of those that do not. Within a queue (preempt): strictly lower priority loses, but what the queue owns does
-not make way for what it borrows: whoever lost its place so could take another queue's for it.
+Nor may it have a right by its priority: what its queue borrows only with work of lower priority is not borrowed by it.
+And what a queue borrows since others below it do is not laid to the charge of those that do not.
+
+Within a queue (preempt) strictly lower priority loses, and to work that borrows a model, CPU or memory only what uses
+that, too: anything else could have a right to another queue's room in its place.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -127,8 +128,8 @@ def wronged(before: Ledger, asking: Asking, losers: Sequence[Loser]) -> dict[Wor
         if loser.queue == queue:
             if loser.priority >= priority:
                 found[loser.workload] = "it is of the same queue and of no lower priority"
-            elif _owns_more(after, asking, loser, losers):
-                found[loser.workload] = "its queue owns what it uses, and would borrow for the asking workload"
+            elif _borrows_else(after, asking, loser, losers):
+                found[loser.workload] = "it does not use what its queue would borrow for the asking workload"
             continue
         both = ways(before.forest, queue, loser.queue)
         borrows = would_borrow(_firm(after, loser, losers), both.losing, loser.bill)
@@ -139,13 +140,13 @@ def wronged(before: Ledger, asking: Asking, losers: Sequence[Loser]) -> dict[Wor
     return found
 
 
-def _owns_more(after: Ledger, asking: Asking, loser: Loser, losers: Sequence[Loser]) -> bool:
-    """Whether a queue's nominal quota would cover a loser, were it back, and does not cover the asking workload."""
-    back = _firm(after, loser, losers).charge(loser.queue, loser.bill)
+def _borrows_else(after: Ledger, asking: Asking, loser: Loser, losers: Sequence[Loser]) -> bool:
+    """Whether the asking workload, of the same queue, borrows anything that the loser uses nothing of."""
     ahead = _firm(after, asking, losers)
     return any(
-        is_covered(back, (queue,), loser.bill) and not is_covered(ahead, (queue,), asking.bill)
+        amount_of(ahead.used_by(queue.name), flavor) > nominal and not amount_of(loser.bill, flavor)
         for queue in below_top(after.forest, asking.queue)
+        for flavor, _, nominal in counted(after.forest, queue, asking.bill)
     )
 
 

@@ -30,6 +30,10 @@ TRIES = 12
 """Answers of the solver that may fail before it is given up."""
 
 
+PASSES = 4
+"""How often work is lifted in order, each time without what had no part in it by right."""
+
+
 class Found(msgspec.Struct, frozen=True):
     """Who leaves, where the asking workload goes then, and whether nothing cheaper is known to be impossible."""
 
@@ -141,7 +145,7 @@ class Search:
         if layout is None:
             return None
         found = self._solved(units, self._on_nodes(seat), self._bill(layout))
-        return found or self._pruned(self._prefix(units))
+        return found or self._in_order(units)
 
     def _on_nodes(self, seat: Bundle) -> Bundle:
         kinds = tuple(
@@ -213,6 +217,21 @@ class Search:
         return {row: tuple(sorted(amounts.items())) for row, amounts in use.items()}
 
     # In order
+
+    def _in_order(self, units: Sequence[Unit]) -> Found | None:
+        """The first units that are enough and may leave; those that may not leave with them are passed over."""
+        left = units
+        for _ in range(PASSES):
+            some = self._prefix(left)
+            found = self._pruned(some)
+            layout = self.layout(some) if found is None else None
+            if found is not None or layout is None:
+                return found
+            wrong = wronged(self._desk.ledger, self._asking(self._bill(layout)), losers(some, self._desk))
+            left = [unit for unit in left if unit.key not in wrong]
+            if not wrong or not left or self.layout(left) is None:
+                return None
+        return None
 
     def _prefix(self, units: Sequence[Unit]) -> list[Unit]:
         """The first so many units, in order, that are enough."""

@@ -157,11 +157,11 @@ def _no_right(
     elif one.queue == other.queue:
         if other.priority >= one.priority:
             yield "it is of the same queue and of no lower priority"
-        back, gone = firm.copy(), _amounts(snapshot, *losing)
-        for place, n in gone.items():
-            back[place] += n
-        if _owned_by(snapshot, back, one.queue, gone) - _owned_by(snapshot, firm_of[0], one.queue, asking[1]):
-            yield "its queue owns what it uses, and would borrow for the asking workload"
+        gone = _amounts(snapshot, *losing)
+        for name, flavor, _, nominal in _counted(snapshot, _that_lend(snapshot, one.queue), asking[1]):
+            if firm_of[0][name, flavor] > nominal and not gone[name, flavor]:
+                yield "it does not use what its queue would borrow for the asking workload"
+                break
     else:
         mine, theirs = list(upwards(snapshot, one.queue)), list(upwards(snapshot, other.queue))
         up = [name for name in mine if name not in theirs] or mine[:1]
@@ -175,16 +175,10 @@ def _no_right(
             yield "its queue does not borrow that much"
 
 
-def _owned_by(snapshot: Snapshot, use: Use, name: QueueName, amounts: Use) -> set[QueueName]:
-    """Which queues, from this one upwards, stay within nominal quota of all that these charges count for.
-
-    A queue without any other beside it or above it lends to nobody, and is left out.
-    """
+def _that_lend(snapshot: Snapshot, name: QueueName) -> list[QueueName]:
+    """The queue and those above it, without one that has nothing beside it or above it, and so lends to nobody."""
     way = list(upwards(snapshot, name))
-    if sum(queue.parent not in snapshot.queues for queue in snapshot.queues.values()) == 1:
-        way = way[:-1]
-    above = {each for each, flavor, _, most in _counted(snapshot, way, amounts) if use[each, flavor] > most}
-    return set(way) - above
+    return way[:-1] if sum(queue.parent not in snapshot.queues for queue in snapshot.queues.values()) == 1 else way
 
 
 def _of_others(snapshot: Snapshot, use: Use, way: list[QueueName], flavor: str | None) -> int:

@@ -14,7 +14,7 @@ GPU = 1000
 NOT_COVERED = "the asking workload is not covered by nominal quota"
 NO_BORROWER = "its queue does not borrow that much"
 NOT_LOWER = "it is of the same queue and of no lower priority"
-OWNED = "its queue owns what it uses, and would borrow for the asking workload"
+OTHER = "it does not use what its queue would borrow for the asking workload"
 
 FLAT = (team("a", 8), team("b", 8), team("c", 8))
 TREE = (
@@ -190,12 +190,12 @@ def test_on_nominal_nobody_borrows_whatever_work_that_can_make_way_uses() -> Non
 @pytest.mark.parametrize(
     ("uses", "bill", "why"),
     [
-        pytest.param({}, {"H100": 2}, [OWNED], id="owned work does not leave for a model that is borrowed"),
-        pytest.param({}, {"A100": 2}, [], id="it does for what is owned as well"),
-        pytest.param({"A100": 2}, {"H100": 2}, [], id="nor is it owned beside as much that is not softer"),
+        pytest.param({}, {"H100": 2}, [OTHER], id="not for a model that is borrowed, and that it does not use"),
+        pytest.param({}, {"A100": 2}, [], id="for what is owned"),
+        pytest.param({"A100": 2}, {"A100": 2}, [], id="for a model that is borrowed, and that it uses"),
     ],
 )
-def test_within_a_queue_what_it_owns_goes_before_what_it_borrows(
+def test_within_a_queue_who_borrows_a_model_takes_that_alone(
     uses: dict[str, int], bill: dict[str, int], why: list[str]
 ) -> None:
     def flavors(a100: int, h100: int) -> tuple[tuple[str, Quota], ...]:
