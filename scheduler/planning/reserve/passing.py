@@ -1,7 +1,7 @@
 """What a candidate may use beside the reservations of others: all that is free, or what is not kept from it."""
 
 from collections import Counter
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -12,10 +12,11 @@ from scheduler.model.queue import Queue
 from scheduler.model.workload import PodShape, Workload
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
-from scheduler.planning.reserve.slots import Passed, most_used
+from scheduler.planning.reserve.slots import Passed, Slot, most_used
 from scheduler.planning.reserve.timeline import Use, is_limited
 from scheduler.quota.tree import Bill, Ledger, bill_for
 from scheduler.scoring.rules.queue import nodes_of
+from scheduler.scoring.topology import NO_DOMAIN, domains, find_level
 
 
 def end_if_started(workload: Workload, at_s: int) -> int:
@@ -43,6 +44,28 @@ def beside_reservations(desk: Desk, candidate: Candidate) -> Generator[None]:
     passed = passed_by(desk, candidate)
     catch_up(desk)
     desk.slots.narrow(passed)
+    with away_from(desk, candidate, desk.slots.of(passed)), _quota_beside(desk, passed):
+        yield
+
+
+@contextmanager
+def away_from(desk: Desk, candidate: Candidate, slots: Sequence[Slot]) -> Generator[None]:
+    """Inside, a gang that wants domains for itself finds none in which room is kept for others."""
+    before = desk.shut
+    name = candidate.workload.topology_exclusive
+    level = None if name is None or not slots else find_level(desk.fleet, desk.snapshot.topology, name)
+    if level is not None:
+        codes = domains(desk.fleet, level).codes
+        kept = codes[np.concatenate([slot.use.rows for slot in slots])]
+        desk.shut |= frozenset(np.flatnonzero(np.isin(codes, kept[kept != NO_DOMAIN])).tolist())
+    try:
+        yield
+    finally:
+        desk.shut = before
+
+
+@contextmanager
+def _quota_beside(desk: Desk, passed: Passed) -> Generator[None]:
     if not passed or not is_limited(desk.ledger):
         yield
         return

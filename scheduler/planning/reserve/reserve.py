@@ -32,7 +32,7 @@ from scheduler.model.snapshot import IntTable
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
 from scheduler.planning.reclaim.reach import enough
-from scheduler.planning.reserve.passing import catch_up, count_in, end_if_started, use_of
+from scheduler.planning.reserve.passing import away_from, catch_up, count_in, end_if_started, use_of
 from scheduler.planning.reserve.slots import Concern, Slot
 from scheduler.planning.reserve.timeline import Timeline, Use, is_limited
 from scheduler.quota.tree import Ledger
@@ -88,7 +88,14 @@ def reserve_for(desk: Desk, candidate: Candidate, reason: Reason) -> Reservation
         return None
     least = candidate if candidate.needed == len(candidate.pending) else candidate.first(candidate.needed)
     _open(desk)
-    search = _Search(desk, least, timeline)
+    with away_from(desk, candidate, desk.slots.kept):
+        return _reserved(desk, least, timeline)
+
+
+def _reserved(desk: Desk, candidate: Candidate, timeline: Timeline) -> Reservation | None:
+    """Room from the earliest time on at which there is enough, or from so much later as the start may be put off."""
+    queue = QueueName(str(candidate.workload.queue))
+    search = _Search(desk, candidate, timeline)
     found = search.earliest()
     if found is None:
         desk.slots.unknown.add(queue)
@@ -101,7 +108,7 @@ def reserve_for(desk: Desk, candidate: Candidate, reason: Reason) -> Reservation
     if min(moments) > at_s:
         later = search.placed(min(moments))
         moments, layout = ([at_s, at_s], layout) if later is None else (moments, later)
-    return _kept(desk, least, timeline, _Start(at_s, moments[0], moments[1], layout))
+    return _kept(desk, candidate, timeline, _Start(at_s, moments[0], moments[1], layout))
 
 
 def _in_turn(slots: Sequence[Slot]) -> Reservation:

@@ -226,3 +226,15 @@ def test_a_start_may_be_known_from_earlier_runs_and_is_not_sure_then() -> None:
 def test_an_end_learned_that_has_passed_is_taken_to_be_as_far_off_again() -> None:
     late = running("b", ["n1"], ends=None, learned=Learned(median_s=60, high_s=70, runs=3))
     assert start(planned(cluster(TWO, late, BIG)), "big") == "+20 on n0 n1, after b"
+
+
+@pytest.mark.parametrize(("duration_s", "starts"), [(600, True), (601, False), (None, False)])
+def test_who_wants_a_rack_for_itself_takes_none_in_which_room_is_kept(duration_s: int | None, *, starts: bool) -> None:
+    big = equal("big", 2, 6, created_s=1)
+    (pod,) = pods("a", [shape(8)], on=["n1"], bound_s=NOW_S)
+    before = msgspec.structs.replace(single("a", shape(8)), members=(pod,), duration_s=600)
+    alone = equal("alone", 2, 1, created_s=2, topology_exclusive="rack", duration_s=duration_s)
+    decided = planned(cluster("b0/r0 n0: ........\nb0/r0 n1: ........", before, big, alone))
+    assert start(decided, "big") == "+600 on n0 n1, after a"
+    found = next(d for d in decided.decisions if d.workload.endswith("/alone"))
+    assert isinstance(found, Wait) != starts
