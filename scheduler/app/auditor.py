@@ -1,7 +1,8 @@
 """Compares what is believed with what the API server says, now and then and when asked."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from http import HTTPStatus
 
 import msgspec
 
@@ -85,14 +86,19 @@ class Auditor:
                 log.warning("the state is not what the API server has", **msgspec.structs.asdict(found))
 
     async def _look(self) -> Findings:
-        fresh = [
-            event
-            for kind in self._kinds()
-            for event in await list_events(self._api, kind, lambda name, text: log.warning(text, kind=name))
-        ]
+        fresh = [event for kind in self._kinds() for event in await self._listed(kind)]
         believed, snapshot = tuple(self._state.facts()), self._state.snapshot()
         # With 40,000 pods this takes a second, for which nobody else may wait.
         return await asyncio.to_thread(_findings, believed, fresh, snapshot)
+
+    async def _listed(self, kind: Kind) -> Sequence[Event]:
+        try:
+            return await list_events(self._api, kind, lambda name, text: log.warning(text, kind=name))
+        except ApiRefusedError as err:
+            if err.status != HTTPStatus.NOT_FOUND:
+                raise
+            # Its definition was deleted, and all its objects with it; that is not noticed at once.
+            return ()
 
 
 def _findings(believed: Iterable[Event], fresh: Iterable[Event], snapshot: Snapshot) -> Findings:

@@ -1,11 +1,14 @@
 """Gangs by other schedulers' objects, which come to the cluster while the service runs."""
 
 from collections.abc import Iterator
+from contextlib import suppress
+from http import HTTPStatus
 
 import pytest
 
 from scheduler.localcluster.api import Json
 from scheduler.localcluster.cluster import LocalCluster
+from scheduler.localcluster.errors import ApiError
 from scheduler.localcluster.fleet import Fleet, Group
 from scheduler.localcluster.options import ClusterOptions
 from scheduler.localcluster.waiting import until
@@ -54,7 +57,8 @@ DEFINITION: Json = {
 def plain(lab: Lab) -> Iterator[Lab]:
     """A cluster to which a test may bring PodGroups of scheduler-plugins."""
     yield lab
-    lab.api.delete(f"{DEFINITIONS}/podgroups.scheduling.x-k8s.io")
+    with suppress(ApiError):
+        lab.api.delete(f"{DEFINITIONS}/podgroups.scheduling.x-k8s.io")
 
 
 def member(name: str) -> Json:
@@ -87,6 +91,19 @@ def test_a_gang_of_a_pod_group_whose_kind_comes_later(plain: Lab) -> None:
     lab.create(noted(pod("more", gpus=8), labels={"scheduling.x-k8s.io/pod-group": "train"}))
     lab.eventually("there is no room for one more", lambda: lab.told("more"))
     lab.check()
+    lab.api.delete(served)
+    lab.eventually("the kind is gone", lambda: is_gone(lab))
+    # The service takes up to half a minute to notice, in which nothing else may suffer.
+    lab.check()
+    assert len(lab.bound("train-")) == 2
+
+
+def is_gone(lab: Lab) -> bool:
+    try:
+        lab.api.get(PLAIN)
+    except ApiError as err:
+        return err.status == HTTPStatus.NOT_FOUND
+    return False
 
 
 def test_a_gang_of_kubernetes_own_pod_group(tmp_path_factory: pytest.TempPathFactory) -> None:
