@@ -10,7 +10,7 @@ import itertools
 import pickle
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from random import Random
 
 import msgspec
@@ -192,36 +192,38 @@ def _sparable(rounds: list[Round], *, holds: bool) -> Iterator[str]:
 def _late(rounds: list[Round], *, holds: bool) -> Iterator[str]:
     """Claims of the second round that the first could have made when it decided that the workload waits."""
     first, second = rounds[:2]
-    decisions = first.plan.decisions
-    waited = {d.workload: at for at, d in enumerate(decisions) if isinstance(d, Wait)}
     stood = {pod.uid for workload in first.snapshot.workloads.values() for pod in workload.placed}
-    for claim in second.plan.decisions:
-        if isinstance(claim, Reclaim) and claim.workload in waited and claim.victims:
-            gone = {uid for victim in claim.victims for uid in victim.pods}
-            earlier = decisions[: waited[claim.workload]]
-            # Room that is kept for a gang ahead is not to be had; nor does a queue that keeps its order let others by.
-            kept = holds and any(isinstance(d, Wait) and d.reason in HOLDING for d in earlier)
-            kept = kept or claim.workload in held_back(first.snapshot)
-            before = [d for each in earlier if (d := _as_started(first.snapshot, each)) is not None]
-            longer = msgspec.structs.replace(first.plan, decisions=(*before, claim))
-            if gone <= stood and not kept and not broken_rules(first.snapshot, longer):
-                yield f"{claim.workload} had to wait for a second round to have {len(gone)} pods leave"
+    waited = {d.workload for d in first.plan.decisions if isinstance(d, Wait)}
+    claims = [d for d in second.plan.decisions if isinstance(d, Reclaim) and d.victims and d.workload in waited]
+    if not claims:
+        return
+    # Gangs grow, and are laid out anew for that, after all who wait were decided.
+    snapshot = _as_needed(first.snapshot)
+    lean = plan(snapshot, now_s=first.plan.now_s, settings=_EXACT if holds else _NO_HOLDS)
+    at = {d.workload: number for number, d in enumerate(lean.decisions) if isinstance(d, Wait)}
+    for claim in claims:
+        gone = {uid for victim in claim.victims for uid in victim.pods}
+        earlier = lean.decisions[: at.get(claim.workload, 0)]
+        # Room that is kept for a gang ahead is not to be had; nor does a queue that keeps its order let others by.
+        kept = holds and any(isinstance(d, Wait) and d.reason in HOLDING for d in earlier)
+        kept = kept or claim.workload in held_back(snapshot)
+        if gone <= stood and not kept and not broken_rules(snapshot, _longer(lean, earlier, claim)):
+            yield f"{claim.workload} had to wait for a second round to have {len(gone)} pods leave"
 
 
-def _as_started(snapshot: Snapshot, decision: Decision) -> Decision | None:
-    """The decision without members that a gang can do without: these come after all who wait were decided.
+def _longer(made: Plan, earlier: Sequence[Decision], claim: Reclaim) -> Plan:
+    return msgspec.structs.replace(made, decisions=(*earlier, claim))
 
-    What a queue borrows for them is not lent before.
-    """
-    workload = snapshot.workloads[decision.workload]
-    if not isinstance(decision, Admit) or not workload.is_gang:
-        return decision
-    given = [a.pod for a in decision.placement.assignments]
-    least = needed(workload, [pod for pod in workload.members if pod.uid in given])
-    placement = msgspec.structs.replace(
-        decision.placement, assignments=tuple(a for a in decision.placement.assignments if a.pod in least)
-    )
-    return msgspec.structs.replace(decision, placement=placement) if least else None
+
+def _as_needed(snapshot: Snapshot) -> Snapshot:
+    """Without members that wait and that their gangs can do without."""
+    lean = dict(snapshot.workloads)
+    for key, workload in snapshot.workloads.items():
+        least = needed(workload, workload.pending)
+        if workload.is_gang and 0 < len(least) < len(workload.pending):
+            members = tuple(pod for pod in workload.members if pod.node is not None or pod.uid in least)
+            lean[key] = msgspec.structs.replace(workload, members=members, size=len(members))
+    return msgspec.structs.replace(snapshot, workloads=lean)
 
 
 def _owed(last: Round, *, holds: bool) -> Iterator[str]:

@@ -33,7 +33,23 @@ def test_nothing_is_broken() -> None:
 
 
 @pytest.mark.parametrize(
-    "seed", [201036, 211572, 300159, 312944, 403554, 434977, 1011068, 1013006, 1025614, 1032065, 1032251]
+    "seed",
+    [
+        201036,
+        211572,
+        300159,
+        312944,
+        403554,
+        434977,
+        1011068,
+        1013006,
+        1025614,
+        1032065,
+        1032251,
+        462116,
+        1054198,
+        1058871,
+    ],
 )
 def test_what_was_broken_once_is_not_broken(seed: int) -> None:
     assert quota_laws.broken_laws(seed) == []

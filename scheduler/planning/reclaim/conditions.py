@@ -106,6 +106,9 @@ def _ceilings(ledger: Ledger, queue: QueueName, bill: Bill, sums: _Sums) -> Iter
 def _rights(desk: Desk, asking: Asking, units: Sequence[Unit], sums: _Sums) -> Iterator[Sum]:
     """Who asks is covered by nominal quota, and who loses would borrow again."""
     ledger = desk.ledger
+    wholes: dict[WorkloadKey, Bill] = {}
+    for unit in units:
+        wholes[unit.key] = wholes.get(unit.key, Bill()).plus(unit.bill)
     for at, unit in enumerate(units):
         if unit.queue == asking.queue:
             continue
@@ -115,8 +118,9 @@ def _rights(desk: Desk, asking: Asking, units: Sequence[Unit], sums: _Sums) -> I
             needed = amount_of(ledger.used_by(top.name), flavor) + amount - nominal
             if needed > 0:
                 yield Sum((*sums.inside(top.name, flavor), (at, -needed)), least=0)
+        # What a unit has no right to alone, it may lose with the rest of its workload.
         levels = [
-            [(each.name, flavor, nominal) for flavor, _, nominal in counted(ledger.forest, each, unit.bill)]
+            [(each.name, flavor, nominal) for flavor, _, nominal in counted(ledger.forest, each, wholes[unit.key])]
             for each in both.losing
         ]
         for places in levels if asking.outright else levels[-1:]:
