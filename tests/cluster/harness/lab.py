@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
+from scheduler.kube.watch import LONGEST_PAUSE_S
 from scheduler.localcluster import ports
 from scheduler.localcluster.api import Api, Json
 from scheduler.localcluster.cluster import LocalCluster
@@ -29,6 +30,9 @@ COLLECTIONS = {"Pod": PODS, "Job": JOBS, "Queue": QUEUES}
 
 WAIT_S = 40.0
 DELETE_IN_USE = {"bayplan.dev/delete-in-use": "true"}
+LAG_S = 3 * LONGEST_PAUSE_S
+"""What was written while a watch of the service had no server is known to it by then."""
+
 QUIET_S = 0.4
 """No pod changed for this long, and nothing is under way in the service: the cluster is at rest."""
 
@@ -287,8 +291,14 @@ class Lab:
         wrong = invariants.over_committed(self.api.get(NODES)["items"], pods)
         wrong += invariants.torn_gangs(pods, jobs)
         wrong += invariants.over_quota(pods, self.api.get(QUEUES)["items"], jobs)
-        wrong += [text for replica in self.replicas if replica.alive for text in self.audit(replica)]
+        # A watch that lost its server asks again only after a while.
+        self.watch.wait(lambda: not self.audits(), LAG_S)
+        wrong += self.audits()
         assert not wrong, "\n".join([*wrong, self.picture()])
+
+    def audits(self) -> list[str]:
+        """What the audits of all replicas find."""
+        return [text for replica in self.replicas if replica.alive for text in self.audit(replica)]
 
     def audit(self, replica: Replica) -> list[str]:
         """Where the service's belief differs from the API server's word."""
