@@ -18,6 +18,9 @@ Use = defaultdict[tuple[QueueName, str | None], int]
 Quotas = dict[tuple[QueueName, str | None], Quota]
 """The quotas of all queues: of a flavor, or in total."""
 
+_Turn = tuple[QueueName, list[tuple[Pod, NodeName]]]
+"""What a queue is given at once: pods, and where they go."""
+
 
 def broken_quotas(snapshot: Snapshot, plan: Plan, before: Use | None = None) -> list[str]:
     """Queues that `plan` takes above nominal and what they may borrow; one that was above before must not grow.
@@ -32,13 +35,34 @@ def broken_quotas(snapshot: Snapshot, plan: Plan, before: Use | None = None) -> 
     kept = sorted({f for (_, f), quota in quotas.items() if quota.lending_limit_milli_gpu is not None}, key=str)
     there = {flavor: _in_all(snapshot, quotas, flavor) for flavor in kept}
     broken: dict[str, None] = {}
-    for queue, pods in _by_turn(snapshot, plan):
-        earlier = after.copy()
-        for pod, node in pods:
-            add(after, snapshot, queue, pod, node)
-        for flavor in kept:
-            found = _broken_keeps(quotas, snapshot, (earlier, after), queue, flavor, there[flavor])
-            broken.update(dict.fromkeys(found))
+
+    def charged(use: Use, turns: Iterable[_Turn]) -> Use:
+        then = use.copy()
+        for queue, pods in turns:
+            for pod, node in pods:
+                add(then, snapshot, queue, pod, node)
+        return then
+
+    def keeps(uses: tuple[Use, Use], queue: QueueName) -> list[str]:
+        return [text for f in kept for text in _broken_keeps(quotas, snapshot, uses, queue, f, there[f])]
+
+    first, beyond = _by_turn(snapshot, plan)
+    for turn in first:
+        earlier, after = after, charged(after, [turn])
+        broken.update(dict.fromkeys(keeps((earlier, after), turn[0])))
+    start, after = after, charged(after, beyond)
+    left, full = list(beyond) if kept else [], after
+
+    def as_last(at: int) -> tuple[int, Use, list[str]]:
+        others = charged(start, [*left[:at], *left[at + 1 :]])
+        return at, others, keeps((others, full), left[at][0])
+
+    while left:
+        # Plans do not say in which order gangs grew. Who was allowed to as the last would have been allowed earlier.
+        turns = map(as_last, reversed(range(len(left))))
+        at, full, found = next((turn for turn in turns if not turn[2]), None) or as_last(len(left) - 1)
+        broken.update(dict.fromkeys(found))
+        del left[at]
     above = [
         f"queue {name}: {used} milli-GPU{f' of {flavor}' if flavor else ''} of at most {most}"
         for (name, flavor), quota in sorted(quotas.items(), key=lambda entry: (entry[0][0], entry[0][1] or ""))
@@ -49,10 +73,10 @@ def broken_quotas(snapshot: Snapshot, plan: Plan, before: Use | None = None) -> 
     return [*above, *broken, *_broken_nominal(quotas, snapshot, plan), *_broken_users(snapshot, plan)]
 
 
-def _by_turn(snapshot: Snapshot, plan: Plan) -> list[tuple[QueueName, list[tuple[Pod, NodeName]]]]:
+def _by_turn(snapshot: Snapshot, plan: Plan) -> tuple[list[_Turn], list[_Turn]]:
     """What a plan gives each queue: first what workloads need to stand, then what gangs have beyond that."""
-    first: list[tuple[QueueName, list[tuple[Pod, NodeName]]]] = []
-    beyond: list[tuple[QueueName, list[tuple[Pod, NodeName]]]] = []
+    first: list[_Turn] = []
+    beyond: list[_Turn] = []
     for decision in plan.decisions:
         workload, nodes = snapshot.workloads.get(decision.workload), nodes_of(decision)
         if workload is not None and workload.queue is not None and nodes:
@@ -60,7 +84,7 @@ def _by_turn(snapshot: Snapshot, plan: Plan) -> list[tuple[QueueName, list[tuple
             least = needed(workload, given)
             first.append((workload.queue, [(pod, nodes[pod.uid]) for pod in given if pod.uid in least]))
             beyond.append((workload.queue, [(pod, nodes[pod.uid]) for pod in given if pod.uid not in least]))
-    return [entry for entry in (*first, *beyond) if entry[1]]
+    return [turn for turn in first if turn[1]], [turn for turn in beyond if turn[1]]
 
 
 def needed(workload: Workload, given: Sequence[Pod]) -> set[PodUid]:
