@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from scheduler.model.claims import DeviceName
 from scheduler.model.links import LinkGraph
 from scheduler.model.names import NodeName
 from scheduler.model.resources import NOTHING, Resources
@@ -22,14 +23,19 @@ class Taint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One GPU of a node, by its index in the order of PCI addresses."""
+    """One GPU of a node, by its index in the order of PCI addresses.
+
+    `suspect`: it works, with signs of a fault. `claimed_as`: its name where pods claim devices; None where they do not.
+    """
 
     index: int
     uuid: str = ""
     model: str = ""
     memory_mib: int = 0
     healthy: bool = True
+    suspect: bool = False
     mig_enabled: bool = False
+    claimed_as: DeviceName | None = None
 
 
 class MigInstance(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from scheduler.model.claims import PodClaim
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
 from scheduler.model.node import MigInstance
 from scheduler.model.policy import Policy
@@ -125,7 +126,8 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `scheduler_message` what it said.
     `told`: reason and message of the condition that was last written on it, to write only changes.
     `index`: its rank, where its controller gives one. `devices`: indexes of the GPUs it is known to hold, in whole or
-    in part. `slices`: the MIG instances it is known to hold on a node that makes them on demand.
+    in part. `slices`: the MIG instances it is known to hold on a node that makes them on demand. `claims`: what it asks
+    for by ResourceClaims that Bayplan allocates; `shape` counts these too.
     `makes_way`: it was told that it is to leave for others; `leaves_why`: for whom. `leaves_by_s`: by when it has to
     end; None unless it is being deleted. `asked_to_save_s`: when it was asked last to save its work.
     `checkpointed_s`: when it last saved its work; None where nobody said. `preemptible`: it may be moved or evicted.
@@ -176,6 +178,7 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     leaves_by_s: int | None = None
     devices: tuple[int, ...] = ()
     slices: tuple[MigInstance, ...] = ()
+    claims: tuple[PodClaim, ...] = ()
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
     told: tuple[str, str] | None = None

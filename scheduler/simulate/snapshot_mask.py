@@ -10,8 +10,9 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
+from scheduler.model.claims import DeviceName, PodClaim
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
-from scheduler.model.node import NODE_LEVEL, Node
+from scheduler.model.node import NODE_LEVEL, Device, Node
 from scheduler.model.plan import Assignment
 from scheduler.model.queue import Queue
 from scheduler.model.snapshot import Columns, InFlight, Snapshot
@@ -152,8 +153,14 @@ class _Mask:
             uid=self._uids.of(node.uid),
             labels={key: self._value(key, value) for key, value in node.labels.items()},
             taints=tuple(replace(t, value=self._value(_TAINT, t.value)) for t in node.taints),
-            devices=tuple(replace(device, uuid=self._uids.of(device.uuid)) for device in node.devices),
+            devices=tuple(self._device(device) for device in node.devices),
         )
+
+    def _device(self, device: Device) -> Device:
+        return replace(device, uuid=self._uids.of(device.uuid), claimed_as=_maybe(device.claimed_as, self._device_name))
+
+    def _device_name(self, name: DeviceName) -> DeviceName:
+        return replace(name, pool=self._names.of(name.pool), device=self._names.of(name.device))
 
     def _columns(self, columns: Columns) -> Columns:
         return replace(
@@ -205,6 +212,16 @@ class _Mask:
             notes=tuple(self._texts.of(text) for text in pod.notes),
             leaves_why=self._texts.of(pod.leaves_why),
             told=None if pod.told is None else (pod.told[0], self._texts.of(pod.told[1])),
+            claims=tuple(self._pod_claim(claim) for claim in pod.claims),
+        )
+
+    def _pod_claim(self, claim: PodClaim) -> PodClaim:
+        return replace(
+            claim,
+            claim=self._names.of(claim.claim),
+            uid=self._uids.of(claim.uid),
+            requests=tuple(replace(request, name=self._names.of(request.name)) for request in claim.requests),
+            allocated=tuple(self._device_name(name) for name in claim.allocated),
         )
 
     def _claim(self, claim: GangClaim) -> GangClaim:

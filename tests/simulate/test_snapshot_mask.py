@@ -151,8 +151,10 @@ def test_masking_twice_changes_nothing_more() -> None:
 
 REPLACED = {
     "Assignment": {"node", "pod"},
+    "ClaimRequest": {"name"},
     "Columns": {"names", "row_of"},
     "Device": {"uuid"},
+    "DeviceName": {"device", "pool"},
     "GangClaim": {"group", "name", "role_least"},
     "HostPort": {"address"},
     "InFlight": {"leaving", "queue", "workload"},
@@ -162,6 +164,7 @@ REPLACED = {
         *("role", "role_required", "told", "topology_exclusive", "topology_preferred", "topology_required"),
         *("leaves_why", "notes", "priority_class", "scheduler_message", "topology_slices", "uid", "user"),
     },
+    "PodClaim": {"claim", "uid"},
     "PodShape": {"node_selector"},
     "Problem": {"allowed", "value", "where"},
     "Queue": {"name", "namespaces", "parent", "parent_before", "taken", "uid", "user"},
@@ -186,8 +189,10 @@ REPLACED = {
     },
 }
 KEPT = {
+    "ClaimRequest": {"resource"},
     "Columns": {"resources"},
     "Device": {"model"},
+    "DeviceName": {"driver"},
     "HostPort": {"protocol"},
     "MigInstance": {"profile"},
     "Node": {"machine", "product"},
