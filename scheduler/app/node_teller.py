@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-from scheduler.kube.effects import EVENT_TEXT_LIMIT, Done, Effects, Gone, GPUNodeRef
+from scheduler.kube.effects import EVENT_TEXT_LIMIT, Done, Effects, Gone, OwnRef
 from scheduler.model.names import NodeName
 from scheduler.state.events import DevicesSeen
 
@@ -43,7 +43,7 @@ class NodeTeller:
 
     async def _write(self) -> None:
         for node, report in list(self._due.items()):
-            about, note = GPUNodeRef(uid=report.uid, name=node), note_of(report.assumed)
+            about, note = OwnRef(kind="GPUNode", uid=report.uid, name=node), note_of(report.assumed)
             outcome = await self._effects.event(about, reason=REASON, note=note, warning=True, once=True)
             if isinstance(outcome, Done | Gone) and self._due.get(node) is report:
                 del self._due[node]

@@ -16,7 +16,7 @@ from scheduler.app.queue_verdicts import (
     serving,
     verdict_on,
 )
-from scheduler.kube.effects import Done, Effects, QueueRef
+from scheduler.kube.effects import Done, Effects, OwnRef
 from scheduler.kube.wire_own import QueueCondition
 from scheduler.model.names import QueueName, people_name
 from scheduler.model.plan import Wait
@@ -60,7 +60,7 @@ class QueueStatusWriter:
         self._effects = effects
         self._half_life_s = usage_half_life_s
         self._written: dict[QueueName, _Words] = {}
-        self._standing: dict[QueueName, tuple[QueueRef, Mapping[str, QueueCondition]]] = {}
+        self._standing: dict[QueueName, tuple[OwnRef, Mapping[str, QueueCondition]]] = {}
 
     async def write(
         self,

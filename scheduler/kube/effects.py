@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -109,17 +109,18 @@ class LeaseRef(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         }
 
 
-class GPUNodeRef(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A node's GPUNode. Events about objects without a namespace stand in `default`: others are refused."""
+class OwnRef(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One of Bayplan's own objects. Events about objects without a namespace stand in `default`: others are refused."""
 
+    kind: Literal["GPUNode", "Queue"]
     uid: str
-    name: NodeName
+    name: str
     namespace: str = "default"
 
     @property
     def object_reference(self) -> dict[str, str]:
-        """The GPUNode as an Event names it."""
-        return {"apiVersion": GROUP_VERSION, "kind": "GPUNode", "name": self.name, "uid": self.uid}
+        """The object as an Event names it."""
+        return {"apiVersion": GROUP_VERSION, "kind": self.kind, "name": self.name, "uid": self.uid}
 
 
 def ref(pod: Pod) -> PodRef:
@@ -148,19 +149,6 @@ class _BoundSpec(msgspec.Struct):
 class _BoundPod(msgspec.Struct):
     metadata: _BoundMeta
     spec: _BoundSpec
-
-
-class QueueRef(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A Queue. Events about it stand in `default`, as those about a GPUNode do."""
-
-    uid: str
-    name: QueueName
-    namespace: str = "default"
-
-    @property
-    def object_reference(self) -> dict[str, str]:
-        """The Queue as an Event names it."""
-        return {"apiVersion": GROUP_VERSION, "kind": "Queue", "name": self.name, "uid": self.uid}
 
 
 class Effects:
@@ -281,7 +269,7 @@ class Effects:
 
     async def event(
         self,
-        about: PodRef | LeaseRef | GPUNodeRef | QueueRef,
+        about: PodRef | LeaseRef | OwnRef,
         *,
         reason: str,
         note: str,
@@ -318,12 +306,12 @@ class Effects:
         stands = once and isinstance(outcome, Refused) and outcome.status == 409
         return Done() if stands else outcome
 
-    async def queue_told(self, name: QueueName) -> tuple[QueueRef, Mapping[str, QueueCondition]] | None:
+    async def queue_told(self, name: QueueName) -> tuple[OwnRef, Mapping[str, QueueCondition]] | None:
         """Which Queue stands under the name, and its conditions by type; None where no answer came."""
         read = await self._queue(name)
         if read is None:
             return None
-        return QueueRef(uid=read.metadata.uid, name=name), {c.type: c for c in read.status.conditions}
+        return OwnRef(kind="Queue", uid=read.metadata.uid, name=name), {c.type: c for c in read.status.conditions}
 
     async def queue_status(self, name: str, status: Mapping[str, object]) -> Outcome:
         """Write a Queue's status."""

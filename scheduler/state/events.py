@@ -275,29 +275,16 @@ GroupEvent = (
 """What pods are grouped and ordered by."""
 
 Event = (
-    NodeSeen
+    GroupEvent
+    | NodeSeen
     | NodeGone
     | DevicesSeen
     | DevicesGone
     | PodSeen
     | PodGone
-    | JobSeen
-    | JobGone
-    | GroupSeen
-    | GroupGone
-    | PriorityClassSeen
-    | PriorityClassGone
-    | QueueSeen
-    | QueueGone
-    | NamespaceSeen
-    | NamespaceGone
     | TopologySeen
     | TopologyGone
     | Reserved
     | Released
-    | NodeRefused
-    | Kept
     | RequestsSeen
-    | RunSeen
-    | Ticked
 )

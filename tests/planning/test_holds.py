@@ -2,24 +2,12 @@
 
 import pytest
 
-from scheduler.model.plan import Blocker, Plan
+from scheduler.model.plan import Blocker
 from scheduler.model.snapshot import Snapshot
 from scheduler.planning.cycle import plan
 from scheduler.planning.settings import PlanSettings
-from scheduler.scoring.rules.check import broken_rules
 from tests.planning.build import draw, equal, gang, node, outcome, pods, queue, shape, single, snapshot, waiting
-
-
-def planned(snap: Snapshot) -> Plan:
-    decided = plan(snap, now_s=1000, settings=PlanSettings())
-    assert broken_rules(snap, decided) == []
-    return decided
-
-
-def outcomes(snap: Snapshot, *names: str) -> list[str]:
-    decided = planned(snap)
-    return [outcome(decided, name) for name in names]
-
+from tests.planning.decided import outcomes, planned
 
 BIG = equal("big", 2, 8, created_s=1)
 SMALL = single("small", shape(2), created_s=2)
