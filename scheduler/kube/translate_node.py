@@ -9,7 +9,7 @@ from scheduler.kube.requests import read_quantities, resources_of
 from scheduler.kube.translate_links import read_links
 from scheduler.kube.translate_mig import read_instances, slices_held
 from scheduler.kube.wire import Meta, NameMeta, WireNode
-from scheduler.kube.wire_own import Holding, WireDevice, WireGPUNode
+from scheduler.kube.wire_own import Health, Holding, WireDevice, WireGPUNode
 from scheduler.model.names import NodeName
 from scheduler.model.node import Allocator, Device, Node, Taint
 from scheduler.state.events import DevicesSeen, NodeSeen
@@ -18,7 +18,10 @@ ALLOCATORS = frozenset(allocator.value for allocator in Allocator)
 
 MOST_REPLICAS = 1001
 
-USABLE_HEALTH = frozenset({"Healthy", "Suspect"})
+HEALTHY, SUSPECT = "Healthy", "Suspect"
+
+MOST_REASONS, REASON_LENGTH = 3, 200
+"""So many sentences of so many characters are kept of what speaks against a GPU."""
 
 _node_decoder = msgspec.json.Decoder(WireNode)
 _report_decoder = msgspec.json.Decoder(WireGPUNode)
@@ -104,10 +107,16 @@ def _device(wire: WireDevice, *, on_demand: bool) -> Device:
         uuid=wire.uuid,
         model=sys.intern(wire.model),
         memory_mib=wire.memory_mib,
-        healthy=wire.health.state in USABLE_HEALTH,
+        healthy=wire.health.state in {HEALTHY, SUSPECT},
+        suspect=wire.health.state == SUSPECT,
+        reasons=() if wire.health.state == HEALTHY else _reasons(wire.health),
         # Where slices are made on demand, a GPU is divided only as long as there are any.
         mig_enabled=wire.mig_mode == "Enabled" and not on_demand,
     )
+
+
+def _reasons(health: Health) -> tuple[str, ...]:
+    return tuple(text[:REASON_LENGTH] for text in health.reasons[:MOST_REASONS])
 
 
 def _held(holdings: list[Holding], index_of: dict[str, int]) -> tuple[tuple[str, tuple[int, ...]], ...]:

@@ -134,6 +134,7 @@ class Health(Wire, frozen=True, kw_only=True):
     """Health of a device."""
 
     state: str = "Unknown"
+    reasons: list[str] = []
 
 
 class WirePlacement(Wire, frozen=True, kw_only=True):

@@ -25,7 +25,8 @@ class Taint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Device(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One GPU of a node, by its index in the order of PCI addresses.
 
-    `suspect`: it works, with signs of a fault. `claimed_as`: its name where pods claim devices; None where they do not.
+    `suspect`: it works, with signs of a fault. `reasons`: what speaks against it, the first sentences of the report.
+    `claimed_as`: its name where pods claim devices; None where they do not.
     """
 
     index: int
@@ -34,6 +35,7 @@ class Device(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     memory_mib: int = 0
     healthy: bool = True
     suspect: bool = False
+    reasons: tuple[str, ...] = ()
     mig_enabled: bool = False
     claimed_as: DeviceName | None = None
 

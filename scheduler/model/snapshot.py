@@ -84,6 +84,13 @@ class Unsure(msgspec.Struct, frozen=True, kw_only=True):
     sizes: tuple[int, ...]
 
 
+class Ailing(msgspec.Struct, frozen=True, kw_only=True):
+    """GPUs of a node, by index, that are reported unhealthy or of unknown health, and those that are suspect."""
+
+    unhealthy: frozenset[int] = frozenset()
+    suspect: frozenset[int] = frozenset()
+
+
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Nodes, their use, workloads, queues and topology, all of the same moment.
 
@@ -92,7 +99,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     `devices_used` maps a node to the GPU indexes taken there (held, or expected to be held), in whole or in part.
     Of these, `devices_unsure` tells which are no more than expected; `shares_used` lists the GPUs given out in parts
     and how much of each is, in milli-GPU, by index; `slices` the MIG instances of nodes that make them on demand: those
-    in use, and those that exist and are free.
+    in use, and those that exist and are free. `ailing`: nodes with GPUs that are not healthy, or suspect.
     `topology` is ordered outermost first and does not name the node level, which always follows; `topology_found`: its
     levels were found in well-known node labels, since nobody named any.
     """
@@ -112,6 +119,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     devices_unsure: Mapping[NodeName, Unsure] = {}
     shares_used: Mapping[NodeName, tuple[tuple[int, int], ...]] = {}
     slices: Mapping[NodeName, tuple[MigInstance, ...]] = {}
+    ailing: Mapping[NodeName, Ailing] = {}
     pod_nodes: Mapping[PodUid, NodeName] = {}
     """Where the members of managed workloads stand, in-flight assignments included."""
     demand: tuple[Kind, ...] = ()

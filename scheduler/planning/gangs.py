@@ -48,6 +48,16 @@ def paying(desk: Desk, *, nominal: bool = False) -> Pays:
 
 
 def _placed(desk: Desk, candidate: Candidate) -> list[Part] | None:
+    """All pending members, on suspect GPUs only where there is no other way."""
+    for sound_only in desk.room.passes:
+        with desk.room.kept_sound(sound_only=sound_only):
+            found = _parts(desk, candidate)
+        if found is not None:
+            return found
+    return None
+
+
+def _parts(desk: Desk, candidate: Candidate) -> list[Part] | None:
     """All pending members in one layout; where some stand and slices bind them, slice by slice."""
     if candidate.standing and candidate.workload.topology_slices:
         return mended(desk, candidate)

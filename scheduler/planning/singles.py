@@ -1,9 +1,9 @@
 """Pods that stand alone, many equal ones at a time: each goes to the node that is best by its policy.
 
-Nodes where nothing is held back for a waiting gang go first, then the best ones by the policy (`model.policy`; by
-default nodes already in use, so that whole ones stay whole, and of these the one with the fewest free GPUs), then the
-one with the highest score by the administrator's own rules, then the one whose links suit the pod best, and others
-least, then the first name.
+Where a pod may get a suspect GPU it goes last of all. Nodes where nothing is held back for a waiting gang go first,
+then the best ones by the policy (`model.policy`; by default nodes already in use, so that whole ones stay whole, and of
+these the one with the fewest free GPUs), then the one with the highest score by the administrator's own rules, then the
+one whose links suit the pod best, and others least, then the first name.
 Where a node that takes one of the pods is then fuller and better still, filling nodes one after the other in that
 order comes to the same as choosing anew for every pod; other policies do choose anew. Parts of GPUs and MIG slices
 that are made on demand go one by one, where each takes least from what others could be given.
@@ -37,21 +37,25 @@ FEW = 8
 """For up to so many pods the next best node is looked for each time; for more all nodes are sorted once."""
 
 
-def admit_singles(desk: Desk, batch: Sequence[Candidate]) -> Iterator[Admit | Offer]:
+def admit_singles(desk: Desk, batch: Sequence[Candidate]) -> list[Admit | Offer]:
     """Decisions for the first so many of equal pods as quota and room allow; none for the rest."""
     shape = batch[0].groups[0][0]
     if shape.scheduler_rules:
-        yield from _offers(desk, batch, shape)
-        return
-    queue = desk.payer(batch[0].workload)
-    waiting = iter(batch)
-    taken = _quota_count(desk, queue, shape, len(batch))
-    for row, count in _spread_out(desk, queue, _linked_first(desk, batch[0], taken), shape, taken):
-        desk.room.take(row, shape, count)
-        for devices in desk.room.hand_out(row, [(shape, count)])[0]:
-            candidate = next(waiting)
-            assignment = desk.room.assignment(candidate.pending[0].uid, row, shape, devices)
-            yield Admit(workload=candidate.workload.key, placement=Placement(assignments=(assignment,), proof=BEST))
+        return list(_offers(desk, batch, shape))
+    queue, room = desk.payer(batch[0].workload), desk.room
+    admits: list[Admit | Offer] = []
+    most = _quota_count(desk, queue, shape, len(batch))
+    for sound_only in room.passes:
+        with room.kept_sound(sound_only=sound_only):
+            left = most - len(admits)
+            for row, count in _spread_out(desk, queue, _linked_first(desk, batch[0], left), shape, left):
+                room.take(row, shape, count)
+                for devices in room.hand_out(row, [(shape, count)])[0]:
+                    candidate = batch[len(admits)]
+                    assignment = room.assignment(candidate.pending[0].uid, row, shape, devices)
+                    placement = Placement(assignments=(assignment,), proof=BEST)
+                    admits.append(Admit(workload=candidate.workload.key, placement=placement))
+    return admits
 
 
 def _linked_first(desk: Desk, candidate: Candidate, pods: int) -> Iterator[tuple[int, int]]:
@@ -168,8 +172,10 @@ def _offers(desk: Desk, batch: Sequence[Candidate], shape: PodShape) -> Iterator
             return
         if not left or not _pays(desk, candidate, best):
             found: dict[int, int] = {}
-            for row, fits in _linked_first(desk, candidate, len(desk.fleet)):
-                found.setdefault(row, fits)
+            for sound_only in desk.room.passes:
+                with desk.room.kept_sound(sound_only=sound_only):
+                    for row, fits in _linked_first(desk, candidate, len(desk.fleet)):
+                        found.setdefault(row, fits)
             open_to_it = [(row, fits) for row, fits in found.items() if _pays(desk, candidate, row)]
             if not open_to_it:
                 return

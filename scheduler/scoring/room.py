@@ -1,10 +1,12 @@
 """The free capacity that one plan works with: taken from a snapshot, and used up as the plan decides."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
 from scheduler.model.names import NodeName, PodUid
+from scheduler.model.node import Allocator
 from scheduler.model.plan import Assignment
 from scheduler.model.resources import GPU, Resources, is_divided
 from scheduler.model.snapshot import BASE_RESOURCES, IntTable, Snapshot
@@ -69,6 +71,40 @@ class Room:
                     return None
                 demand.append((self._column_of[name], n))
         return demand
+
+    @property
+    def passes(self) -> tuple[bool, ...]:
+        """Whether to look only for what is sound, one try after the other: suspect GPUs are used when nothing else is.
+
+        For `kept_sound`.
+        """
+        return (True, False) if self.devices.suspect else (False,)
+
+    @contextmanager
+    def kept_sound(self, *, sound_only: bool) -> Generator[None]:
+        """With `sound_only`, room where a pod may get a suspect GPU counts as none, until the context ends."""
+        before, self.devices.sound_only = self.devices.sound_only, sound_only
+        self.log.extend(self.devices.suspect)
+        try:
+            yield
+        finally:
+            self.devices.sound_only = before
+            self.log.extend(self.devices.suspect)
+
+    def sound(self, row: int, shape: PodShape) -> int:
+        """How many pods of a shape a node takes for sure none of which gets a suspect GPU, other limits aside.
+
+        The plugin does not know what is suspect, and may give it to whoever asks.
+        """
+        suspect = self.devices.suspect.get(row, 0)
+        whole = shape.requests.gpus
+        if not suspect or not shape.requests.wants_devices:
+            return UNBOUNDED
+        if self.by_parts(shape) or not whole:
+            return 0
+        if self.snapshot.nodes[self.name(row)].allocator is Allocator.DRA:
+            return (self.devices.suspect_too(row) & ~suspect).bit_count() // whole
+        return 0 if self.devices.suspect_too(row) & suspect else UNBOUNDED
 
     def column(self, resource: str) -> int | None:
         """The column of a resource; None where no node has it."""
@@ -307,6 +343,11 @@ class View:
             fits[at] = np.minimum(fits[at], room.devices.fits(where.tolist(), self._linked))
         if self._by_parts:
             self._limit_parts(fits, np.arange(len(fits)) if rows is None else np.array(rows, dtype=np.int64))
+        if room.devices.sound_only:
+            suspect = room.devices.suspect
+            for at, row in ((r, r) for r in suspect) if rows is None else enumerate(rows):
+                if row in suspect and fits[at]:
+                    fits[at] = min(int(fits[at]), room.sound(row, self.shape))
         return fits
 
     def _limit_parts(self, fits: Codes, rows: Codes, more: IntTable | None = None) -> None:

@@ -52,6 +52,7 @@ class NodeDoc(Section, frozen=True, kw_only=True):
     machine: str | None = None
     mig: bool | list[MigSliceDoc] | None = None
     unhealthy: list[Index] = []
+    suspect: list[Index] = []
 
     @property
     def divides(self) -> bool:

@@ -44,7 +44,7 @@ class Kubelet:
         self._held: dict[str, tuple[PodShape, Given]] = {}
 
     def give(self, pod: str, shape: PodShape, planned: Given = NONE) -> Given | None:
-        """What a pod gets: the planned GPUs and slices, or else free ones, healthy before unhealthy; None: no room."""
+        """What a pod gets: the planned GPUs and slices, or else free ones, the soundest; None: no room."""
         given: Given | None = planned
         if planned == NONE:
             given = self._divided(shape) if in_parts(shape) else self._whole(shape.requests.gpus)
@@ -66,7 +66,8 @@ class Kubelet:
         taken = {index for _, given in self._held.values() for index in given.devices}
         taken |= {one.device for _, given in self._held.values() for one in given.slices}
         taken |= {one.device for one in self._spec.instances}
-        free = sorted(set(range(self._spec.gpus)) - taken, key=lambda index: (index in self._spec.unhealthy, index))
+        spec = self._spec
+        free = sorted(set(range(spec.gpus)) - taken, key=lambda i: (i in spec.unhealthy, i in spec.suspect, i))
         return Given(devices=tuple(sorted(free[:gpus]))) if gpus <= len(free) else None
 
     def _divided(self, shape: PodShape) -> Given | None:
@@ -119,6 +120,7 @@ def _devices(node: str, spec: NodeDoc) -> tuple[Device, ...]:
             model=spec.model,
             memory_mib=spec.gpu_memory_mib,
             healthy=index not in spec.unhealthy,
+            suspect=index in spec.suspect,
         )
         for index in range(spec.gpus)
     )

@@ -65,10 +65,11 @@ def _twice(where: str, names: Iterable[str]) -> Iterator[Refused]:
 
 def _nodes(doc: ScenarioDoc) -> Iterator[Refused]:
     for at, node in enumerate(doc.nodes):
-        for index in node.unhealthy:
-            if index >= node.gpus:
-                why = f"device {index} of a node with {node.gpus} GPUs; the first is 0"
-                yield Refused(where=f"nodes[{at}].unhealthy", why=why)
+        for key, listed in (("unhealthy", node.unhealthy), ("suspect", node.suspect)):
+            for index in listed:
+                if index >= node.gpus:
+                    why = f"device {index} of a node with {node.gpus} GPUs; the first is 0"
+                    yield Refused(where=f"nodes[{at}].{key}", why=why)
         if node.machine is not None:
             graph = machine_graph(node.machine)
             where = f"nodes[{at}].machine"

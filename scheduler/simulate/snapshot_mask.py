@@ -140,6 +140,7 @@ class _Mask:
             devices_unsure=self._by_node(snapshot.devices_unsure),
             shares_used=self._by_node(snapshot.shares_used),
             slices=self._by_node(snapshot.slices),
+            ailing=self._by_node(snapshot.ailing),
             pod_nodes={self._uid(uid): self._node_name(name) for uid, name in snapshot.pod_nodes.items()},
         )
 
@@ -157,7 +158,12 @@ class _Mask:
         )
 
     def _device(self, device: Device) -> Device:
-        return replace(device, uuid=self._uids.of(device.uuid), claimed_as=_maybe(device.claimed_as, self._device_name))
+        return replace(
+            device,
+            uuid=self._uids.of(device.uuid),
+            reasons=tuple(self._texts.of(text) for text in device.reasons),
+            claimed_as=_maybe(device.claimed_as, self._device_name),
+        )
 
     def _device_name(self, name: DeviceName) -> DeviceName:
         return replace(name, pool=self._names.of(name.pool), device=self._names.of(name.device))

@@ -121,6 +121,7 @@ COMPARED = (
     "devices_unsure",
     "shares_used",
     "slices",
+    "ailing",
     "pod_nodes",
 )
 """Parts of a snapshot that are mappings by name."""

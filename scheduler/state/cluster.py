@@ -100,6 +100,7 @@ class ClusterState:
             devices_unsure=views.devices_unsure,
             shares_used=views.shares_used,
             slices=views.slices,
+            ailing=views.ailing,
             pod_nodes=self._standing.copy() if self._standing_changed else before.pod_nodes,
             demand=self._demand.kinds,
         )

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 from scheduler.model.node import Device, Node
 from scheduler.model.plan import Assignment
 from scheduler.model.resources import GPU, Resources
-from scheduler.model.snapshot import Unsure
+from scheduler.model.snapshot import Ailing, Unsure
 from scheduler.model.workload import Pod
 
 
@@ -40,6 +40,16 @@ def unsure_of(
     counts = [pod.shape.requests.gpus - len(pod.devices) for pod in pods] + [requests.gpus for _, requests in flights]
     sizes = tuple(sorted((n for n in counts if n > 0), reverse=True))
     return Unsure(devices=taken - known, sizes=sizes) if sizes else None
+
+
+def ailing_of(devices: Collection[Device]) -> Ailing | None:
+    """What of a node's GPUs is not healthy, or suspect; None where all are as they should be."""
+    if all(d.healthy and not d.suspect for d in devices):
+        return None
+    return Ailing(
+        unhealthy=frozenset(d.index for d in devices if not d.healthy),
+        suspect=frozenset(d.index for d in devices if d.healthy and d.suspect),
+    )
 
 
 def healthy_gpus(node: Node) -> int:

@@ -9,9 +9,9 @@ from scheduler.model.names import NodeName, PodUid
 from scheduler.model.node import Allocator, MigInstance, Node
 from scheduler.model.plan import Assignment
 from scheduler.model.resources import GPU, NOTHING, Resources, larger, plus
-from scheduler.model.snapshot import Columns, Unsure
+from scheduler.model.snapshot import Ailing, Columns, Unsure
 from scheduler.model.workload import HostPort, Pod, PodShape
-from scheduler.state.devices import devices_taken, healthy_gpus, unsure_of
+from scheduler.state.devices import ailing_of, devices_taken, healthy_gpus, unsure_of
 from scheduler.state.divided import divided_use
 from scheduler.state.events import DevicesSeen
 from scheduler.state.tables import Tables
@@ -43,6 +43,7 @@ class NodeViews(msgspec.Struct, frozen=True, kw_only=True):
     devices_unsure: Mapping[NodeName, Unsure]
     shares_used: Mapping[NodeName, tuple[tuple[int, int], ...]]
     slices: Mapping[NodeName, tuple[MigInstance, ...]]
+    ailing: Mapping[NodeName, Ailing]
 
 
 class NodeBook:
@@ -62,6 +63,7 @@ class NodeBook:
         self._unsure: dict[NodeName, Unsure] = {}
         self._shares: dict[NodeName, tuple[tuple[int, int], ...]] = {}
         self._slices: dict[NodeName, tuple[MigInstance, ...]] = {}
+        self._ailing: dict[NodeName, Ailing] = {}
         self._tables = Tables()
         self._stale_nodes: set[NodeName] = set()
         self._stale_use: set[NodeName] = set()
@@ -76,6 +78,7 @@ class NodeBook:
             devices_unsure={},
             shares_used={},
             slices={},
+            ailing={},
         )
 
     # Nodes and reports
@@ -211,9 +214,11 @@ class NodeBook:
             devices_unsure=before.devices_unsure if before.devices_unsure == self._unsure else self._unsure.copy(),
             shares_used=before.shares_used if before.shares_used == self._shares else self._shares.copy(),
             slices=before.slices if before.slices == self._slices else self._slices.copy(),
+            ailing=before.ailing if before.ailing == self._ailing else self._ailing.copy(),
         )
 
     def _refresh_node(self, name: NodeName) -> None:
+        self._ailing.pop(name, None)
         node = self._nodes.get(name)
         if node is None:
             self._records.pop(name, None)
@@ -231,6 +236,9 @@ class NodeBook:
                 shares_on_demand=report.shares_on_demand,
             )
         self._records[name] = node
+        ailing = ailing_of(node.devices)
+        if ailing is not None:
+            self._ailing[name] = ailing
         self._tables.set_node(
             name, node.allocatable, gpus=healthy_gpus(node), usable=node.ready and not node.unschedulable
         )

@@ -65,14 +65,14 @@ def test_a_node_that_does_not_say_it_is_ready_is_not(conditions: list[dict[str, 
     assert not seen.node.ready
 
 
-def device(index: int, state: str = "Healthy", mig: str = "Disabled") -> dict[str, object]:
+def device(index: int, state: str = "Healthy", mig: str = "Disabled", *reasons: str) -> dict[str, object]:
     return {
         "index": index,
         "uuid": f"GPU-{index}",
         "model": "H100",
         "memoryMiB": 81559,
         "migMode": mig,
-        "health": {"state": state},
+        "health": {"state": state, "reasons": reasons},
     }
 
 
@@ -97,14 +97,27 @@ def test_a_report_on_devices() -> None:
     )
     assert isinstance(seen, DevicesSeen)
     assert (seen.node, seen.machine) == ("n1", "hgx-h100")
-    assert [(d.index, d.healthy, d.mig_enabled) for d in seen.devices] == [
-        (0, True, False),
-        (1, True, False),
-        (2, False, False),
-        (3, False, True),
+    assert [(d.index, d.healthy, d.suspect, d.mig_enabled) for d in seen.devices] == [
+        (0, True, False, False),
+        (1, True, True, False),
+        (2, False, False, False),
+        (3, False, False, True),
     ]
     assert seen.devices[0] == Device(index=0, uuid="GPU-0", model="H100", memory_mib=81559)
     assert seen.held == (("a/p", (0, 1)), ("a/shared", (2,)))
+
+
+def test_of_what_speaks_against_a_gpu_the_first_sentences_are_kept() -> None:
+    told = ["x" * 300, "two", "three", "four"]
+    devices = [device(0, "Suspect", "Disabled", *told), device(1, "Unknown", "Disabled", "no answer"), device(2)]
+    seen = read("gpunodes", metadata={"name": "n1"}, status={"devices": [*devices, device(3, "Healthy", "N", "old")]})
+    assert isinstance(seen, DevicesSeen)
+    assert [(d.healthy, d.suspect, d.reasons) for d in seen.devices] == [
+        (True, True, ("x" * 200, "two", "three")),
+        (False, False, ("no answer",)),
+        (True, False, ()),
+        (True, False, ()),
+    ]
 
 
 def test_a_report_without_status_has_no_devices() -> None:

@@ -20,6 +20,7 @@ from scheduler.model.queue import Queue, Quota
 from scheduler.model.resources import GPU, MIG_PREFIX, Resources, extended, plus
 from scheduler.model.snapshot import BASE_RESOURCES, Columns, InFlight, Snapshot
 from scheduler.model.workload import HostPort, Pod, PodShape, Workload
+from scheduler.state.devices import ailing_of
 
 LEVELS = (TopologyLevel(name="block", label="b"), TopologyLevel(name="rack", label="r"))
 A = QueueName("a")
@@ -34,12 +35,13 @@ def node(
     product: str = "NVIDIA-H100-80GB-HBM3",
     labels: Mapping[str, str] | None = None,
     unhealthy: Iterable[int] = (),
+    suspect: Iterable[int] = (),
     mig: Mapping[str, int] | None = None,
     **more: Any,
 ) -> Node:
     """A node with `gpus` known devices; `allocatable` counts all of them, healthy or not."""
     counts = {GPU: gpus, **{MIG_PREFIX + profile: n for profile, n in (mig or {}).items()}}
-    sick = set(unhealthy)
+    sick, odd = set(unhealthy), set(suspect)
     return Node(
         name=NodeName(name),
         uid=name,
@@ -49,7 +51,7 @@ def node(
             Resources(milli_cpu=CPU_MILLI, memory_bytes=MEMORY_BYTES, pods=110, extended=extended(counts)),
         ),
         product=product if gpus or mig else "",
-        devices=tuple(Device(index=i, healthy=i not in sick) for i in range(gpus)),
+        devices=tuple(Device(index=i, healthy=i not in sick, suspect=i in odd) for i in range(gpus)),
         **more,
     )
 
@@ -179,6 +181,7 @@ def snapshot(
         devices_used={name: frozenset(devices) for name, devices in taken.items() if devices},
         pod_nodes=standing,
         demand=tuple(demand),
+        ailing={n.name: ailing for n in ordered if (ailing := ailing_of(n.devices)) is not None},
     )
 
 

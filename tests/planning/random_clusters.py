@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from scheduler.model.demand import Kind, Request
 from scheduler.model.names import NodeName
-from scheduler.model.node import Node, Taint
+from scheduler.model.node import Allocator, Node, Taint
 from scheduler.model.policy import Policy
 from scheduler.model.queue import Queue
 from scheduler.model.resources import Resources
@@ -46,6 +46,8 @@ def nodes(draw: st.DrawFn, name: str) -> Node:
         product=draw(st.sampled_from(PRODUCTS)),
         labels={key: value for key, value in labels.items() if value},
         unhealthy=draw(st.sets(st.integers(0, gpus - 1), max_size=1)) if gpus else (),
+        suspect=draw(st.sets(st.integers(0, gpus - 1), max_size=1)) if gpus and draw(st.booleans()) else (),
+        allocator=draw(st.sampled_from(list(Allocator))),
         taints=(SPOT,) if draw(st.integers(0, 5)) == 0 else (),
         unschedulable=draw(st.integers(0, 9)) == 0,
         ready=draw(st.integers(0, 9)) > 0,

@@ -29,6 +29,7 @@ def test_the_frame_itself_is_right() -> None:
         ("name: rack", "name: node", "topology: the name 'node' is given 2 times"),
         ("[{name: a, nominal: 8}]", "[{name: a}, {name: a}]", "queues: the name 'a' is given 2 times"),
         ("unhealthy: [3]", "unhealthy: [4]", "nodes[0].unhealthy: device 4 of a node with 4 GPUs; the first is 0"),
+        ("unhealthy: [3]", "suspect: [9]", "nodes[0].suspect: device 9 of a node with 4 GPUs; the first is 0"),
         ("nominal: 8", "policy: Best", f"queues[0].policy: 'Best'; allowed: {POLICY_NAMES}"),
         ("queue: a,", "queue: a, policy: Best,", f"workloads[0].policy: 'Best'; allowed: {POLICY_NAMES}"),
         ("nominal: 8", "parent: org", "queues[0].parent: there is no queue 'org'"),

@@ -119,7 +119,10 @@ def full_of_secrets() -> Snapshot:
         NodeRefused(workload=gang_key("secret-ns", "secret-gang"), node=NodeName("secret-node-1"), until_s=9),
     )
     snap = state.snapshot()
-    devices = tuple(replace(d, uuid=f"secret-{d.index}") for d in snap.nodes[NodeName("secret-node-1")].devices)
+    devices = tuple(
+        replace(d, uuid=f"secret-{d.index}", reasons=("secret reason",))
+        for d in snap.nodes[NodeName("secret-node-1")].devices
+    )
     nodes = {name: replace(each, devices=devices) for name, each in snap.nodes.items()}
     return replace(snap, nodes=nodes, ports_used={NodeName("secret-node-1"): picky.host_ports})
 
@@ -153,7 +156,7 @@ REPLACED = {
     "Assignment": {"node", "pod"},
     "ClaimRequest": {"name"},
     "Columns": {"names", "row_of"},
-    "Device": {"uuid"},
+    "Device": {"reasons", "uuid"},
     "DeviceName": {"device", "pool"},
     "GangClaim": {"group", "name", "role_least"},
     "HostPort": {"address"},
@@ -171,7 +174,7 @@ REPLACED = {
     "Requirement": {"values"},
     "Snapshot": {
         *("devices_unsure", "devices_used", "in_flight", "nodes", "pod_nodes", "ports_used", "queues", "shares_used"),
-        *("slices", "workloads"),
+        *("ailing", "slices", "workloads"),
     },
     "Taint": {"value"},
     "Toleration": {"value"},

@@ -5,11 +5,12 @@ import pytest
 
 from scheduler.model.names import WorkloadKey
 from scheduler.model.node import Allocator
-from scheduler.model.snapshot import Unsure
+from scheduler.model.snapshot import Ailing, Unsure
 from scheduler.scoring.devices.links import all_equal
 from scheduler.state.audit import inconsistencies
 from scheduler.state.events import (
     DevicesGone,
+    DevicesSeen,
 )
 from tests.state.build import (
     N1,
@@ -97,3 +98,24 @@ def test_how_gpus_are_linked_and_who_chooses_them_is_a_matter_of_the_machine(cha
     assert all(getattr(seen, name) == value for name, value in changed.items())
     state.apply(msgspec.structs.replace(report(sick=[1]), **changed))
     assert state.snapshot().static_generation == before + 1
+
+
+def test_nodes_with_gpus_that_are_not_as_they_should_be_are_told_apart() -> None:
+    def seen(*, sick: tuple[int, ...] = (), odd: tuple[int, ...] = ()) -> DevicesSeen:
+        told = report(sick=sick)
+        devices = tuple(msgspec.structs.replace(d, suspect=d.index in odd) for d in told.devices)
+        return msgspec.structs.replace(told, devices=devices)
+
+    state = state_of(node(), seen())
+    assert state.snapshot().ailing == {}
+    state.apply(seen(sick=(1,), odd=(1, 2)))
+    before = state.snapshot()
+    assert before.ailing == {N1: Ailing(unhealthy=frozenset({1}), suspect=frozenset({2}))}
+    assert allocatable(before, "n1") == 7
+    assert inconsistencies(state) == []
+    state.apply(seen(odd=(2,)))
+    assert state.snapshot().ailing == {N1: Ailing(suspect=frozenset({2}))}
+    assert before.ailing[N1].unhealthy == {1}
+    state.apply(DevicesGone(node=N1))
+    assert state.snapshot().ailing == {}
+    assert inconsistencies(state) == []

@@ -56,6 +56,7 @@ class FreeDevices:
     """Healthy whole GPUs that nothing holds, per row; it changes with the plan, the snapshot is left as found.
 
     `kept`: GPUs that a waiting gang keeps from others are not free, and told apart from those that are used.
+    `sound_only`: suspect GPUs do not count as free. `suspect`: per row the set of these, where there are any.
     """
 
     def __init__(self, snapshot: Snapshot, fleet: Fleet) -> None:
@@ -64,10 +65,21 @@ class FreeDevices:
         self._free: dict[int, int] = {}
         self._kept: dict[int, int] = {}
         self._codes, self._choosers = _choosers(fleet)
+        self.sound_only = False
+        self.suspect = {
+            fleet.row_of[name]: set_of(ailing.suspect)
+            for name, ailing in snapshot.ailing.items()
+            if ailing.suspect and name in fleet.row_of
+        }
         self._wary = [*(isinstance(c, PluginChooser) and not c.always_sure for c in self._choosers), False]
 
     def at(self, row: int) -> int:
         """The free GPUs of a node as a set (bit i stands for GPU i)."""
+        free = self.suspect_too(row)
+        return free & ~self.suspect.get(row, 0) if self.sound_only else free
+
+    def suspect_too(self, row: int) -> int:
+        """As `at`, with those that are suspect."""
         free = self._free.get(row)
         if free is None:
             free = self._usable(row)
@@ -158,11 +170,11 @@ class FreeDevices:
 
     def put_back(self, row: int, devices: Sequence[int]) -> None:
         """These GPUs of a node, which were handed out, are free again."""
-        self._free[row] = self.at(row) | set_of(devices)
+        self._free[row] = self.suspect_too(row) | set_of(devices)
 
     def take(self, row: int, devices: Sequence[int]) -> None:
         """Exactly these free GPUs of a node are taken from now on."""
-        self._free[row] = self.at(row) & ~set_of(devices)
+        self._free[row] = self.suspect_too(row) & ~set_of(devices)
 
     def keep(self, row: int, shape: PodShape, count: int) -> None:
         """Keep the GPUs of `count` linked pods from others."""
@@ -175,15 +187,13 @@ class FreeDevices:
         self, row: int, gpus: int, wish: Linked, keep: tuple[int, ...], chooser: AnyChooser | None
     ) -> tuple[int, ...]:
         free = self.at(row)
-        if not gpus or free.bit_count() < gpus:
-            return ()
-        if chooser is not None:
-            some = chooser.best(free, gpus, wish if gpus > 1 else Linked.ANY, keep)
-        elif wish is Linked.REQUIRED and gpus > 1:
-            some = 0
-        else:
-            some = set_of(indexes(free)[:gpus])
-        self._free[row] = free & ~some
+        sound = free & ~self.suspect.get(row, 0)
+        some = 0
+        # Where the plugin chooses, what is expected of it does not go by what it does not know.
+        for among in (free,) if sound == free or isinstance(chooser, PluginChooser) else (sound, free):
+            if not some and 0 < gpus <= among.bit_count():
+                some = _chosen(among, gpus, wish, keep, chooser)
+        self._free[row] = self.suspect_too(row) & ~some
         return indexes(some)
 
     def _firm(self, row: int, pods: Sequence[tuple[int, Linked]], chooser: AnyChooser | None) -> frozenset[Linked]:
@@ -230,6 +240,13 @@ class FreeDevices:
             known = (devices, free if chooser is None else free & chooser.all)
             self._fleet.usable_devices[row] = known
         return known[1]
+
+
+def _chosen(free: int, gpus: int, wish: Linked, keep: tuple[int, ...], chooser: AnyChooser | None) -> int:
+    """Of so many free GPUs or more the best `gpus`; 0 where none are as wished."""
+    if chooser is not None:
+        return chooser.best(free, gpus, wish if gpus > 1 else Linked.ANY, keep)
+    return 0 if wish is Linked.REQUIRED and gpus > 1 else set_of(indexes(free)[:gpus])
 
 
 def _states(chooser: AnyChooser, free: int, unsure: Unsure | None) -> Collection[int]:

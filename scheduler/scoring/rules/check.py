@@ -13,6 +13,7 @@ from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import HostPort, Pod, Workload
 from scheduler.scoring.rules.gang import broken_gang
 from scheduler.scoring.rules.gone import leaving, without_pods
+from scheduler.scoring.rules.health import needless_suspects
 from scheduler.scoring.rules.layout import broken_exclusive
 from scheduler.scoring.rules.links import broken_links, too_few_linked
 from scheduler.scoring.rules.node import why_not_on
@@ -89,6 +90,7 @@ def _broken_places(snapshot: Snapshot, plan: Plan) -> list[str]:
     broken += _broken_capacity(snapshot, [(pod, a.node) for _, pod, a in placed], opened)
     broken += _broken_ports(snapshot, [(pod, a.node) for _, pod, a in placed])
     broken += _broken_devices(snapshot, [(pod, a) for _, pod, a in placed])
+    broken += needless_suspects(snapshot, [(pod, a) for _, pod, a in placed])
     return broken + broken_exclusive(snapshot, [(workload, pod, a.node) for workload, pod, a in placed])
 
 
