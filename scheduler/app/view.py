@@ -14,6 +14,7 @@ from scheduler.planning.overview.detail import queue_detail
 from scheduler.planning.overview.records import QueueDetail, QueueStand
 from scheduler.planning.overview.stands import queue_stands
 from scheduler.planning.reasons.explain import explain, queueless_line, rule_lines
+from scheduler.planning.reasons.failing import failing, failing_lines
 from scheduler.quota.usage import opening_ledger
 from scheduler.rpc.view import Explanation, PodRuling
 from scheduler.state.cluster import ClusterState
@@ -95,10 +96,11 @@ class ServiceView:
             *(explain(wait) if wait is not None else _standing(workload, standing)),
             *filter(None, (queueless_line(workload),)),
         ]
+        fails = failing_lines(failing(self._state.snapshot(), workload))
         last = self._reporter.last
         left_out = rule_lines(last[1]) if last is not None else []
         return Explanation(
-            text=(*text, *workload.notes, *left_out), queue=workload.queue, decision=wait, standing=standing
+            text=(*text, *fails, *workload.notes, *left_out), queue=workload.queue, decision=wait, standing=standing
         )
 
 

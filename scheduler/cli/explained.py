@@ -14,6 +14,7 @@ from scheduler.model.plan import Admit, Decision, Offer, Plan, Reason, Reclaim, 
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Pod, Workload
 from scheduler.planning.reasons.explain import explain, in_the_way, rule_lines
+from scheduler.planning.reasons.failing import failing, failing_lines
 from scheduler.planning.reasons.wording import lasting, listed
 from scheduler.planning.reserve.text import learned_from
 
@@ -96,7 +97,7 @@ def find(
     keys = _keys(snapshot, here, namespace, name)
     if keys:
         notes = tuple(rule_lines(plan))
-        found = [_workload(snapshot.workloads[key], decisions.get(key)) for key in keys]
+        found = [_workload(snapshot, snapshot.workloads[key], decisions.get(key)) for key in keys]
         return (
             [msgspec.structs.replace(one, lines=(*one.lines, *notes), notes=(*one.notes, *notes)) for one in found]
             if notes
@@ -213,7 +214,7 @@ def _keys(snapshot: Snapshot, here: Sequence[Pod], namespace: str, name: str) ->
     return list(dict.fromkeys(owned or [key for key in described if name in key.split("/")[2:]]))
 
 
-def _workload(workload: Workload, decision: Decision | None) -> Explanation:
+def _workload(snapshot: Snapshot, workload: Workload, decision: Decision | None) -> Explanation:
     nodes: dict[str, tuple[str, ...]] = {}
     for pod in workload.placed:
         nodes[str(pod.node)] = (*nodes.get(str(pod.node), ()), pod.name)
@@ -230,7 +231,7 @@ def _workload(workload: Workload, decision: Decision | None) -> Explanation:
         nodes=dict(sorted(nodes.items())),
     )
     found = found if decision is None else _decided(found, decision)
-    more = workload.notes
+    more = (*failing_lines(failing(snapshot, workload)), *workload.notes)
     return msgspec.structs.replace(found, lines=(*found.lines, *more), notes=more) if more else found
 
 

@@ -18,6 +18,7 @@ from scheduler.planning.reasons.no_layout import no_domain_apart, no_layout
 from scheduler.planning.reasons.no_node import no_node
 from scheduler.planning.reasons.no_part import no_part
 from scheduler.planning.reasons.no_role import name_roles
+from scheduler.planning.reasons.unhealthy import healed, sick_gpus, with_sick
 from scheduler.planning.reasons.wording import (
     amount,
     asked,
@@ -50,12 +51,20 @@ def refuse(desk: Desk, candidate: Candidate, *, briefly: bool = False) -> Wait:
         return refused
     refused = no_node(desk, least)
     if refused is not None:
-        return name_roles(desk, least, refused)
-    wait = name_roles(desk, least, _no_room(desk, least))
+        return name_roles(desk, least, _with_sick(desk, least, refused))
+    wait = name_roles(desk, least, _with_sick(desk, least, _no_room(desk, least)))
     behind_others = _behind_others(desk, least, wait)
     if behind_others is not None or briefly:
         return behind_others or wait
     return further(desk, least, wait)
+
+
+def _with_sick(desk: Desk, candidate: Candidate, wait: Wait) -> Wait:
+    """The refusal, and which GPUs are not healthy where they would do."""
+    sick = sick_gpus(desk, candidate)
+    if not sick or wait.reason not in {Reason.INSUFFICIENT_RESOURCES, Reason.FRAGMENTED, Reason.TOPOLOGY_UNSATISFIED}:
+        return wait
+    return with_sick(desk, wait, sick, helps=_roomy(desk, desk.ask(candidate), more=healed(desk, sick)))
 
 
 def behind(candidate: Candidate, ahead: Candidate) -> Wait:
