@@ -7,7 +7,7 @@ import msgspec
 from scheduler.kube import keys
 from scheduler.kube.requests import read_quantities, resources_of
 from scheduler.kube.translate_links import read_links
-from scheduler.kube.translate_mig import read_instances, slices_held
+from scheduler.kube.translate_mig import read_instances, read_models, slices_held
 from scheduler.kube.wire import Meta, NameMeta, WireNode
 from scheduler.kube.wire_own import Health, Holding, WireDevice, WireGPUNode
 from scheduler.model.names import NodeName
@@ -69,19 +69,21 @@ def read_report(raw: bytes | msgspec.Raw) -> tuple[NameMeta, DevicesSeen]:
     status = wire.status
     links, assumed = read_links(status)
     allocator, wrong = _allocator(status.allocator)
-    instances, odd = read_instances(status)
+    models, strange = read_models(status)
+    instances, odd = read_instances(status, models)
     devices = sorted((_device(d, on_demand=status.mig_on_demand) for d in status.devices), key=lambda d: d.index)
     return wire.metadata, DevicesSeen(
         node=NodeName(sys.intern(wire.metadata.name)),
         machine=status.machine,
         devices=tuple(devices),
         links=links,
-        assumed=(*assumed, *wrong, *odd),
+        assumed=(*assumed, *wrong, *strange, *odd),
         uid=wire.metadata.uid,
         allocator=allocator,
         held=_held(status.holdings, {d.uuid: d.index for d in devices}),
         mig_on_demand=status.mig_on_demand,
         mig_instances=tuple(sorted(instances.values(), key=lambda one: (one.device, one.start))),
+        mig_models=models,
         slices_held=slices_held(status.holdings, instances),
     )
 

@@ -156,6 +156,23 @@ class WireInstance(Wire, frozen=True, kw_only=True):
     uuid: str = ""
 
 
+class WireProfile(Wire, frozen=True, kw_only=True):
+    """status.devices[].migProfiles[] of a GPUNode. What the driver does not tell of engines is None."""
+
+    profile: str = ""
+    profile_id: int = -1
+    starts: tuple[int, ...] = ()
+    size: int = 0
+    max: int = 0
+    compute_slices: int = 0
+    sm: int | None = None
+    memory_mib: int | None = msgspec.field(default=None, name="memoryMiB")
+    decoders: int | None = None
+    jpeg: int | None = None
+    ofa: int | None = None
+    copy_engines: int | None = None
+
+
 class WireDevice(Wire, frozen=True, kw_only=True):
     """status.devices[] of a GPUNode."""
 
@@ -165,6 +182,7 @@ class WireDevice(Wire, frozen=True, kw_only=True):
     memory_mib: int = msgspec.field(default=0, name="memoryMiB")
     numa_node: int | None = None
     mig_mode: str = "NotSupported"
+    mig_profiles: tuple[WireProfile, ...] = ()
     health: Health = Health()
     mig_instances: list[WireInstance] = []
     free_placements: list[WirePlacement] = []

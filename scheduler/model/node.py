@@ -8,6 +8,7 @@ import msgspec
 
 from scheduler.model.claims import DeviceName
 from scheduler.model.links import LinkGraph
+from scheduler.model.mig import MigModel
 from scheduler.model.names import NodeName
 from scheduler.model.resources import NOTHING, Resources
 
@@ -70,9 +71,11 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     told how the GPUs are connected.
 
     MIG slices and parts of GPUs come in two ways. Where the device plugin divides GPUs beforehand, `allocatable` counts
-    `nvidia.com/mig-<profile>` and `nvidia.com/gpu.shared`, and these counts are all that matters. Where GPUs are
-    divided as pods need it (`mig_on_demand`, `shares_on_demand`), the devices are what counts: `mig_instances` are
-    those that exist whether a pod holds them or not; more are made and go with their pod. `replicas`: into how many
+    `nvidia.com/mig-<profile>` and `nvidia.com/gpu.shared`, and these counts are all that a plan for pods goes by;
+    `mig_instances` tell how GPUs could be divided otherwise (`in_use`: some pod holds it). Where GPUs are divided as
+    pods need it (`mig_on_demand`, `shares_on_demand`), the devices are what counts: `mig_instances` are
+    those that exist whether a pod holds them or not; more are made and go with their pod. `mig_models`: what the driver
+    tells of each product's profiles; where it does not, the table counts. `replicas`: into how many
     parts the plugin divides each GPU that it shares; 1 where it shares none.
     """
 
@@ -90,6 +93,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     allocator: Allocator = Allocator.DEVICE_PLUGIN
     mig_on_demand: bool = False
     mig_instances: tuple[MigInstance, ...] = ()
+    mig_models: tuple[MigModel, ...] = ()
     shares_on_demand: bool = False
     replicas: int = 1
 

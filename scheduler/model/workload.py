@@ -126,7 +126,7 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `scheduler_message` what it said.
     `told`: reason and message of the condition that was last written on it, to write only changes.
     `index`: its rank, where its controller gives one. `devices`: indexes of the GPUs it is known to hold, in whole or
-    in part. `slices`: the MIG instances it is known to hold on a node that makes them on demand. `claims`: what it asks
+    in part. `slices`: the MIG instances it is known to hold. `claims`: what it asks
     for by ResourceClaims that Bayplan allocates; `shape` counts these too.
     `makes_way`: it was told that it is to leave for others; `leaves_why`: for whom. `leaves_by_s`: by when it has to
     end; None unless it is being deleted. `asked_to_save_s`: when it was asked last to save its work.

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 
+from scheduler.model.mig import MigModel
 from scheduler.model.node import MigInstance
 from scheduler.model.resources import MILLI_GPU, Resources, extended
 from scheduler.model.workload import PodShape
 from scheduler.scoring.rules.mig import broken_layout
-from scheduler.scoring.sharing.mig_tables import MigModel, mig_model, mig_models
+from scheduler.scoring.sharing.mig_tables import mig_model, mig_models
 from scheduler.simulate.document import NodeDoc, PodsDoc, ScenarioDoc, node_names
 from scheduler.simulate.kubelet import Kubelet
 from scheduler.simulate.refusal import Refused

@@ -52,5 +52,6 @@ def _of_node(node: Node, whole: set[int], milli: Counter[int], slices: list[MigI
     for device in sorted({one.device for one in slices}):
         if device in whole or milli[device]:
             yield f"GPU {device} of node {node.name} is divided into slices and given out otherwise too"
-        for why in broken_layout(node.product, [one for one in slices if one.device == device]):
+        own = [one for one in slices if one.device == device]
+        for why in broken_layout(node.product, own, node.mig_models):
             yield f"GPU {device} of node {node.name}: {why}"

@@ -9,6 +9,7 @@ import msgspec
 
 from scheduler.model.demand import Request
 from scheduler.model.links import LinkGraph
+from scheduler.model.mig import MigModel
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
 from scheduler.model.node import Allocator, Device, MigInstance, Node, TopologyLevel
 from scheduler.model.plan import Assignment
@@ -34,8 +35,8 @@ class DevicesSeen(msgspec.Struct, frozen=True, kw_only=True):
 
     `links` are of these devices, None where they are not known. `held` maps a pod's `namespace/name` to the device
     indexes it holds, in whole or in part. `assumed`: what had to be assumed where the report was not clear, in
-    sentences. `uid`: of the report itself. `mig_on_demand`, `shares_on_demand`, `mig_instances`: as in `Node`;
-    `slices_held` maps a pod to the instances it holds.
+    sentences. `uid`: of the report itself. `mig_on_demand`, `shares_on_demand`, `mig_instances`, `mig_models`: as in
+    `Node`; `slices_held` maps a pod to the instances it holds.
     """
 
     node: NodeName
@@ -49,6 +50,7 @@ class DevicesSeen(msgspec.Struct, frozen=True, kw_only=True):
     mig_on_demand: bool = False
     shares_on_demand: bool = False
     mig_instances: tuple[MigInstance, ...] = ()
+    mig_models: tuple[MigModel, ...] = ()
     slices_held: tuple[tuple[str, tuple[MigInstance, ...]], ...] = ()
 
 

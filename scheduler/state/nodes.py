@@ -233,6 +233,7 @@ class NodeBook:
                 allocator=report.allocator,
                 mig_on_demand=report.mig_on_demand,
                 mig_instances=report.mig_instances,
+                mig_models=report.mig_models,
                 shares_on_demand=report.shares_on_demand,
             )
         self._records[name] = node
@@ -330,8 +331,8 @@ def _on_demand(report: DevicesSeen) -> bool:
 def _lasting(report: DevicesSeen | None) -> tuple[object, ...]:
     """What of a report is a matter of the machine and its set-up."""
     if report is None:
-        return None, None, False, False
-    return report.links, report.allocator, report.mig_on_demand, report.shares_on_demand
+        return None, None, False, False, ()
+    return report.links, report.allocator, report.mig_on_demand, report.shares_on_demand, report.mig_models
 
 
 def _taken(use: _Use) -> list[Resources]:

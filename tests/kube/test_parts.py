@@ -93,10 +93,81 @@ def test_a_profile_is_known_by_its_number_whatever_a_driver_calls_it() -> None:
     assert seen.mig_instances == (made(0, "1g.23gb", 2),)
 
 
-def test_where_slices_are_made_beforehand_their_counts_are_all_that_matters() -> None:
-    seen = report(device(0, instance("3g.40gb", 9, 4, 4, "MIG-a")), on_demand=False, holdings={"p": ["MIG-a"]})
-    assert (seen.mig_on_demand, seen.mig_instances, seen.slices_held) == (False, (), ())
+def test_where_slices_are_made_beforehand_it_is_told_which_are_in_use() -> None:
+    two = device(0, instance("3g.40gb", 9, 4, 4, "MIG-a"), instance("3g.40gb", 9, 0, 4, "MIG-b"))
+    seen = report(two, on_demand=False, holdings={"p": ["MIG-a"]})
+    used = MigInstance(device=0, profile="3g.40gb", start=4, in_use=True)
+    assert (seen.mig_on_demand, seen.mig_instances) == (False, (made(0, "3g.40gb", 0), used))
+    assert seen.slices_held == (("a/p", (used,)),)
     assert [d.mig_enabled for d in seen.devices] == [True]
+
+
+GB200 = "NVIDIA-GB200"
+
+
+def profiles(**changes: Json) -> list[Json]:
+    """Those of a GB200 by an early driver, which names them otherwise; `changes` by number: `_19={...}`."""
+    rows: list[Json] = [
+        {"profile": "1g.24gb", "profileId": 19, "starts": list(range(7)), "size": 1, "max": 7, "computeSlices": 1},
+        {"profile": "2g.48gb", "profileId": 14, "starts": [0, 2, 4], "size": 2, "max": 3, "computeSlices": 2},
+        {"profile": "7g.189gb", "profileId": 0, "starts": [0], "size": 8, "max": 1, "computeSlices": 7},
+    ]
+    return [
+        {**row, "sm": 1, "memoryMiB": 1024, "copyEngines": 1, **changes.get(f"_{row['profileId']}", {})} for row in rows
+    ]
+
+
+def gb200(index: int, *instances: Json, **changes: Json) -> Json:
+    return {**device(index, *instances, model=GB200), "migProfiles": profiles(**changes)}
+
+
+def test_the_driver_says_how_its_gpus_are_divided() -> None:
+    seen = report(gb200(0, instance("1g.24gb", 19, 2, 1)), gb200(1))
+    (model,) = seen.mig_models
+    assert [(p.name, p.id, p.starts, p.size, p.most, p.compute) for p in model.profiles] == [
+        ("7g.189gb", 0, (0,), 8, 1, 7),
+        ("2g.48gb", 14, (0, 2, 4), 2, 3, 2),
+        ("1g.24gb", 19, tuple(range(7)), 1, 7, 1),
+    ]
+    assert (model.units, model.placements, model.products) == (8, "reported", (GB200,))
+    assert seen.mig_instances == (made(0, "1g.24gb", 2),)
+    assert seen.assumed == ()
+
+
+def test_equal_geometries_of_many_nodes_are_one_record() -> None:
+    first, second = report(gb200(0), gb200(1)), report(gb200(0))
+    assert first.mig_models is second.mig_models
+
+
+@pytest.mark.parametrize(
+    ("devices", "said"),
+    [
+        pytest.param(
+            [gb200(0, _14={"starts": [0, 4]})],
+            "NVIDIA-GB200: the driver tells other places for 2g.48gb than are known; the driver's count",
+            id="other places than in the table",
+        ),
+        pytest.param(
+            [gb200(0, _14={"starts": []})],
+            "NVIDIA-GB200: the driver's MIG profile '2g.48gb' (number 14) has no name or no places; no slices are made "
+            "of it",
+            id="no places",
+        ),
+        pytest.param(
+            [gb200(0), gb200(1, _14={"max": 2})],
+            "GPU 1 has other MIG profiles than the first NVIDIA-GB200; those of the first are assumed",
+            id="GPUs of a node that differ",
+        ),
+    ],
+)
+def test_what_is_odd_about_a_geometry_is_said_once(devices: list[Json], said: str) -> None:
+    assert report(*devices).assumed == (said,)
+
+
+def test_a_profile_without_a_name_has_that_of_the_table() -> None:
+    (model,) = report(gb200(0, _19={"profile": ""})).mig_models
+    assert model.profiles[-1].name == "1g.23gb"
+    assert report(device(0, model=GB200)).mig_models == ()
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
 from scheduler.model.node import Allocator, Taint
 from scheduler.model.workload import GangClaim, HostPort
 from scheduler.scoring.devices.links import all_equal
+from scheduler.scoring.sharing.mig_tables import mig_models
 from scheduler.state.audit import compare, inconsistencies, violations
 from scheduler.state.cluster import ClusterState
 from scheduler.state.events import (
@@ -104,6 +105,7 @@ def reports(draw: st.DrawFn) -> DevicesSeen:
         mig_on_demand=draw(st.booleans()),
         shares_on_demand=draw(st.booleans()),
         mig_instances=draw(st.sampled_from([(), (mig(4, "1g.10gb", 0),), (mig(7, "2g.20gb", 2),)])),
+        mig_models=draw(st.sampled_from([(), (mig_models()["A100-80GB"],), (mig_models()["A30-24GB"],)])),
         slices_held=tuple((f"a/{name}", slices) for name, slices in made.items()),
     )
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import msgspec
 import numpy as np
 
+from scheduler.model.mig import MigModel
 from scheduler.model.plan import Blocker, Reason, Wait
 from scheduler.model.resources import MILLI_GPU, Resources, is_divided
 from scheduler.model.workload import PodShape
@@ -15,7 +16,6 @@ from scheduler.scoring.gangs.gang import Ask
 from scheduler.scoring.gangs.problem import model_choices, usable
 from scheduler.scoring.sharing.divided import need_of, profile_index
 from scheduler.scoring.sharing.mig import Layout, in_the_way
-from scheduler.scoring.sharing.mig_tables import mig_model
 
 Cost = tuple[int, int, int, int, int]
 """How many things are in the way, how much of the GPU they have, row, device, start."""
@@ -81,7 +81,7 @@ def _nearest_part(desk: Desk, share_milli: int, rows: list[int]) -> tuple[str, s
 
 
 def _nearest_slice(desk: Desk, profile: str, rows: list[int]) -> tuple[str, str] | None:
-    known: dict[tuple[str, Layout], list[Way]] = {}
+    known: dict[tuple[MigModel, Layout], list[Way]] = {}
     best = min((way for row in rows for way in _ways(desk, profile, row, known)), default=None)
     if best is None:
         return None
@@ -92,7 +92,7 @@ def _nearest_slice(desk: Desk, profile: str, rows: list[int]) -> tuple[str, str]
             f"{gpu} is used whole or in parts",
             f"It starts when {gpu}, or another that can be divided, is free; slices that are there leave no place.",
         )
-    holders, model = _holders(desk, row), mig_model(desk.room.parts.of(row).product)
+    holders, model = _holders(desk, row), desk.room.parts.of(row).model
     named = [f"{model.profiles[i].name} at {at}{holders.get((device, at), '')}" for i, at in gone] if model else []
     return (
         f"nearest is {gpu} at {start}, where {listed(named)} {'is' if len(named) == 1 else 'are'} in the way",
@@ -101,14 +101,14 @@ def _nearest_slice(desk: Desk, profile: str, rows: list[int]) -> tuple[str, str]
 
 
 def _ways(
-    desk: Desk, profile: str, row: int, known: dict[tuple[str, Layout], list[Way]]
+    desk: Desk, profile: str, row: int, known: dict[tuple[MigModel, Layout], list[Way]]
 ) -> Iterator[tuple[Cost, Layout]]:
     """What would have to go from each GPU of a node for a slice to have a place there; nothing: the whole GPU.
 
     `known`: the ways for GPUs seen before.
     """
     have = desk.room.parts.of(row)
-    model, index = mig_model(have.product), profile_index(have.product, profile)
+    model, index = have.model, profile_index(have.model, profile)
     if model is None or index is None:
         return
     staying = {(one.device, one.start) for one in desk.snapshot.nodes[desk.room.name(row)].mig_instances}
@@ -117,11 +117,11 @@ def _ways(
             if slot.milli < MILLI_GPU:
                 yield (1, model.units, row, slot.device, 0), ()
             continue
-        ways = known.get((have.product, slot.layout))
+        ways = known.get((model, slot.layout))
         if ways is None:
             found = in_the_way(model, slot.layout, index)
             sizes = [(len(gone), sum(model.profiles[i].size for i, _ in gone), start, gone) for start, gone in found]
-            ways = known[have.product, slot.layout] = sorted(way for way in sizes if way[-1])
+            ways = known[model, slot.layout] = sorted(way for way in sizes if way[-1])
         for things, units, start, gone in ways:
             if not staying or not any((slot.device, at) in staying for _, at in gone):
                 yield (things, units, row, slot.device, start), gone

@@ -3,16 +3,21 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from scheduler.model.mig import ENGINES, MigModel, Profile
 from scheduler.model.node import MigInstance
 from scheduler.scoring.rules.node import is_model
-from scheduler.scoring.sharing.mig_tables import ENGINES, MigModel, Profile, mig_models
+from scheduler.scoring.sharing.mig_tables import mig_models
 
 
-def broken_layout(product: str, instances: Sequence[MigInstance]) -> list[str]:
-    """Everything that is wrong with these instances on one GPU of a product, in sentences."""
+def broken_layout(product: str, instances: Sequence[MigInstance], told: Sequence[MigModel] = ()) -> list[str]:
+    """Everything that is wrong with these instances on one GPU of a product, in sentences.
+
+    `told`: the geometries that the driver of its node tells; of other products, what is known of them counts.
+    """
     if not instances:
         return []
-    model = next((m for m in mig_models().values() if any(is_model(name, product) for name in m.products)), None)
+    known = [m for m in mig_models().values() if any(is_model(name, product) for name in m.products)]
+    model = next(iter([m for m in told if product in m.products] + known), None)
     if model is None:
         return [f"{product or 'a GPU of no known model'} cannot be divided"]
     broken: list[str] = []

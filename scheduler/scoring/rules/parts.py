@@ -61,7 +61,9 @@ class _Gpus:
                 self.idle.remove(spelled)
             self.made.append(one)
             there = [other for other in self._standing() if other.device == one.device]
-            broken += [f"device {one.device}: {why}" for why in broken_layout(self.node.product, there)]
+            broken += [
+                f"device {one.device}: {why}" for why in broken_layout(self.node.product, there, self.node.mig_models)
+            ]
         return broken
 
     def _open(self, device: int) -> list[str]:

@@ -9,11 +9,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
+from scheduler.model.mig import MigModel
 from scheduler.model.node import MigInstance, Node
 from scheduler.model.resources import MILLI_GPU
 from scheduler.model.workload import PodShape
 from scheduler.scoring.sharing.mig import EMPTY, Layout, free_starts, loss, memory_units, most, outlook, with_one
-from scheduler.scoring.sharing.mig_tables import MigModel, mig_model
+from scheduler.scoring.sharing.mig_tables import model_on
 
 KEPT = 1 << 14
 """Answers remembered for each question; only speed depends on it."""
@@ -36,14 +37,14 @@ class Slot(NamedTuple):
 
 
 class Divided(NamedTuple):
-    """The GPUs of a node by index. `product` tells which MIG profiles there are; empty: no slices are made here.
+    """The GPUs of a node by index. `model` tells which MIG profiles there are; None: no slices are made here.
 
     `parts`: whether parts are given out. `opens`: how many untouched GPUs may be taken into use.
     """
 
     slots: tuple[Slot, ...]
     opens: int
-    product: str = ""
+    model: MigModel | None = None
     parts: bool = True
     spare: tuple[Spare, ...] = ()
 
@@ -88,7 +89,7 @@ def untouched(node: Node) -> Divided:
 
     GPUs with instances of unknown profiles count as held whole.
     """
-    model = mig_model(node.product) if node.mig_on_demand else None
+    model = model_on(node) if node.mig_on_demand else None
     strange = {one.device for one in node.mig_instances if model is None or model.index(one.profile) is None}
     spare = tuple(one for one in _spares(node, model) if one[0] not in strange) if model is not None else ()
     layouts: dict[int, Layout] = {}
@@ -103,7 +104,7 @@ def untouched(node: Node) -> Divided:
     return Divided(
         slots,
         sum(slot.untouched for slot in slots),
-        node.product if model is not None else "",
+        model,
         node.shares_on_demand,
         tuple(one for one in spare if one[0] in healthy),
     )
@@ -139,7 +140,7 @@ def take(have: Divided, need: Need) -> Taken | None:
     shared = _parts(opened.left, need)
     if shared is None:
         return None
-    wanted = _wanted(shared.left.product, need.slices)
+    wanted = _wanted(shared.left.model, need.slices)
     sliced = None if wanted is None else _slices(shared.left, wanted)
     return None if sliced is None else Taken(sliced.left, opened.devices + shared.devices, sliced.slices)
 
@@ -168,7 +169,7 @@ def _outlook(have: Divided) -> list[int]:
 
 def free_milli(have: Divided) -> int:
     """What is free of the GPUs, in milli-GPU; of a GPU with MIG instances its free memory units' part."""
-    model = mig_model(have.product)
+    model = have.model
     free = sum(slot.milli for slot in have.slots)
     for slot in have.slots:
         if slot.layout and model is not None:
@@ -184,7 +185,7 @@ def hold(have: Divided, device: int, *, milli: int = MILLI_GPU) -> Divided:
 
 def hold_slice(have: Divided, one: MigInstance) -> Divided:
     """What is left when somebody has a MIG instance, known from elsewhere; unknown profiles take the whole GPU."""
-    profile = profile_index(have.product, one.profile)
+    profile = profile_index(have.model, one.profile)
     if profile is None:
         return hold(have, one.device)
     spare = (one.device, profile, one.start)
@@ -202,7 +203,7 @@ def as_used(empty: Divided, slices: Iterable[MigInstance], milli: Mapping[int, i
     layouts: dict[int, Layout] = {}
     gone: set[int] = set()
     for one in slices:
-        profile = profile_index(empty.product, one.profile)
+        profile = profile_index(empty.model, one.profile)
         if profile is None:
             gone.add(one.device)
         elif (one.device, profile, one.start) in spare:
@@ -227,9 +228,8 @@ def _slot_as_used(slot: Slot, layouts: Mapping[int, Layout], gone: Collection[in
 
 
 @lru_cache(maxsize=KEPT)
-def profile_index(product: str, profile: str) -> int | None:
-    """The position of a profile among those of a GPU product; None for none of it."""
-    model = mig_model(product)
+def profile_index(model: MigModel | None, profile: str) -> int | None:
+    """The position of a profile among those of a GPU; None for none of it."""
     return None if model is None else model.index(profile)
 
 
@@ -239,10 +239,9 @@ def instance(have: Divided, device: int, profile: int, start: int) -> MigInstanc
 
 
 def _model(have: Divided) -> MigModel:
-    model = mig_model(have.product)
-    if model is None:
-        raise LookupError(f"{have.product!r} has no MIG profiles")
-    return model
+    if have.model is None:
+        raise LookupError("these GPUs have no MIG profiles")
+    return have.model
 
 
 def _whole(have: Divided, wanted: int) -> Taken | None:
@@ -278,8 +277,8 @@ def _parts(have: Divided, need: Need) -> Taken | None:
 
 
 def _slices_count(have: Divided, profile: str) -> int:
-    model = mig_model(have.product)
-    index = None if model is None else model.index(profile)
+    model = have.model
+    index = profile_index(model, profile)
     if model is None or index is None:
         return 0
     spare = sum(one[1] == index for one in have.spare)
@@ -288,12 +287,11 @@ def _slices_count(have: Divided, profile: str) -> int:
     return spare + begun + free * most(model, EMPTY, index)
 
 
-def _wanted(product: str, slices: tuple[tuple[str, int], ...]) -> tuple[int, ...] | None:
+def _wanted(model: MigModel | None, slices: tuple[tuple[str, int], ...]) -> tuple[int, ...] | None:
     """The profiles of a pod's slices, one entry each, the largest first; None where one is unknown here."""
-    model = mig_model(product)
     found: list[int] = []
     for profile, number in slices:
-        index = None if model is None else model.index(profile)
+        index = profile_index(model, profile)
         if index is None:
             return None
         found += [index] * number

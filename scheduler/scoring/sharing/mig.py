@@ -10,7 +10,7 @@ A GPU has at most 12 memory units and 25 placements, so that all of this is coun
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
-from scheduler.scoring.sharing.mig_tables import MigModel, Profile
+from scheduler.model.mig import MigModel, Profile
 
 Layout = tuple[tuple[int, int], ...]
 """The instances on a GPU: (index of the profile in the model's list, start), sorted."""
@@ -30,9 +30,24 @@ def is_legal(model: MigModel, layout: Layout) -> bool:
     return True
 
 
+@lru_cache(maxsize=64)
+def legal_layouts(model: MigModel) -> tuple[Layout, ...]:
+    """Every layout that can stand on a GPU, the empty one too, in a fixed order: some thousands at most."""
+    spots = [(profile, start) for profile, each in enumerate(model.profiles) for start in each.starts]
+    found: list[Layout] = [EMPTY]
+    for profile, start in spots:
+        found += [(*one, (profile, start)) for one in found if start in _open_starts(model, one, profile)]
+    return tuple(found)
+
+
 @lru_cache(maxsize=KEPT)
 def free_starts(model: MigModel, layout: Layout, profile: int) -> tuple[int, ...]:
     """Where one more instance of a profile can be made, ascending."""
+    return _open_starts(model, layout, profile)
+
+
+def _open_starts(model: MigModel, layout: Layout, profile: int) -> tuple[int, ...]:
+    """`free_starts`, without remembering the answer."""
     wanted = model.profiles[profile]
     if _left(model, layout, profile) < 1:
         return ()

@@ -1,80 +1,21 @@
-"""What is known of the MIG profiles of each GPU model, from `data/mig.yaml`."""
+"""What is known of the MIG profiles of each GPU model: what its driver reports, else `data/mig.yaml`."""
 
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
-from typing import Literal
 
 import msgspec
 
 from scheduler.model.flavors import model_matches
-
-ENGINES = ("decoders", "jpeg", "ofa", "copy")
-"""Engines that instances take of a GPU, as fields of `Profile`."""
-
-
-class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A MIG profile. An instance begins at one of `starts` and takes `size` memory units; a GPU has at most `most`.
-
-    `id` is the driver's number, `compute` the compute slices, `sm` the multiprocessors; engines and memory are None
-    where no source tells.
-    """
-
-    name: str
-    id: int
-    starts: tuple[int, ...]
-    size: int
-    most: int
-    compute: int
-    sm: int | None = None
-    memory_mib: int | None = msgspec.field(default=None, name="memoryMiB")
-    decoders: int | None = None
-    jpeg: int | None = None
-    ofa: int | None = None
-    copy: int | None = None
-
-    @property
-    def takes(self) -> tuple[int, ...]:
-        """How many of each of `ENGINES` an instance takes; 0 where that is not known."""
-        return (self.decoders or 0, self.jpeg or 0, self.ofa or 0, self.copy or 0)
-
-    @property
-    def resource(self) -> str:
-        """The profile in the name of the device plugin's resource: `+` is not allowed there (`1g.10gb.me`)."""
-        return self.name.replace("+", ".")
-
-
-class MigModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
-    """A GPU model that can be divided: its memory units and profiles, the largest first.
-
-    `placements`: whether starts were captured on such a GPU or inferred from its relatives.
-    """
-
-    products: tuple[str, ...]
-    units: int
-    placements: Literal["captured", "inferred"]
-    source: str
-    profiles: tuple[Profile, ...]
-
-    def __hash__(self) -> int:
-        """Quick, since answers on geometry are remembered by model."""
-        return hash((self.products, self.units))
-
-    def index(self, profile: str) -> int | None:
-        """The position of a profile by its name, or by its name in a resource (`1g.10gb.me`); None for none of it."""
-        return next((i for i, p in enumerate(self.profiles) if profile in {p.name, p.resource}), None)
-
-    @property
-    def engines(self) -> tuple[int, ...]:
-        """How many of each of `ENGINES` the whole GPU has: what the profile that is all of it takes."""
-        return tuple(max(counts) for counts in zip(*(p.takes for p in self.profiles), strict=True))
+from scheduler.model.mig import MigModel, ordered
+from scheduler.model.node import Node
 
 
 @cache
 def mig_models() -> Mapping[str, MigModel]:
     """All models that are known, by name."""
     text = files("scheduler.scoring.sharing").joinpath("data/mig.yaml").read_bytes()
-    return {name: _ordered(model) for name, model in msgspec.yaml.decode(text, type=dict[str, MigModel]).items()}
+    return {name: ordered(model) for name, model in msgspec.yaml.decode(text, type=dict[str, MigModel]).items()}
 
 
 @cache
@@ -83,7 +24,13 @@ def mig_model(product: str) -> MigModel | None:
     return next((m for m in mig_models().values() if any(model_matches(name, product) for name in m.products)), None)
 
 
-def _ordered(model: MigModel) -> MigModel:
-    """Profiles by memory, then compute slices, both descending; of equals the plain one first."""
-    order = sorted(model.profiles, key=lambda p: (-p.size, -p.compute, len(p.name), p.name))
-    return msgspec.structs.replace(model, profiles=tuple(order))
+def model_on(node: Node, product: str | None = None) -> MigModel | None:
+    """How GPUs of a product on a node can be divided; of the node's product where none is given.
+
+    A label may call the product otherwise than the driver (`…-SHARED`): with one geometry told, that is the node's.
+    """
+    wanted = node.product if product is None else product
+    told = next((model for model in node.mig_models if wanted in model.products), None)
+    if told is None and product is None and len(node.mig_models) == 1:
+        return node.mig_models[0]
+    return mig_model(wanted) if told is None else told

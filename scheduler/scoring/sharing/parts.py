@@ -28,7 +28,7 @@ from scheduler.scoring.sharing.divided import (
     take,
     untouched,
 )
-from scheduler.scoring.sharing.mig_tables import mig_model
+from scheduler.scoring.sharing.mig_tables import model_on
 
 UNLIMITED = 1 << 40
 """What nodes that divide GPUs on demand have of parts and slices in the tables of a plan: `Parts` limits these."""
@@ -71,8 +71,8 @@ class Parts:
 
     def widened(self, columns: Columns) -> tuple[tuple[str, ...], IntTable, IntTable]:
         """Resources, allocatable and free amounts with all parts and slices there are; `UNLIMITED` on `rows`."""
-        products = {self._snapshot.nodes[self._names[row]].product for row in np.flatnonzero(self.rows).tolist()}
-        models = [model for model in map(mig_model, sorted(products)) if model is not None]
+        nodes = (self._snapshot.nodes[self._names[row]] for row in np.flatnonzero(self.rows).tolist())
+        models = {model for model in map(model_on, nodes) if model is not None}
         names = {GPU_SHARED, *(MIG_PREFIX + profile.resource for model in models for profile in model.profiles)}
         resources = (*columns.resources, *sorted(names.difference(columns.resources)))
         tables: list[IntTable] = []

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from scheduler.model.names import NodeName
 from scheduler.model.node import Device, MigInstance, Node
@@ -64,6 +65,21 @@ def test_a_slice_goes_where_larger_ones_stay_possible() -> None:
     second = taken(first.left, slices(_1g_10gb=1))
     assert second.slices == (mig(0, "1g.10gb", 5),)
     assert taken(second.left, slices(_4g_40gb=1)).slices == (mig(0, "4g.40gb", 0),)
+
+
+def test_what_the_driver_tells_of_its_profiles_counts_rather_than_the_table() -> None:
+    known = mig_model(PRODUCT)
+    assert known is not None
+    profiles = tuple(replace(p, starts=(0, 2)) if p.name == "2g.20gb" else p for p in known.profiles)
+    told = replace(known, products=(PRODUCT,), placements="reported", profiles=profiles)
+    plain = node()
+    assert count(untouched(plain), slices(_2g_20gb=1)) == 3
+    assert count(untouched(replace(plain, mig_models=(told,))), slices(_2g_20gb=1)) == 2
+    assert count(untouched(replace(plain, product=f"{PRODUCT}-SHARED", mig_models=(told,))), slices(_2g_20gb=1)) == 2
+    other = replace(told, products=("NVIDIA-A30",))
+    assert (
+        count(untouched(replace(plain, mig_models=(other, replace(other, products=("X",))))), slices(_2g_20gb=1)) == 3
+    )
 
 
 def test_slices_in_the_wrong_half_leave_room_for_one_large_one() -> None:
@@ -205,5 +221,5 @@ def test_what_is_held_elsewhere_is_counted_as_what_was_taken_here(gpus: int, nee
 def test_equal_gpus_are_tried_once() -> None:
     wanted: Mapping[str, int] = {"3g.40gb": 15, "4g.40gb": 1}
     slots = tuple(Slot(i) for i in range(8))
-    assert take(Divided(slots, 8, PRODUCT), Need(slices=tuple(wanted.items()))) is not None
-    assert take(Divided(slots, 8, PRODUCT), Need(slices=(("3g.40gb", 16), ("4g.40gb", 1)))) is None
+    assert take(Divided(slots, 8, mig_model(PRODUCT)), Need(slices=tuple(wanted.items()))) is not None
+    assert take(Divided(slots, 8, mig_model(PRODUCT)), Need(slices=(("3g.40gb", 16), ("4g.40gb", 1)))) is None

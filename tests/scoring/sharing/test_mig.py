@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scheduler.model.mig import ENGINES, MigModel, Profile
 from scheduler.scoring.sharing.mig import (
     EMPTY,
     Layout,
     best_start,
     free_starts,
     is_legal,
+    legal_layouts,
     loss,
     memory_units,
     most,
@@ -22,7 +24,7 @@ from scheduler.scoring.sharing.mig import (
     place_mix,
     with_one,
 )
-from scheduler.scoring.sharing.mig_tables import ENGINES, MigModel, Profile, mig_model, mig_models
+from scheduler.scoring.sharing.mig_tables import mig_model, mig_models
 
 FACTS = Path(__file__).parents[4] / "shared" / "fixtures" / "mig.json"
 MODELS = sorted(mig_models())
@@ -105,6 +107,59 @@ def test_every_enumerated_layout_is_legal_and_no_other(name: str) -> None:
     for size in (1, 2, 3):
         legal = {tuple(sorted(some)) for some in combinations(spots, size) if is_legal(gpu, tuple(sorted(some)))}
         assert legal == {one for one in known if len(one) == size}
+
+
+def walked(gpu: MigModel) -> set[Layout]:
+    """All legal layouts, memory unit by memory unit: each is left free, or some instance begins there."""
+    whole = {e: max(getattr(p, e) or 0 for p in gpu.profiles) for e in ENGINES}
+    found: set[Layout] = set()
+
+    def walk(unit: int, made: tuple[tuple[int, int], ...]) -> None:
+        if unit >= gpu.units:
+            found.add(tuple(sorted(made)))
+            return
+        walk(unit + 1, made)
+        for index, p in enumerate(gpu.profiles):
+            if unit in p.starts and unit + p.size <= gpu.units:
+                walk(unit + p.size, (*made, (index, unit)))
+
+    def allowed(one: Layout) -> bool:
+        there = [gpu.profiles[i] for i, _ in one]
+        return all(there.count(p) <= p.most for p in there) and all(
+            sum(getattr(p, e) or 0 for p in there) <= whole[e] for e in ENGINES
+        )
+
+    walk(0, ())
+    return {one for one in found if allowed(one)}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_legal_layouts_of_every_model_are_those_of_a_walk_over_its_memory(name: str) -> None:
+    gpu = model(name)
+    listed = legal_layouts(gpu)
+    assert set(listed) == walked(gpu)
+    assert len(set(listed)) == len(listed)
+    assert set(listed) == {as_layout(gpu, one) for one in layouts(gpu, [p.name for p in gpu.profiles])}
+
+
+def test_the_legal_layouts_of_a_small_gpu_are_those_of_all_sets_of_placements() -> None:
+    gpu = model("A30-24GB")
+    spots = [(i, s) for i, p in enumerate(gpu.profiles) for s in p.starts]
+    every = [some for size in range(5) for some in combinations(spots, size)]
+    legal = set[Layout]()
+    for some in every:
+        there = [gpu.profiles[i] for i, _ in some]
+        claimed = [unit for i, s in some for unit in units(gpu.profiles[i], s)]
+        if (
+            len(claimed) == len(set(claimed))
+            and all(there.count(p) <= p.most for p in there)
+            and all(
+                sum(getattr(p, e) or 0 for p in there) <= max(getattr(p, e) or 0 for p in gpu.profiles) for e in ENGINES
+            )
+        ):
+            legal.add(some)
+    assert legal == set(legal_layouts(gpu))
+    assert len(legal) == 76
 
 
 @pytest.mark.parametrize("name", MODELS)
