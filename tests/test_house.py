@@ -17,7 +17,8 @@ KEY_READERS = re.compile(r"kube/(keys|translate\w*|dialects/\w+)\.py")
 NOT_POD_KEYS = {"bayplan.dev/v1alpha1", "bayplan.dev/planner"}
 """The API group's version and the name under which events are reported: neither is a label or an annotation."""
 
-WRITERS = {"kube/effects.py", "kube/lease.py"}
+WRITERS = {"kube/effects.py", "kube/effects_claims.py", "kube/lease.py"}
+"""Pods, queues and nodes; ResourceClaims, through the fence of the first; the Lease that the fence goes by."""
 OWN_CLUSTERS = ("localcluster/", "demo/")
 """They make nodes and Jobs in clusters that they started themselves; the service never imports them."""
 

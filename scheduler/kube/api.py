@@ -16,6 +16,8 @@ from scheduler.kube.http import HttpError, HttpPool, Method, Reply, Target
 from scheduler.kube.login import Access, LoginError, read_access
 from scheduler.version import VERSION
 
+JSON = "application/json"
+
 UNAUTHORIZED = 401
 
 LINE_LIMIT_BYTES = 64 * 1024 * 1024
@@ -137,18 +139,20 @@ class ApiClient:
         *,
         query: Mapping[str, str] | None = None,
         body: bytes | None = None,
-        content_type: str = "application/json",
+        content_type: str = JSON,
+        accept: str = JSON,
         timeout_s: float | None = None,
     ) -> Response:
-        """One request; its answer where the status is 200 to 299.
+        """One request; its answer where the status is 200 to 299. `accept`: in which encoding it is to be.
 
         Raises:
             ApiUnreachableError: no whole answer came in time; a write may or may not have been carried out.
             ApiRefusedError: the answer is a failure.
         """
-        reply = await self._attempt(method, path, query, body, content_type, timeout_s)
+        kinds = accept, content_type
+        reply = await self._attempt(method, path, query, body, kinds, timeout_s)
         if reply.status == UNAUTHORIZED and await self._reread(at_least=True):
-            reply = await self._attempt(method, path, query, body, content_type, timeout_s)
+            reply = await self._attempt(method, path, query, body, kinds, timeout_s)
         if not 200 <= reply.status < 300:
             raise refusal(reply.status, reply.body)
         return reply
@@ -181,7 +185,7 @@ class ApiClient:
         self, path: str, query: Mapping[str, str], silence_s: float, failure: "_Failure"
     ) -> AsyncGenerator[bytes, None]:
         rest = b""
-        async with aclosing(self._pool.stream(self._request_bytes("GET", path, query, None, ""))) as parts:
+        async with aclosing(self._pool.stream(self._request_bytes("GET", path, query, None, (JSON, JSON)))) as parts:
             while True:
                 async with asyncio.timeout(silence_s):
                     part = await anext(parts, None)
@@ -207,13 +211,13 @@ class ApiClient:
         path: str,
         query: Mapping[str, str] | None,
         body: bytes | None,
-        content_type: str,
+        kinds: tuple[str, str],
         timeout_s: float | None,
     ) -> Reply:
         limit_s = self._timeout_s if timeout_s is None else timeout_s
         if self._access.reread_s is not None:
             await self._reread(at_least=False)
-        request = self._request_bytes(method, path, query, body, content_type)
+        request = self._request_bytes(method, path, query, body, kinds)
         try:
             return await self._pool.exchange(request, repeatable=method == "GET", limit_s=limit_s)
         except TimeoutError as err:
@@ -222,14 +226,15 @@ class ApiClient:
             raise ApiUnreachableError(f"{method} {path}: {err}") from err
 
     def _request_bytes(
-        self, method: Method, path: str, query: Mapping[str, str] | None, body: bytes | None, content_type: str
+        self, method: Method, path: str, query: Mapping[str, str] | None, body: bytes | None, kinds: tuple[str, str]
     ) -> bytes:
+        accept, content_type = kinds
         if not _PATH.match(path):
             raise ValueError(f"path is {path!r}; it must start with / and hold printable ASCII alone")
         whole = f"{self._prefix}{path}?{urlencode(query)}" if query else f"{self._prefix}{path}"
         if body is None:
-            return f"{method} {whole} HTTP/1.1\r\n{self._fixed}\r\n".encode("ascii")
-        head = f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
+            return f"{method} {whole} HTTP/1.1\r\n{self._fixed}Accept: {accept}\r\n\r\n".encode("ascii")
+        head = f"Accept: {accept}\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
         return f"{method} {whole} HTTP/1.1\r\n{self._fixed}{head}".encode("ascii") + body
 
     async def _reread(self, *, at_least: bool) -> bool:
@@ -282,7 +287,7 @@ def _target(access: Access) -> Target:
 def _fixed_parts(access: Access) -> tuple[str, str]:
     """What every request carries: the path before the API's own, and headers."""
     parts = urlsplit(access.server)
-    fixed = f"Host: {parts.netloc}\r\nUser-Agent: bayplan/{VERSION}\r\nAccept: application/json\r\n"
+    fixed = f"Host: {parts.netloc}\r\nUser-Agent: bayplan/{VERSION}\r\n"
     if access.authorization is not None:
         if not _HEADER_VALUE.match(access.authorization):
             raise LoginError("the credential holds characters that no HTTP header may have")

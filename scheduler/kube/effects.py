@@ -24,6 +24,7 @@ from scheduler.kube.keys import (
     PLAN_GATE,
     QUEUE_FINALIZER,
 )
+from scheduler.kube.outcomes import Done, Failure, Fenced, Gone, Outcome, Refused, Unreachable, failure_of
 from scheduler.kube.wire_own import QueueCondition, WireQueueStanding
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
 from scheduler.model.workload import Pod
@@ -34,38 +35,6 @@ MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 EVENT_TEXT_LIMIT = 1024
 """The longest `note` that events.k8s.io/v1 accepts (KEP-383)."""
-
-
-class Done(msgspec.Struct, frozen=True):
-    """The write took place, or had taken place before."""
-
-
-class Gone(msgspec.Struct, frozen=True):
-    """The object is no more, or another of the same name stands in its place."""
-
-
-class Refused(msgspec.Struct, frozen=True, kw_only=True):
-    """The API server will not have it.
-
-    `passing`: trying again may help (a conflict, throttling, a failure of its own).
-    """
-
-    status: int
-    message: str
-    passing: bool
-
-
-class Unreachable(msgspec.Struct, frozen=True, kw_only=True):
-    """No answer: it may or may not have taken place."""
-
-    message: str
-
-
-class Fenced(msgspec.Struct, frozen=True):
-    """Not sent: this replica does not lead."""
-
-
-Outcome = Done | Gone | Refused | Unreachable | Fenced
 
 
 class PodRef(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -337,35 +306,33 @@ class Effects:
             return None
         return msgspec.json.decode(response.body, type=WireQueueStanding)
 
+    async def exchange(
+        self, kind: str, method: Method, path: str, body: Mapping[str, object] | bytes, content_type: str = MERGE_PATCH
+    ) -> Response | Failure:
+        """One write of the given kind, with the API server's answer to it; a body that is no bytes goes as JSON."""
+        content = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        async with self._slots:
+            answer = await self._exchange_once(method, path, content, content_type)
+        self._observe(kind, "done" if isinstance(answer, Response) else type(answer).__name__.lower())
+        return answer
+
+    async def look(self, path: str) -> Response | Gone | Refused | Unreachable:
+        """Read what a write is to depend on."""
+        try:
+            return await self._api.request("GET", path)
+        except (ApiUnreachableError, ApiRefusedError) as err:
+            return failure_of(err)
+
     async def _send(
         self, kind: str, method: Method, path: str, body: Mapping[str, object], content_type: str = "application/json"
     ) -> Outcome:
-        async with self._slots:
-            outcome = await self._send_once(method, path, msgspec.json.encode(body), content_type)
-        self._observe(kind, type(outcome).__name__.lower())
-        return outcome
+        answer = await self.exchange(kind, method, path, body, content_type)
+        return Done() if isinstance(answer, Response) else answer
 
-    async def _send_once(self, method: Method, path: str, body: bytes, content_type: str) -> Outcome:
+    async def _exchange_once(self, method: Method, path: str, body: bytes, content_type: str) -> Response | Failure:
         if not self._may_write():
             return Fenced()
         try:
-            await self._api.request(method, path, body=body, content_type=content_type)
-        except ApiUnreachableError as err:
-            return Unreachable(message=str(err))
-        except ApiRefusedError as err:
-            if err.status == 404 or _is_namesake(err):
-                return Gone()
-            # An API server that has just started forbids until it has read its roles.
-            passing = err.status in (403, 409, 429) or err.status >= 500
-            return Refused(status=err.status, message=err.message, passing=passing)
-        return Done()
-
-
-def _is_namesake(err: ApiRefusedError) -> bool:
-    """Whether the write met another pod of the same name.
-
-    A patch with another uid is 422 "metadata.uid: … field is immutable"; binding and eviction answer 409 with the UID.
-    """
-    if err.status == 422:
-        return "metadata.uid" in err.message
-    return err.status == 409 and "uid" in err.message.lower()
+            return await self._api.request(method, path, body=body, content_type=content_type)
+        except (ApiUnreachableError, ApiRefusedError) as err:
+            return failure_of(err)

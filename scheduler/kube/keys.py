@@ -99,3 +99,11 @@ GPU_PRODUCT_LABEL = "nvidia.com/gpu.product"
 
 GPU_REPLICAS_LABEL = "nvidia.com/gpu.replicas"
 """Node label of GPU feature discovery: into how many parts each GPU is shared."""
+
+RESOURCE_GROUP = "resource.k8s.io"
+
+DEVICE_CLASS = "gpu.bayplan.dev"
+"""The DeviceClass of claims that Bayplan allocates; it suits no device, so that kube-scheduler never does."""
+
+GUARD = {"apiGroup": "bayplan.dev", "resource": "plans", "name": "plan", "uid": "bayplan.dev/plan"}
+"""In `status.reservedFor` of a claim: it was allocated for a plan whose pods do not all stand yet."""

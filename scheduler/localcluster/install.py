@@ -18,13 +18,13 @@ _GATE = "bayplan.dev/plan"
 
 
 def apply(api: Api) -> Json:
-    """Apply manifests/base and return the configuration of Bayplan's own kube-scheduler.
+    """Apply manifests/base and manifests/dra; return the configuration of Bayplan's own kube-scheduler.
 
     Raises:
         InputError: the manifests are missing or not understood.
         ApiError: the server refused one.
     """
-    objects = manifests.load(assets.manifests() / "base")
+    objects = [o for folder in ("base", "dra") for o in manifests.load(assets.manifests() / folder)]
     manifests.apply(api, manifests.runs_without_kubelets(objects))
     return manifests.scheduler_configuration(objects)
 

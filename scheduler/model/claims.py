@@ -35,3 +35,15 @@ class PodClaim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     requests: tuple[ClaimRequest, ...]
     allocated: tuple[DeviceName, ...] = ()
     shared: bool = False
+
+
+class Grant(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A device, or a part of one, that a request of a claim gets.
+
+    `request`: as an allocation names it, `REQUEST` or `REQUEST/SUBREQUEST`. `consumed`: how much of which capacity of
+    the device it takes, as quantities; empty where it gets the device whole.
+    """
+
+    request: str
+    device: DeviceName
+    consumed: tuple[tuple[str, str], ...] = ()

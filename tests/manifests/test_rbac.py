@@ -5,9 +5,14 @@ from pathlib import Path
 import pytest
 
 from scheduler.kube.dialects.kinds import FOREIGN_KINDS
-from tests.manifests.files import MANIFESTS, Document, base, one
+from tests.manifests.files import MANIFESTS, Document, base, objects, one
 
-FILES = sorted(p for p in (MANIFESTS / "rbac").glob("*.yaml") if p.name != "kustomization.yaml")
+FILES = sorted(
+    [
+        *(p for p in (MANIFESTS / "rbac").glob("*.yaml") if p.name != "kustomization.yaml"),
+        MANIFESTS / "dra" / "rbac.yaml",
+    ]
+)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
@@ -68,6 +73,24 @@ def test_the_service_may_read_the_foreign_kinds_that_it_watches_and_write_none_o
     known = {(kind.group, kind.plural) for kind in FOREIGN_KINDS}
     allowed = {(group, resource, verb) for group, resource, verb in granted() if (group, resource) in known}
     assert allowed == {(group, plural, verb) for group, plural in known for verb in ("list", "watch")}
+
+
+def test_of_claims_the_service_writes_what_an_allocation_takes_and_makes_and_deletes_none() -> None:
+    role, binding = (o for o in objects(MANIFESTS / "dra") if o["kind"].startswith("ClusterRole"))
+    assert {r["apiGroups"][0] for r in role["rules"]} == {"resource.k8s.io"}
+    writes = {(resource, verb) for r in role["rules"] for resource in r["resources"] for verb in r["verbs"]} - {
+        (resource, verb)
+        for resource in ("resourceslices", "deviceclasses", "resourceclaims")
+        for verb in ("get", "list", "watch")
+    }
+    assert writes == {
+        ("resourceclaims", "patch"),
+        ("resourceclaims", "update"),
+        ("resourceclaims/status", "patch"),
+        ("resourceclaims/binding", "patch"),
+    }
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    assert binding["subjects"] == one("ClusterRoleBinding", "bayplan")["subjects"]
 
 
 def test_leases_are_named_except_where_the_api_cannot() -> None:
