@@ -114,7 +114,7 @@ def _geometry(product: str, told: tuple[WireProfile, ...]) -> Geometry:
                 size=one.size,
                 most=one.max,
                 compute=one.compute_slices,
-                sm=one.sm,
+                sm=one.multiprocessors,
                 memory_mib=one.memory_mib,
                 decoders=one.decoders,
                 jpeg=one.jpeg,

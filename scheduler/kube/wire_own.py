@@ -131,7 +131,7 @@ class WireTopology(Wire, frozen=True, kw_only=True):
 
 
 class Health(Wire, frozen=True, kw_only=True):
-    """Health of a device."""
+    """Health of a device, and a sentence for each thing that speaks against it."""
 
     state: str = "Unknown"
     reasons: list[str] = []
@@ -165,7 +165,7 @@ class WireProfile(Wire, frozen=True, kw_only=True):
     size: int = 0
     max: int = 0
     compute_slices: int = 0
-    sm: int | None = None
+    multiprocessors: int | None = None
     memory_mib: int | None = msgspec.field(default=None, name="memoryMiB")
     decoders: int | None = None
     jpeg: int | None = None

@@ -113,7 +113,8 @@ def profiles(**changes: Json) -> list[Json]:
         {"profile": "7g.189gb", "profileId": 0, "starts": [0], "size": 8, "max": 1, "computeSlices": 7},
     ]
     return [
-        {**row, "sm": 1, "memoryMiB": 1024, "copyEngines": 1, **changes.get(f"_{row['profileId']}", {})} for row in rows
+        {**row, "multiprocessors": 1, "memoryMiB": 1024, "copyEngines": 1, **changes.get(f"_{row['profileId']}", {})}
+        for row in rows
     ]
 
 

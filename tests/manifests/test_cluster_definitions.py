@@ -182,7 +182,7 @@ def test_a_full_report_is_taken_and_shown(admin: Api, node: str, reader: Reader)
     divided["health"] = {"state": "Suspect", "reasons": ["row remapping is pending"]}
     divided["freePlacements"] = [instance(4, 1)]
     places = {"starts": [0, 4], "size": 4, "max": 2}
-    engines = {"sm": 60, "memoryMiB": 40448, "decoders": 3, "jpeg": 3, "ofa": 0, "copyEngines": 3}
+    engines = {"multiprocessors": 60, "memoryMiB": 40448, "decoders": 3, "jpeg": 3, "ofa": 0, "copyEngines": 3}
     divided["migProfiles"] = [{"profile": "3g.40gb", "profileId": 9, **places, "computeSlices": 3, **engines}]
     links = [
         {"a": a, "b": b, "type": "NVLink", "count": 18, "gigabytesPerSecond": 478} for b in range(8) for a in range(b)

@@ -1,0 +1,123 @@
+"""Calls that may never return, on threads of their own, with a deadline each.
+
+A driver that hangs keeps the thread that asked it, and no more than that one: as long as it has not come back, what
+would have to go there is told at once that the driver does not answer. Threads end with the process.
+"""
+
+import asyncio
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+Work = Callable[[], None]
+
+
+class Stuck(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """No answer in time: the call named `call` has been under way for `since_s` seconds."""
+
+    call: str
+    since_s: float
+
+
+class _Call(Generic[T]):
+    """One call; its outcome goes to the loop that waits for it, if that still does."""
+
+    def __init__(self, work: Callable[[], T], loop: asyncio.AbstractEventLoop) -> None:
+        self.work = work
+        self.loop = loop
+        self.done: asyncio.Future[T] = loop.create_future()
+
+    def run(self) -> None:
+        try:
+            outcome = self.work()
+        except Exception as err:  # noqa: BLE001  it is raised where the call is waited for
+            self._tell(lambda failure=err: self._fail(failure))
+        else:
+            self._tell(lambda: self._finish(outcome))
+
+    def _tell(self, what: Work) -> None:
+        try:
+            self.loop.call_soon_threadsafe(what)
+        except RuntimeError:
+            # The loop has ended: nobody waits any more.
+            return
+
+    def _finish(self, outcome: T) -> None:
+        if not self.done.done():
+            self.done.set_result(outcome)
+
+    def _fail(self, failure: Exception) -> None:
+        if not self.done.done():
+            self.done.set_exception(failure)
+
+
+class Lane:
+    """One thread for one kind of call, started with the first."""
+
+    def __init__(self, name: str, *, monotonic_s: Callable[[], float] = time.monotonic) -> None:
+        self._name = name
+        self._monotonic_s = monotonic_s
+        self._calls: queue.SimpleQueue[Work] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._under_way: asyncio.Future[object] | None = None
+        self._said = ""
+        self._since_s = 0.0
+
+    @property
+    def stuck(self) -> Stuck | None:
+        """The call that is under way, None where there is none."""
+        if self._under_way is None or self._under_way.done():
+            return None
+        return Stuck(call=self._said, since_s=self._monotonic_s() - self._since_s)
+
+    async def idle(self, timeout_s: float) -> bool:
+        """Wait until nothing is under way; whether that came in time."""
+        if self._under_way is not None and not self._under_way.done():
+            await asyncio.wait({self._under_way}, timeout=timeout_s)
+        return self.stuck is None
+
+    async def call(self, said: str, work: Callable[[], T], *, deadline_s: float) -> T | Stuck:
+        """What `work` gives, or that it did not come back in time; it is then left to itself.
+
+        Raises:
+            Exception: whatever `work` raised in time.
+        """
+        stuck = self.stuck
+        if stuck is not None:
+            return stuck
+        call = _Call(work, asyncio.get_running_loop())
+        self._under_way, self._said, self._since_s = _any(call.done), said, self._monotonic_s()
+        self._start()
+        self._calls.put(call.run)
+        finished, _ = await asyncio.wait({call.done}, timeout=deadline_s)
+        if not finished:
+            # Whatever comes of it later, nobody asks for.
+            call.done.add_done_callback(lambda late: late.cancelled() or late.exception())
+            return Stuck(call=said, since_s=self._monotonic_s() - self._since_s)
+        return call.done.result()
+
+    def end(self) -> None:
+        """Let the thread end after what is under way."""
+        if self._thread is not None:
+            self._calls.put(sys.exit)
+
+    def _start(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            self._calls.get()()
+
+
+def _any(future: "asyncio.Future[T]") -> "asyncio.Future[object]":
+    """The future as one of which only the state is looked at."""
+    return future  # type: ignore[return-value]

@@ -1,0 +1,148 @@
+"""What is remembered of GPUs from one look to the next."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeVar
+
+import msgspec
+from msgspec import UnsetType
+
+from scheduler.exporter.node import DeviceKnown
+from scheduler.exporter.reading import DeviceFacts, DeviceState, Slot, Told, Unread, Why, Xid
+from scheduler.kube.wire_report import Report, ReportDevice
+
+LOST = Unread(why=Why.LOST)
+T = TypeVar("T")
+
+_NO_DATA = Unread(why=Why.NO_DATA)
+_NOT_LOOKED = Unread(why=Why.NO_DATA, said="it was not looked at yet")
+
+_NAMELESS = "unknown-at-"
+_CAPABILITY = re.compile(r"(\d+)\.(\d+)", re.ASCII)
+
+
+def place(
+    before: Mapping[str, DeviceKnown], told: Sequence[str], nameless: Sequence[Slot]
+) -> tuple[dict[str, DeviceKnown], list[str]]:
+    """All GPUs, with those lost that the driver no longer tells; and which of these may answer to their UUID still.
+
+    A GPU whose UUID the driver does not tell is taken for one that is remembered and missing; where none is, it is
+    reported by its place.
+    """
+    kept = {uuid: one for uuid, one in before.items() if not uuid.startswith(_NAMELESS)}
+    found = {uuid: kept.get(uuid) or DeviceKnown(uuid=uuid, facts=_NOT_LOOKED, state=_NOT_LOOKED) for uuid in told}
+    missing = [uuid for uuid in kept if uuid not in found]
+    found |= {uuid: unseen(kept[uuid], LOST) for uuid in missing}
+    for slot in nameless[len(missing) :]:
+        why = slot.uuid if isinstance(slot.uuid, Unread) else LOST
+        name = f"{_NAMELESS}{slot.index}"
+        found[name] = DeviceKnown(uuid=name, facts=why, state=why)
+    return found, missing if nameless else []
+
+
+def seen(before: DeviceKnown, facts: Told[DeviceFacts], state: Told[DeviceState]) -> DeviceKnown:
+    """A GPU after a look at it. One that was lost, or has begun to count anew, was initialised meanwhile."""
+    if isinstance(state, Unread):
+        lost = isinstance(facts, Unread) and facts.why is Why.LOST
+        return _with(before, facts=facts, state=LOST if lost else state)
+    again = _reset(before, state)
+    links = () if isinstance(state.nvlinks, Unread) else state.nvlinks
+    up = frozenset(link.link for link in links if link.active)
+    return _with(
+        before,
+        facts=facts,
+        state=state,
+        errors=() if again else before.errors,
+        links_up=(frozenset[int]() if again else before.links_up) | up,
+    )
+
+
+def unseen(before: DeviceKnown, why: Unread) -> DeviceKnown:
+    """A GPU that cannot be looked at."""
+    return _with(before, facts=before.facts, state=why)
+
+
+def initialised(before: DeviceKnown) -> DeviceKnown:
+    """A GPU after the driver started anew: errors and links of before count no more."""
+    return _with(before, facts=before.facts, state=before.state, errors=(), links_up=frozenset())
+
+
+def erred(before: DeviceKnown, error: Xid) -> DeviceKnown:
+    """A GPU of which the driver reported an error; one of the same kind is not repeated."""
+    errors = before.errors if error in before.errors else (*before.errors, error)
+    return msgspec.structs.replace(before, errors=errors)
+
+
+def watched(before: DeviceKnown, *, heard: bool) -> DeviceKnown:
+    """A GPU of which the driver reports errors, or cannot."""
+    return before if before.unwatched is not heard else msgspec.structs.replace(before, unwatched=not heard)
+
+
+def mig_changed(before: DeviceKnown, after: DeviceKnown) -> bool:
+    """Whether MIG was turned on or off between two looks."""
+    old, new = before.state, after.state
+    if isinstance(old, Unread) or isinstance(new, Unread):
+        return False
+    return old.mig_mode != new.mig_mode
+
+
+def restored(report: Report) -> Iterator[DeviceKnown]:
+    """GPUs as an earlier report of the same boot of the node has them."""
+    for told in report.devices:
+        if told.uuid.startswith(_NAMELESS):
+            continue
+        xids = () if isinstance(told.health.xids, UnsetType) else told.health.xids
+        errors = tuple(Xid(uuid=told.uuid, number=number) for number in xids)
+        yield DeviceKnown(uuid=told.uuid, facts=_NOT_LOOKED, state=_NOT_LOOKED, before=_facts(told), errors=errors)
+
+
+def _facts(told: ReportDevice) -> DeviceFacts:
+    capability = (
+        None if isinstance(told.compute_capability, UnsetType) else _CAPABILITY.fullmatch(told.compute_capability)
+    )
+    return DeviceFacts(
+        index=told.index,
+        uuid=told.uuid,
+        model=told.model,
+        memory_mib=_or_unread(told.memory_mib),
+        pci_bus_id=_or_unread(told.pci_bus_id),
+        minor=_or_unread(told.minor_number),
+        serial=_NO_DATA,
+        numa_node=_or_unread(told.numa_node),
+        architecture=_or_unread(told.architecture),
+        compute_capability=(int(capability[1]), int(capability[2])) if capability else _NO_DATA,
+        mig_profiles=_NO_DATA,
+    )
+
+
+def _or_unread(told: T | UnsetType) -> T | Unread:
+    return _NO_DATA if isinstance(told, UnsetType) else told
+
+
+def _reset(before: DeviceKnown, state: DeviceState) -> bool:
+    """Whether the GPU was initialised between two looks: it was lost, or counts fewer memory errors than it did."""
+    if isinstance(before.state, Unread):
+        return before.state.why is Why.LOST
+    old, new = before.state.ecc, state.ecc
+    if isinstance(old, Unread) or isinstance(new, Unread):
+        return False
+    return new.uncorrected < old.uncorrected or new.corrected < old.corrected
+
+
+def _with(
+    before: DeviceKnown,
+    *,
+    facts: Told[DeviceFacts],
+    state: Told[DeviceState],
+    errors: tuple[Xid, ...] | None = None,
+    links_up: frozenset[int] | None = None,
+) -> DeviceKnown:
+    return DeviceKnown(
+        uuid=before.uuid,
+        facts=facts,
+        state=state,
+        before=before.known if isinstance(facts, Unread) else facts,
+        errors=before.errors if errors is None else errors,
+        links_up=before.links_up if links_up is None else links_up,
+        unwatched=before.unwatched,
+    )
