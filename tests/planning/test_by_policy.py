@@ -178,6 +178,7 @@ def test_names_and_what_was_planned_before_are_of_no_matter(drawn: tuple[Snapsho
         columns=columns,
         nodes={new[name]: msgspec.structs.replace(node, name=new[name]) for name, node in snapshot.nodes.items()},
         devices_used={new[name]: devices for name, devices in snapshot.devices_used.items()},
+        ailing={new[name]: ailing for name, ailing in snapshot.ailing.items()},
     )
     cache = PlanCache()
     first = planned(snapshot, cache)

@@ -86,8 +86,11 @@ def _renamed(decision: Decision, names: dict[NodeName, NodeName]) -> Decision:
 
 
 def _figures_left_out(decision: Decision) -> Decision:
-    """Without the detail, which may list nodes."""
-    return msgspec.structs.replace(decision, detail="") if isinstance(decision, Wait) else decision
+    """Without the detail and the words on health, which may list nodes."""
+    if not isinstance(decision, Wait):
+        return decision
+    blocking = tuple(msgspec.structs.replace(b, subject="") if b.kind == "health" else b for b in decision.blocking)
+    return msgspec.structs.replace(decision, detail="", blocking=blocking)
 
 
 @LAWS
