@@ -25,7 +25,10 @@ class NvmlBackend(Protocol):
         ...
 
     def slots(self) -> Sequence[Slot]:
-        """Every GPU that the driver counts, in the order of PCI addresses; of a lost one the UUID cannot be read."""
+        """Every GPU that the driver counts, in the order of PCI addresses.
+
+        Of a lost one neither UUID nor address can be read; it comes after the others.
+        """
         ...
 
     def facts(self, uuid: str) -> DeviceFacts | Unread:

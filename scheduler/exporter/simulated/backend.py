@@ -75,7 +75,7 @@ class FixtureBackend:
             self._node.divide(gpu, wanted)
 
     def reindex(self, order: Sequence[int]) -> None:
-        """Count the GPUs anew: `order[gpu]` is the index of GPU number `gpu` from now on.
+        """Count the GPUs in another order from now on: `order[gpu]` is the index of GPU number `gpu`.
 
         Raises:
             LayoutError: it is no permutation.
@@ -101,15 +101,20 @@ class FixtureBackend:
             self._changed.notify_all()
 
     def slots(self) -> Sequence[Slot]:
-        """Every GPU that the driver counts, in the order of PCI addresses."""
+        """Every GPU that the driver counts, in the order of PCI addresses, those that tell none last."""
         with self._changed:
             self._enter(None)
             node = self._node
-            counted = [gpu for gpu in range(node.size) if not node.has(Kind.ABSENT, gpu)]
             lost = Unread(why=Why.LOST, call="nvmlDeviceGetHandleByIndex")
+
+            def place(one: tuple[int, int]) -> tuple[bool, str, int]:
+                index, gpu = one
+                known = node.reachable(gpu) and not node.lacks("pci_bus_id", gpu)
+                return not known, bus_id(gpu) if known else "", index
+
             return [
-                Slot(index=node.order[gpu], uuid=node.uuids[gpu] if node.reachable(gpu) else lost)
-                for gpu in sorted(counted, key=bus_id)
+                Slot(index=index, uuid=node.uuids[gpu] if node.reachable(gpu) else lost)
+                for index, gpu in sorted(enumerate(node.counted()), key=place)
             ]
 
     def facts(self, uuid: str) -> DeviceFacts | Unread:

@@ -58,7 +58,7 @@ class SimulatedNode:
         self.size = len(machine.gpus)
         self.uuids = [stable_uuid("GPU", name, gpu) for gpu in range(self.size)]
         self.order = list(range(self.size))
-        """`order[gpu]` is the index at which the driver has it now."""
+        """GPUs are counted in this order: `order[gpu]` is the index of a GPU where none is absent."""
         self.divided: dict[int, list[Instance]] = {}
         """GPUs on which MIG is enabled, with their instances by start."""
         self.faults: set[Fault] = set()
@@ -90,6 +90,14 @@ class SimulatedNode:
             f.kind is Kind.FIELD and f.field == name and f.gpu in {None, gpu} for f in self.faults
         )
 
+    def counted(self) -> list[int]:
+        """The GPUs that the driver counts, by their index."""
+        return sorted((g for g in range(self.size) if not self.has(Kind.ABSENT, g)), key=lambda g: self.order[g])
+
+    def index(self, gpu: int) -> int:
+        """The index of a GPU that the driver counts."""
+        return self.counted().index(gpu)
+
     def reachable(self, gpu: int) -> bool:
         """Whether the driver reaches the GPU."""
         return not self.has(Kind.LOST, gpu) and not self.has(Kind.ABSENT, gpu)
@@ -115,7 +123,7 @@ class SimulatedNode:
         return all(up) if self.machine.switched else b in up[0]
 
     def reindex(self, order: Sequence[int]) -> None:
-        """Count the GPUs anew: `order[gpu]` is the index of a GPU from now on.
+        """Count the GPUs in another order from now on: `order[gpu]` is the index of a GPU.
 
         Raises:
             LayoutError: it is no permutation.

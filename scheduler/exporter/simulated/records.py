@@ -68,7 +68,7 @@ def facts(node: SimulatedNode, gpu: int) -> DeviceFacts:
         return _told(node, gpu, field, lambda: value)
 
     return DeviceFacts(
-        index=node.order[gpu],
+        index=node.index(gpu),
         uuid=node.uuids[gpu],
         model=told("model", model.name),
         memory_mib=told("memory_mib", model.memory_mib),
