@@ -49,7 +49,8 @@ class FakeLib(FakeMig):
         self.watched: set[int] = set()
         self.events: list[tuple[int, int, int]] = []
         self.fabric_versions = {2, 3}
-        self.health_mask = 0xAA
+        self.health_mask = 0x51AA
+        self.health_summary = 1
         self.wait_code = TIMEOUT
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
@@ -223,24 +224,33 @@ class FakeLib(FakeMig):
             else:
                 value.nvmlReturn = NOT_SUPPORTED
 
+    def do_nvmlDeviceGetGpuFabricInfo(self, handle: Any, info: Any) -> None:
+        raw = self.fabric(self.gpu(handle))
+        ctypes.memmove(info, raw, len(raw))
+
     def do_nvmlDeviceGetGpuFabricInfoV(self, handle: Any, info: Any) -> None:
-        gpu, facts = self.gpu(handle), self.node.machine.fabric
-        self.told("fabric", gpu)
-        if facts is None:
-            raise Code(NOT_SUPPORTED)
+        raw = self.fabric(self.gpu(handle))
         version = info._obj.version >> 24
         assert info._obj.version & 0xFFFFFF == ctypes.sizeof(info._obj) == {2: 36, 3: 40}[version]
         if version not in self.fabric_versions:
             raise Code(25)
+        raw = struct.pack("<I", info._obj.version) + raw + struct.pack("<I", self.health_mask)
+        raw += struct.pack("<B3x", self.health_summary) if version == 3 else b""
+        ctypes.memmove(info, raw, len(raw))
+
+    def fabric(self, gpu: int) -> bytes:
+        """What the first version of the structure has (nvml.h: the state is one byte)."""
+        facts = self.node.machine.fabric
+        self.told("fabric", gpu)
+        if facts is None:
+            raise Code(NOT_SUPPORTED)
         away = self.node.has(Kind.FABRIC, gpu) or not any(
             self.node.lane_up(gpu, link) for link in range(len(self.node.machine.lanes[gpu]))
         )
         name = bytes(16) if away else uuid.UUID(facts.cluster_uuid).bytes
         state = STATES["InProgress" if away else facts.state.value]
         status, clique = (999, 0) if away else (0, facts.clique)
-        raw = struct.pack("<I16sIIB3xI", info._obj.version, name, status, clique, state, self.health_mask)
-        raw += struct.pack("<B3x", 1) if version == 3 else b""
-        ctypes.memmove(info, raw, len(raw))
+        return struct.pack("<16sIIB3x", name, status, clique, state)
 
     def do_nvmlDeviceGetTotalEccErrors(self, handle: Any, kind: Any, since: Any, count: Any) -> None:
         self.told("ecc", self.gpu(handle))
