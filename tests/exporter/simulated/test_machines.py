@@ -8,8 +8,8 @@ from scheduler.scoring.devices.machines import machine_types
 from scheduler.scoring.sharing.mig_tables import mig_model
 
 
-def test_every_machine_type_can_be_simulated() -> None:
-    assert set(machine_names()) == set(machine_types())
+def test_what_can_be_simulated_are_machine_types() -> None:
+    assert set(machine_names()) <= set(machine_types())
     assert len(machine_names()) >= 12
 
 
