@@ -79,6 +79,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """How long pods that are to be evicted for others have to save their work first; 0: no time. They are asked by the
     annotation `bayplan.dev/checkpoint-requested`, and leave once `bayplan.dev/checkpointed-at` of all is newer."""
 
+    on_failing_devices: Literal["report", "replan"] = "report"
+    """What becomes of work that stands on a GPU that is not healthy, or on a node that is not ready: its pods are told
+    (`report`), or it is evicted whole as well, and planned again elsewhere (`replan`)."""
+
     usage_half_life_s: Annotated[int, msgspec.Meta(ge=0, le=315_360_000)] = 0
     """Who goes first between queues goes by what they used of late too, half of which is forgotten after this long; 0:
     only by what they use."""

@@ -97,7 +97,8 @@ CLAIMS: Final = CounterSeries(
 EVICTIONS: Final = CounterSeries(
     name="evictions_total",
     help="Pods evicted: Reclaimed (lent quota came back), Preempted (lower priority in the same queue), SurplusTaken "
-    "(pods that a gang can do without), RolledBack (a gang that could not be completed).",
+    "(pods that a gang can do without), RolledBack (a gang that could not be completed), OnFailingDevice (a GPU "
+    "or node under its workload fails).",
     labels=("reason",),
 )
 LOST_GPU_SECONDS: Final = CounterSeries(

@@ -117,6 +117,7 @@ class Claims:
     def pod_gone(self, uid: PodUid) -> None:
         """A pod is no more."""
         self._freed = True
+        self._evictions.leaving.discard(uid)
         for claim in self._claims.values():
             claim.pod_gone(uid)
 
@@ -152,7 +153,9 @@ class Claims:
             workload = None if key is None else snapshot.workloads.get(key)
             if pod is None or pod.node is None or pod.deleting or workload is None:
                 continue
-            if uid not in going and uid not in self._tellings and unfinished(workload) is None:
+            if uid in going or uid in self._tellings or self._evictions.under_way(uid):
+                continue
+            if unfinished(workload) is None:
                 self._tellings[uid] = asyncio.ensure_future(self._unmark(pod))
 
     async def _unmark(self, pod: Pod) -> None:

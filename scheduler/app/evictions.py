@@ -46,6 +46,8 @@ class Evictions:
         self._telemetry = telemetry
         self._wake = wake
         self._tasks: dict[PodUid, asyncio.Task[None]] = {}
+        self.leaving: set[PodUid] = set()
+        """Pods that others have evicted by this object, from before they are marked until they are gone."""
 
     async def obstacle(self, pods: Sequence[PodRef]) -> Obstacle | str | None:
         """What keeps any of the pods from being evicted, if all are to go; a sentence where that cannot be found out.
@@ -116,8 +118,8 @@ class Evictions:
                 )
 
     def under_way(self, uid: PodUid) -> bool:
-        """Whether the pod is being taken back."""
-        return uid in self._tasks
+        """Whether the pod is being evicted, other than for a claim."""
+        return uid in self._tasks or uid in self.leaving
 
     async def stop(self) -> None:
         """End what is under way."""

@@ -12,6 +12,11 @@ from scheduler.model.snapshot import Snapshot
 REASONS: Mapping[VictimWhy, str] = {"reclaim": "Reclaimed", "preempt": "Preempted", "surplus": "SurplusTaken"}
 """Why pods were evicted, as their condition and event have it."""
 
+FAILING = "OnFailingDevice"
+"""The same for work that is to be planned elsewhere, since it stands on what fails."""
+
+TOLD = (*REASONS.values(), FAILING)
+
 REMEMBERED_S = 3600
 """So long it is told; the Events that say it are kept as long by default (kube-apiserver `--event-ttl`)."""
 

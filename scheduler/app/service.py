@@ -20,13 +20,15 @@ from scheduler.app.board import Board
 from scheduler.app.claims import Claims
 from scheduler.app.commit import Clocks, CommitLimits, Committer
 from scheduler.app.evictions import Evictions
+from scheduler.app.failures import Failures
 from scheduler.app.grace import Grace
 from scheduler.app.guard import ServiceGuard
 from scheduler.app.intake import Intake
-from scheduler.app.losses import REASONS
+from scheduler.app.losses import TOLD
 from scheduler.app.node_teller import NodeTeller
 from scheduler.app.note_teller import NoteTeller
 from scheduler.app.planner import PlannerLoop
+from scheduler.app.replans import Replans
 from scheduler.app.reporter import Reporter
 from scheduler.app.teller import Teller
 from scheduler.app.view import ServiceView
@@ -133,10 +135,9 @@ class Service:
             ended=self._reporter.ended,
         )
         self._evictions = Evictions(api, self._effects, self._telemetry, self._wake_planner)
+        grace = Grace(effects=self._effects, length_s=settings.eviction_grace_s, now_s=_now_s, pod_of=self._state.pod)
         self._claims = Claims(
-            grace=Grace(
-                effects=self._effects, length_s=settings.eviction_grace_s, now_s=_now_s, pod_of=self._state.pod
-            ),
+            grace=grace,
             evictions=self._evictions,
             committer=self._committer,
             state=self._state,
@@ -145,6 +146,16 @@ class Service:
             wake=self._wake_planner,
         )
         self._reporter.told = self._claims.told
+        self._replans = Replans(
+            grace=grace,
+            evictions=self._evictions,
+            state=self._state,
+            losses=self._claims.losses,
+            now_s=_now_s,
+        )
+        replans = self._replans if settings.on_failing_devices == "replan" else None
+        self._failures = Failures(self._effects, self._state, replans, leading=self._leads)
+        self._reporter.listeners.append(self._failures.planned)
         self._planner = PlannerLoop(
             self._state,
             self._committer,
@@ -236,6 +247,7 @@ class Service:
                     asyncio.ensure_future(self._lead()),
                     asyncio.ensure_future(self._teller.run()),
                     asyncio.ensure_future(self._node_teller.run()),
+                    asyncio.ensure_future(self._failures.run()),
                     asyncio.ensure_future(self._note_teller.run()),
                     asyncio.ensure_future(self._reporter.run()),
                     asyncio.ensure_future(self._auditor.run(self._settings.audit_period_s)),
@@ -312,6 +324,7 @@ class Service:
                 recalling.cancel()
                 await asyncio.gather(planning, recalling, return_exceptions=True)
                 await self._claims.stop()
+                await self._replans.stop()
                 await self._evictions.stop()
                 await self._committer.stop()
                 self._telemetry.put(PLANS_IN_FLIGHT, 0)
@@ -319,7 +332,7 @@ class Service:
     async def _recall(self) -> None:
         """Learn why workloads lost pods that another leader evicted."""
         try:
-            self._claims.losses.recall(await told_evictions(self._api, REASONS.values()))
+            self._claims.losses.recall(await told_evictions(self._api, TOLD))
         except (ApiUnreachableError, ApiRefusedError) as err:
             log.warning("why pods were evicted is not known", why=err)
             return

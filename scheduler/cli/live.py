@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from scheduler.app.losses import REASONS
+from scheduler.app.losses import TOLD
 from scheduler.cli.output import BadInputError, CommandError, complain
 from scheduler.kube.api import ApiClient, ApiRefusedError, ApiUnreachableError
 from scheduler.kube.discovery import foreign_kinds
@@ -59,7 +59,7 @@ def read_evictions(kubeconfig: Path | None, namespace: str) -> list[ToldEviction
 
 async def _evictions(kubeconfig: Path | None, namespace: str) -> list[ToldEviction]:
     async with await ApiClient.connect(kubeconfig) as api:
-        return await told_evictions(api, REASONS.values(), namespace)
+        return await told_evictions(api, TOLD, namespace)
 
 
 async def _listed(

@@ -18,6 +18,7 @@ from scheduler.kube.keys import (
     CHECKPOINT_REQUESTED_ANNOTATION,
     CONDITION_TYPE,
     EVICTED_ANNOTATION,
+    FAILING_CONDITION_TYPE,
     GROUP_VERSION,
     MAKES_WAY_CONDITION_TYPE,
     PLAN_ANNOTATION,
@@ -210,6 +211,10 @@ class Effects:
     async def mark(self, pod: PodRef, *, reason: str, message: str, leaves: bool = True) -> Outcome:
         """Write on a running pod that it is to make way, for whom and why; or that it stays after all."""
         return await self._condition("mark", pod, MAKES_WAY_CONDITION_TYPE, leaves, reason, message)
+
+    async def tell_failing(self, pod: PodRef, *, failing: bool, reason: str, message: str) -> Outcome:
+        """Write on a running pod that it stands on what fails, and why; or that it does no more."""
+        return await self._condition("tell failing", pod, FAILING_CONDITION_TYPE, failing, reason, message)
 
     async def request_checkpoint(self, pod: PodRef, now_s: int) -> Outcome:
         """Ask a running pod to save its work now."""

@@ -76,6 +76,9 @@ CONDITION_TYPE = "bayplan.dev/Planned"
 MAKES_WAY_CONDITION_TYPE = "bayplan.dev/MakesWay"
 """Pod condition: the running pod is to leave, for whom, and why; written before it is evicted."""
 
+FAILING_CONDITION_TYPE = "bayplan.dev/OnFailingDevice"
+"""Pod condition: the running pod stands on a GPU that is not healthy, or on a node that is not ready, and which."""
+
 JOB_INDEX_KEY = "batch.kubernetes.io/job-completion-index"
 """Label (since 1.28) and annotation with a pod's index in an Indexed Job."""
 

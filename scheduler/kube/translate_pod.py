@@ -169,6 +169,7 @@ class PodReader:
             problems=tuple(problems),
             notes=others.notes,
             told=(told.reason, told.message) if told is not None else None,
+            told_failing=_if_true(_condition(wire.status.conditions, keys.FAILING_CONDITION_TYPE)) is not None,
         )
 
     def _interned(self, shape: PodShape) -> PodShape:

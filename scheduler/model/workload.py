@@ -124,7 +124,8 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `gated`: it carries our scheduling gate. `foreign_gates`: it carries gates of others, so it cannot be planned yet.
     `unschedulable`: kube-scheduler's last word on it was PodScheduled=False with reason Unschedulable, and
     `scheduler_message` what it said.
-    `told`: reason and message of the condition that was last written on it, to write only changes.
+    `told`: reason and message of the condition that was last written on it, to write only changes. `told_failing`: it
+    was told that it stands on what fails.
     `index`: its rank, where its controller gives one. `devices`: indexes of the GPUs it is known to hold, in whole or
     in part. `slices`: the MIG instances it is known to hold. `claims`: what it asks
     for by ResourceClaims that Bayplan allocates; `shape` counts these too.
@@ -182,6 +183,7 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
     told: tuple[str, str] | None = None
+    told_failing: bool = False
 
 
 class Lack(msgspec.Struct, frozen=True, kw_only=True, gc=False):

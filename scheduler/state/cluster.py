@@ -121,6 +121,10 @@ class ClusterState:
         """The workload that the pod is a member of."""
         return self._groups.key(uid)
 
+    def workloads_on(self, node: NodeName) -> set[WorkloadKey]:
+        """The workloads with pods on the node."""
+        return {key for pod in self._nodes.pods_on(node) if (key := self._groups.key(pod.uid)) is not None}
+
     def uid_of(self, namespace: str, name: str) -> PodUid | None:
         """The uid of the pod of this name, where it is known and counts."""
         return self._uid_of.get(f"{namespace}/{name}")
