@@ -79,6 +79,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """How long pods that are to be evicted for others have to save their work first; 0: no time. They are asked by the
     annotation `bayplan.dev/checkpoint-requested`, and leave once `bayplan.dev/checkpointed-at` of all is newer."""
 
+    assume_links: bool = True
+    """Whether nodes from which no exporter reports are taken to be connected as the machine that their labels name
+    (`nvidia.com/gpu.product`, the number of GPUs, the machine's name); `false`: their links are not known."""
+
     on_failing_devices: Literal["report", "replan"] = "report"
     """What becomes of work that stands on a GPU that is not healthy, or on a node that is not ready: its pods are told
     (`report`), or it is evicted whole as well, and planned again elsewhere (`replan`)."""

@@ -1,4 +1,7 @@
-"""What is told of words that are read and not honoured, and of work that runs in no queue: an event beside a pod."""
+"""What is told in an event beside a pod.
+
+Words that are read and not honoured, work that runs in no queue, and linked GPUs on links that nobody reported.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -8,13 +11,15 @@ import msgspec
 from scheduler.app.node_teller import note_of
 from scheduler.kube.effects import Done, Effects, Gone, PodRef, ref
 from scheduler.model.names import WorkloadKey
-from scheduler.model.plan import Plan, Reason
+from scheduler.model.plan import Admit, Plan, Reason
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Workload
+from scheduler.planning.reasons.assumed import assumed_lines
 from scheduler.planning.reasons.explain import queueless_line
 
 LOOK_PERIOD_S = 1.0
 REASON = "NotHonoured"
+ASSUMED = "LinksAssumed"
 QUEUELESS = Reason.QUEUE_MISSING.value
 
 
@@ -34,10 +39,15 @@ class NoteTeller:
         self._due: dict[WorkloadKey, tuple[PodRef, _Note]] = {}
         self._said: dict[WorkloadKey, _Note] = {}
 
-    def planned(self, snapshot: Snapshot, _: Plan) -> None:
+    def planned(self, snapshot: Snapshot, decided: Plan) -> None:
         """A cycle ended."""
-        found = ((key, _note_on(workload)) for key, workload in snapshot.workloads.items())
-        self._due = {key: note for key, note in found if note is not None and self._said.get(key) != note[1]}
+        found = {key: note for key, workload in snapshot.workloads.items() if (note := _note_on(workload)) is not None}
+        # Where a workload goes is decided once, and told when there is time.
+        kept = {key: due for key, due in self._due.items() if due[1].reason == ASSUMED and key in snapshot.workloads}
+        for decision in decided.decisions:
+            if isinstance(decision, Admit) and (note := _assumed_by(snapshot, decision)) is not None:
+                kept[decision.workload] = note
+        self._due = {key: note for key, note in (kept | found).items() if self._said.get(key) != note[1]}
         for key in [key for key in self._said if key not in snapshot.workloads]:
             del self._said[key]
 
@@ -56,6 +66,15 @@ class NoteTeller:
             self._said[key] = note
             if self._due.get(key) == (pod, note):
                 del self._due[key]
+
+
+def _assumed_by(snapshot: Snapshot, decision: Admit) -> tuple[PodRef, _Note] | None:
+    """What is told of linked GPUs that are planned on links which nobody reported."""
+    workload = snapshot.workloads.get(decision.workload)
+    if workload is None or not workload.pending:
+        return None
+    lines = assumed_lines(snapshot, workload, (a.node for a in decision.placement.assignments))
+    return (ref(workload.pending[0]), _Note(reason=ASSUMED, sentences=tuple(lines))) if lines else None
 
 
 def _note_on(workload: Workload) -> tuple[PodRef, _Note] | None:

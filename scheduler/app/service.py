@@ -178,7 +178,7 @@ class Service:
             self._node_teller,
             wake=self._planner.wake,
         )
-        self._kinds = kinds(settings.scheduler_name, settings.user_label)
+        self._kinds = kinds(settings.scheduler_name, settings.user_label, assume_links=settings.assume_links)
         self._watchers = [
             Watcher(
                 api,

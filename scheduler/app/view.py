@@ -13,6 +13,7 @@ from scheduler.planning.defrag.advice import Advice, NoAdvice, Target
 from scheduler.planning.overview.detail import queue_detail
 from scheduler.planning.overview.records import QueueDetail, QueueStand
 from scheduler.planning.overview.stands import queue_stands
+from scheduler.planning.reasons.assumed import assumed_lines
 from scheduler.planning.reasons.explain import explain, queueless_line, rule_lines
 from scheduler.planning.reasons.failing import failing, failing_lines
 from scheduler.quota.usage import opening_ledger
@@ -96,11 +97,16 @@ class ServiceView:
             *(explain(wait) if wait is not None else _standing(workload, standing)),
             *filter(None, (queueless_line(workload),)),
         ]
-        fails = failing_lines(failing(self._state.snapshot(), workload))
+        snapshot = self._state.snapshot()
+        fails = failing_lines(failing(snapshot, workload))
+        assumed = [f"{line}." for line in assumed_lines(snapshot, workload, (a.node for a in standing))]
         last = self._reporter.last
         left_out = rule_lines(last[1]) if last is not None else []
         return Explanation(
-            text=(*text, *fails, *workload.notes, *left_out), queue=workload.queue, decision=wait, standing=standing
+            text=(*text, *fails, *assumed, *workload.notes, *left_out),
+            queue=workload.queue,
+            decision=wait,
+            standing=standing,
         )
 
 

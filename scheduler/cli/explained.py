@@ -9,10 +9,11 @@ from typing import Literal, assert_never
 import msgspec
 
 from scheduler.cli.output import facts
-from scheduler.model.names import WorkloadKey, gang_key, people_name, pod_key
+from scheduler.model.names import NodeName, WorkloadKey, gang_key, people_name, pod_key
 from scheduler.model.plan import Admit, Decision, Offer, Plan, Reason, Reclaim, Reservation, RollBack, Wait
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Pod, Workload
+from scheduler.planning.reasons.assumed import assumed_lines
 from scheduler.planning.reasons.explain import explain, in_the_way, rule_lines
 from scheduler.planning.reasons.failing import failing, failing_lines
 from scheduler.planning.reasons.wording import lasting, listed
@@ -231,7 +232,10 @@ def _workload(snapshot: Snapshot, workload: Workload, decision: Decision | None)
         nodes=dict(sorted(nodes.items())),
     )
     found = found if decision is None else _decided(found, decision)
-    more = (*failing_lines(failing(snapshot, workload)), *workload.notes)
+    places = decision.placement.assignments if isinstance(decision, Admit | Reclaim) else ()
+    stands = [*(NodeName(node) for node in nodes), *(assignment.node for assignment in places)]
+    assumed = (f"{line}." for line in assumed_lines(snapshot, workload, stands))
+    more = (*failing_lines(failing(snapshot, workload)), *assumed, *workload.notes)
     return msgspec.structs.replace(found, lines=(*found.lines, *more), notes=more) if more else found
 
 

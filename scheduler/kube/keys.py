@@ -100,6 +100,15 @@ belong to StatefulSets, which number them otherwise, so that key comes last."""
 GPU_PRODUCT_LABEL = "nvidia.com/gpu.product"
 """Node label of GPU feature discovery: the GPU's model."""
 
+GPU_COUNT_LABEL = "nvidia.com/gpu.count"
+"""Node label of GPU feature discovery: how many GPUs of the product there are."""
+
+GPU_MEMORY_LABEL = "nvidia.com/gpu.memory"
+"""Node label of GPU feature discovery: the memory of one GPU in MiB."""
+
+MACHINE_NAME_LABELS = ("nvidia.com/gpu.machine", "node.kubernetes.io/instance-type")
+"""Node labels with the name of the machine as a whole: the maker's (GPU feature discovery), the cloud's."""
+
 GPU_REPLICAS_LABEL = "nvidia.com/gpu.replicas"
 """Node label of GPU feature discovery: into how many parts each GPU is shared."""
 

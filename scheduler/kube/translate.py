@@ -8,7 +8,7 @@ from collections.abc import Callable
 import msgspec
 
 from scheduler.kube.keys import GROUP_VERSION
-from scheduler.kube.translate_node import read_node, read_report
+from scheduler.kube.translate_node import read_node, read_plain_node, read_report
 from scheduler.kube.translate_objects import read_job, read_namespace, read_topology
 from scheduler.kube.translate_pod import PodReader
 from scheduler.kube.translate_queue import read_queue
@@ -76,10 +76,11 @@ def _reader(
     return sight
 
 
-def kinds(scheduler_name: str, user_label: str | None = None) -> tuple[Kind, ...]:
+def kinds(scheduler_name: str, user_label: str | None = None, *, assume_links: bool = True) -> tuple[Kind, ...]:
     """All kinds that the state is made of; pods of `scheduler_name` are ours.
 
-    `user_label` says whose each is; None: the own one.
+    `user_label` says whose each is; None: the own one. `assume_links`: devices and links of nodes from which no
+    exporter reports are assumed by their labels.
     """
     own = f"/apis/{GROUP_VERSION}"
     pods = PodReader(scheduler_name, user_label)
@@ -109,7 +110,12 @@ def kinds(scheduler_name: str, user_label: str | None = None) -> tuple[Kind, ...
             gone=lambda uid: JobGone(uid=uid),
             by_uid=True,
         ),
-        _by_name("nodes", "/api/v1/nodes", read_node, lambda name: NodeGone(name=NodeName(name))),
+        _by_name(
+            "nodes",
+            "/api/v1/nodes",
+            read_node if assume_links else read_plain_node,
+            lambda name: NodeGone(name=NodeName(name)),
+        ),
         _by_name("namespaces", "/api/v1/namespaces", read_namespace, lambda name: NamespaceGone(name=name)),
         _by_name("queues", f"{own}/queues", read_queue, lambda name: QueueGone(name=QueueName(name))),
         _by_name("gpunodes", f"{own}/gpunodes", read_report, lambda name: DevicesGone(node=NodeName(name))),

@@ -6,6 +6,7 @@ import msgspec
 
 from scheduler.kube import keys
 from scheduler.kube.requests import read_quantities, resources_of
+from scheduler.kube.translate_assumed import with_assumed_devices
 from scheduler.kube.translate_links import read_links
 from scheduler.kube.translate_mig import read_instances, read_models, slices_held
 from scheduler.kube.wire import Meta, NameMeta, WireNode
@@ -28,7 +29,17 @@ _report_decoder = msgspec.json.Decoder(WireGPUNode)
 
 
 def read_node(raw: bytes | msgspec.Raw) -> tuple[Meta, NodeSeen]:
-    """A node's metadata, and the node.
+    """A node's metadata, and the node with the devices and links that are assumed until an exporter reports them.
+
+    Raises:
+        ValueError: the text is no node, or a quantity in it cannot be read.
+    """
+    meta, node = read_plain_node(raw)
+    return meta, NodeSeen(node=with_assumed_devices(node.node))
+
+
+def read_plain_node(raw: bytes | msgspec.Raw) -> tuple[Meta, NodeSeen]:
+    """The same, and nothing is assumed.
 
     Raises:
         ValueError: the text is no node, or a quantity in it cannot be read.

@@ -67,8 +67,9 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A node as the planner sees it. `allocatable.pods` is the kubelet's pod limit.
 
     `product` is the GPU product as the node labels it (`NVIDIA-H100-80GB-HBM3`), empty on a node without GPUs.
-    `devices` is empty where no exporter reported; then only counts are known. `links` is None where nobody
-    told how the GPUs are connected.
+    `devices` is empty where no exporter reported and nothing is assumed; then only counts are known. `links` is None
+    where nobody told how the GPUs are connected. `links_assumed`: nobody did, and both are taken to be as in machines
+    of type `machine`.
 
     MIG slices and parts of GPUs come in two ways. Where the device plugin divides GPUs beforehand, `allocatable` counts
     `nvidia.com/mig-<profile>` and `nvidia.com/gpu.shared`, and these counts are all that a plan for pods goes by;
@@ -90,6 +91,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     machine: str = ""
     devices: tuple[Device, ...] = ()
     links: LinkGraph | None = None
+    links_assumed: bool = False
     allocator: Allocator = Allocator.DEVICE_PLUGIN
     mig_on_demand: bool = False
     mig_instances: tuple[MigInstance, ...] = ()

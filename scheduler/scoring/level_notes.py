@@ -1,4 +1,7 @@
-"""What is odd about the topology levels of a cluster, and what is assumed instead: for people, said once."""
+"""What is odd about the topology levels of a cluster, and what is assumed instead: for people, said once.
+
+The same of how the GPUs of its nodes are connected, where no exporter reports.
+"""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -23,7 +26,17 @@ def level_notes(snapshot: Snapshot) -> tuple[str, ...]:
     notes += (note for level in snapshot.topology if (note := _missing(level, nodes)) is not None)
     pairs = pairwise(snapshot.topology)
     notes += (note for outer, inner in pairs if (note := _spanning(outer, inner, nodes)) is not None)
-    return tuple(notes)
+    return (*notes, *_assumed(nodes))
+
+
+def _assumed(nodes: Sequence[Node]) -> Sequence[str]:
+    """The machine types that nodes are taken for, and by what; how many nodes is left open, as that comes and goes."""
+    kinds = {(node.product, len(node.devices), node.machine) for node in nodes if node.links_assumed}
+    return [
+        f"no exporter reports from nodes with {gpus} GPUs {product}; these are taken to be connected as in machines of "
+        f"type {machine}"
+        for product, gpus, machine in sorted(kinds)
+    ]
 
 
 def _missing(level: TopologyLevel, nodes: Sequence[Node]) -> str | None:

@@ -19,7 +19,7 @@ from scheduler.state.lengths import Run
 
 
 class NodeSeen(msgspec.Struct, frozen=True, kw_only=True):
-    """A node as it is now. Its `devices` are empty; `DevicesSeen` brings these."""
+    """A node as it is now. Its `devices` are empty or assumed; `DevicesSeen` brings what is known."""
 
     node: Node
 

@@ -91,7 +91,7 @@ class NodeBook:
         self._nodes[node.name] = node
         self._count_resources(old, -1)
         self._count_resources(node, 1)
-        if old is None or (old.labels, old.taints) != (node.labels, node.taints):
+        if old is None or (old.labels, old.taints, old.links) != (node.labels, node.taints, node.links):
             self._static_generation += 1
         self._reshape = self._reshape or old is None
         self._stale_nodes.add(node.name)
@@ -113,7 +113,7 @@ class NodeBook:
         old = self._reports.get(report.node)
         if old == report:
             return False
-        if _lasting(report) != _lasting(old):
+        if _lasting(report) != _lasting(old) or (old is None and self._assumed(report.node)):
             self._static_generation += 1
         self._reports[report.node] = report
         self._held[report.node] = dict(report.held)
@@ -126,10 +126,15 @@ class NodeBook:
         old = self._reports.pop(node, None)
         if old is None:
             return False
-        self._static_generation += _lasting(old) != _lasting(None)
+        self._static_generation += _lasting(old) != _lasting(None) or self._assumed(node)
         del self._held[node], self._slices_held[node]
         self._stale_nodes.add(node)
         return True
+
+    def _assumed(self, node: NodeName) -> bool:
+        """Whether links of the node are assumed while there is no report."""
+        known = self._nodes.get(node)
+        return known is not None and known.links_assumed
 
     def devices_held(self, node: NodeName, pod: Pod) -> tuple[int, ...]:
         """The GPUs that the pod holds by the report on `node`, if there is one."""
@@ -230,6 +235,7 @@ class NodeBook:
                 devices=report.devices,
                 machine=report.machine,
                 links=report.links,
+                links_assumed=False,
                 allocator=report.allocator,
                 mig_on_demand=report.mig_on_demand,
                 mig_instances=report.mig_instances,

@@ -9,10 +9,12 @@ from msgspec.structs import replace
 from scheduler.app import note_teller
 from scheduler.app.note_teller import NoteTeller
 from scheduler.kube.effects import Effects
-from scheduler.model.plan import Plan
+from scheduler.model.plan import Admit, Assignment, Placement, Plan
 from scheduler.model.snapshot import Snapshot
+from scheduler.model.workload import Linked
+from scheduler.scoring.devices.links import all_equal
 from tests.app.test_node_teller import EventStore
-from tests.state.build import pod, queue, state_of
+from tests.state.build import node, pod, queue, shape, state_of
 
 NOTE = "label x ('y') is not honoured: z"
 PLAN = Plan(generation=0, decisions=())
@@ -66,3 +68,30 @@ def test_a_replica_that_does_not_lead_tells_nothing() -> None:
 def test_pods_that_have_their_node_are_told_nothing() -> None:
     placed = state_of(queue(), replace(pod("p", node="n1"), notes=(NOTE,))).snapshot()
     assert told([placed]).asked == 0
+
+
+def test_linked_gpus_on_links_that_nobody_reported_are_told_once_though_the_plan_is_over() -> None:
+    """The decision is in one plan only, and the event may be written after the next."""
+    linked = replace(pod("p", gpus=2), shape=replace(shape(2), linked=Linked.REQUIRED))
+    assumed = replace(node("n1"), links=all_equal(8), machine="m", links_assumed=True)
+    seen = state_of(queue(), assumed, linked).snapshot()
+    (key,) = seen.workloads
+    placement = Placement(assignments=(Assignment(pod=linked.uid, node=assumed.name),))
+    admitted = Plan(generation=0, decisions=(Admit(workload=key, placement=placement),))
+
+    async def played() -> EventStore:
+        store = EventStore(failing=1, namespace="a")
+        effects = Effects(store, may_write=lambda: True, concurrency=4, instance="test")
+        teller = NoteTeller(effects, leading=lambda: True)
+        run = asyncio.ensure_future(teller.run())
+        for plan in (admitted, PLAN, admitted):
+            teller.planned(seen, plan)
+            for _ in range(40):
+                await asyncio.sleep(0)
+        run.cancel()
+        await asyncio.gather(run, return_exceptions=True)
+        return store
+
+    store = asyncio.run(played())
+    said = "How the GPUs of n1 are connected is not reported; they are taken to be as in machines of type m"
+    assert store.told == [("p", said)]

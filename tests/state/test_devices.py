@@ -4,13 +4,14 @@ import msgspec
 import pytest
 
 from scheduler.model.names import WorkloadKey
-from scheduler.model.node import Allocator
+from scheduler.model.node import Allocator, Device
 from scheduler.model.snapshot import Ailing, Unsure
 from scheduler.scoring.devices.links import all_equal
 from scheduler.state.audit import inconsistencies
 from scheduler.state.events import (
     DevicesGone,
     DevicesSeen,
+    NodeSeen,
 )
 from tests.state.build import (
     N1,
@@ -118,4 +119,27 @@ def test_nodes_with_gpus_that_are_not_as_they_should_be_are_told_apart() -> None
     assert before.ailing[N1].unhealthy == {1}
     state.apply(DevicesGone(node=N1))
     assert state.snapshot().ailing == {}
+    assert inconsistencies(state) == []
+
+
+def test_what_is_assumed_counts_until_there_is_a_report_and_again_when_that_is_gone() -> None:
+    devices = tuple(Device(index=i) for i in range(8))
+    assumed = node("n1", devices=devices, links=all_equal(8), machine="m", links_assumed=True)
+    state = state_of(assumed, pod("p", node=N1))
+    before = state.snapshot()
+    assert before.nodes[N1] == assumed
+    assert before.devices_used == {N1: {0}}
+    assert before.devices_unsure == {N1: Unsure(devices=frozenset({0}), sizes=(1,))}
+    state.apply(report(p=(3,)))
+    told = state.snapshot()
+    assert (told.nodes[N1].links, told.nodes[N1].links_assumed) == (None, False)
+    assert told.devices_used == {N1: {3}}
+    assert told.static_generation > before.static_generation
+    assert inconsistencies(state) == []
+    state.apply(DevicesGone(node=N1))
+    after = state.snapshot()
+    assert after.nodes[N1] == assumed
+    assert after.static_generation > told.static_generation
+    state.apply(NodeSeen(node=node("n1")))
+    assert state.snapshot().static_generation > after.static_generation
     assert inconsistencies(state) == []
