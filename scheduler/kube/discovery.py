@@ -8,7 +8,7 @@ import msgspec
 
 from scheduler.kube.api import ApiClient, ApiRefusedError, ApiUnreachableError
 from scheduler.kube.dialects.foreign import ForeignKind
-from scheduler.kube.dialects.kinds import FOREIGN_KINDS, kind_of
+from scheduler.kube.dialects.kinds import DEVICE_KINDS, FOREIGN_KINDS, kind_of
 from scheduler.kube.translate import Kind
 from scheduler.kube.watch import Trouble, Watcher
 from scheduler.kube.wire import Wire
@@ -61,7 +61,7 @@ async def foreign_kinds(api: ApiClient) -> tuple[Kind, ...]:
     served = {group.name: {version.version for version in group.versions} for group in groups}
     plurals: dict[tuple[str, str], frozenset[str]] = {}
     found: list[Kind] = []
-    for foreign in FOREIGN_KINDS:
+    for foreign in (*DEVICE_KINDS, *FOREIGN_KINDS):
         version = await _served(api, foreign, served, plurals)
         if version is not None:
             kind = kind_of(foreign, version)

@@ -119,3 +119,6 @@ DEVICE_CLASS = "gpu.bayplan.dev"
 
 GUARD = {"apiGroup": "bayplan.dev", "resource": "plans", "name": "plan", "uid": "bayplan.dev/plan"}
 """In `status.reservedFor` of a claim: it was allocated for a plan whose pods do not all stand yet."""
+
+GPU_DRIVER = "gpu.nvidia.com"
+"""The driver of NVIDIA GPUs for dynamic resource allocation, and the domain of its attributes."""

@@ -7,6 +7,7 @@ import msgspec
 from scheduler.kube import keys
 from scheduler.kube.requests import read_quantities, resources_of
 from scheduler.kube.translate_assumed import with_assumed_devices
+from scheduler.kube.translate_device import pci_address
 from scheduler.kube.translate_links import read_links
 from scheduler.kube.translate_mig import read_instances, read_models, slices_held
 from scheduler.kube.wire import Meta, NameMeta, WireNode
@@ -96,6 +97,7 @@ def read_report(raw: bytes | msgspec.Raw) -> tuple[NameMeta, DevicesSeen]:
         mig_instances=tuple(sorted(instances.values(), key=lambda one: (one.device, one.start))),
         mig_models=models,
         slices_held=slices_held(status.holdings, instances),
+        addresses=tuple(pci_address(d.pci_bus_id) for d in sorted(status.devices, key=lambda d: d.index)),
     )
 
 

@@ -11,6 +11,7 @@ from scheduler.kube.dialects.table import understand
 from scheduler.kube.dialects.words import class_of, queue_of
 from scheduler.kube.requests import pod_requests
 from scheduler.kube.selectors import host_ports, node_affinity, scheduler_rules, tolerations
+from scheduler.kube.translate_claim import pod_claims
 from scheduler.kube.wire import Condition, Meta, OwnerReference, PodStatus, WirePod
 from scheduler.model.names import NodeName, PodUid
 from scheduler.model.workload import Pod, PodShape, Problem
@@ -77,6 +78,7 @@ class PodReader:
             bound_s=_bound_s(_condition(wire.status.conditions, "PodScheduled")) if node is not None else None,
             nominated_node=nominated,
             deleting=meta.deletion_timestamp is not None,
+            claims=pod_claims(wire) if node is not None or nominated is not None else (),
         )
 
     def _ours(self, wire: WirePod, uid: PodUid) -> Pod:
@@ -166,6 +168,7 @@ class PodReader:
             leaves_why="" if leaves is None else sys.intern(leaves.message),
             asked_to_save_s=translate_values.asked_to_save_s(annotations),
             leaves_by_s=int(meta.deletion_timestamp.timestamp()) if meta.deletion_timestamp is not None else None,
+            claims=pod_claims(wire),
             problems=tuple(problems),
             notes=others.notes,
             told=(told.reason, told.message) if told is not None else None,

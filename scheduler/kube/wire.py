@@ -211,6 +211,13 @@ class WorkloadRef(Wire, frozen=True, kw_only=True):
     pod_group_replica_key: str = ""
 
 
+class PodResourceClaim(Wire, frozen=True, kw_only=True):
+    """spec.resourceClaims[]: of one name or made of a template; and status.resourceClaimStatuses[]: of which name."""
+
+    name: str = ""
+    resource_claim_name: str | None = None
+
+
 class PodSpec(Wire, frozen=True, kw_only=True):
     """spec of a pod."""
 
@@ -228,7 +235,7 @@ class PodSpec(Wire, frozen=True, kw_only=True):
     tolerations: list[WireToleration] = []
     topology_spread_constraints: list[SpreadConstraint] = []
     volumes: list[Volume] = []
-    resource_claims: list[msgspec.Raw] = []
+    resource_claims: list[PodResourceClaim] = []
     scheduling_group: SchedulingGroup | None = None
     workload_ref: WorkloadRef | None = None
     active_deadline_seconds: int | None = None
@@ -242,6 +249,7 @@ class PodStatus(Wire, frozen=True, kw_only=True):
     conditions: list[Condition] = []
     container_statuses: list[ContainerStatus] = []
     init_container_statuses: list[ContainerStatus] = []
+    resource_claim_statuses: list[PodResourceClaim] = []
     resources: Amounts | None = None
     allocated_resources: Quantities = {}
 

@@ -179,6 +179,7 @@ class WireDevice(Wire, frozen=True, kw_only=True):
     index: int
     uuid: str = ""
     model: str = ""
+    pci_bus_id: str = ""
     memory_mib: int = msgspec.field(default=0, name="memoryMiB")
     numa_node: int | None = None
     mig_mode: str = "NotSupported"

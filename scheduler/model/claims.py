@@ -1,5 +1,7 @@
 """Devices that pods claim through dynamic resource allocation (resource.k8s.io/v1)."""
 
+from typing import Literal
+
 import msgspec
 
 
@@ -9,6 +11,24 @@ class DeviceName(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     driver: str
     pool: str
     device: str
+
+
+class Offered(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A GPU of a ResourceSlice, or a MIG slice of one. `address`: on the PCI bus.
+
+    `usable`: no taint keeps pods off it. `shared`: several claims may have a part of it each. `parent`: of a MIG slice
+    the uuid of its GPU, or else the GPU's name.
+    """
+
+    name: str
+    kind: Literal["gpu", "mig"] = "gpu"
+    uuid: str = ""
+    model: str = ""
+    memory_mib: int = 0
+    address: str = ""
+    usable: bool = True
+    shared: bool = False
+    parent: str = ""
 
 
 class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -23,11 +43,18 @@ class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     count: int
 
 
+ClaimWait = Literal["", "missing", "in use", "left over"]
+"""Why no plan can be made for a pod's claim: it is not there yet; another pod that names it gets its devices first; it
+has devices that no plan counts on."""
+
+
 class PodClaim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A ResourceClaim of a pod, in the pod's namespace, that Bayplan allocates.
 
-    `uid` is "" until the claim exists, which a controller makes of the pod's template. `allocated`: the devices that it
-    has, whoever allocated them. `shared`: it was not made of a template for this pod, so that others may use it too.
+    `name`: of the entry in the pod's spec. `claim` is "" until a controller has made it of the pod's template, and
+    `uid` until the claim exists. `allocated`: the devices that it has, whoever allocated them. `shared`: it was not
+    made of a template for this pod, so that others may use it too; `requests` are those that this pod is charged for,
+    and empty where another pod is. `waits`: why it cannot be planned; "" where it can.
     """
 
     claim: str
@@ -35,6 +62,8 @@ class PodClaim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     requests: tuple[ClaimRequest, ...]
     allocated: tuple[DeviceName, ...] = ()
     shared: bool = False
+    name: str = ""
+    waits: ClaimWait = ""
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True, gc=False):

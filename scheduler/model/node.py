@@ -78,6 +78,8 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     those that exist whether a pod holds them or not; more are made and go with their pod. `mig_models`: what the driver
     tells of each product's profiles; where it does not, the table counts. `replicas`: into how many
     parts the plugin divides each GPU that it shares; 1 where it shares none.
+
+    `claims_only`: its GPUs are there for pods that claim devices and for no others; `allocatable` counts them too.
     """
 
     name: NodeName
@@ -98,6 +100,12 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     mig_models: tuple[MigModel, ...] = ()
     shares_on_demand: bool = False
     replicas: int = 1
+    claims_only: bool = False
+
+    @property
+    def claimable(self) -> bool:
+        """Whether pods can claim its devices."""
+        return any(d.claimed_as is not None for d in self.devices)
 
     @property
     def on_demand(self) -> bool:

@@ -78,6 +78,7 @@ class Reason(Enum):
     QUEUE_MISSING = "QueueMissing"
     GANG_INCOMPLETE = "GangIncomplete"
     GATED_BY_OTHERS = "GatedByOthers"
+    CLAIM_NOT_READY = "ClaimNotReady"
     QUOTA_EXHAUSTED = "QuotaExhausted"
     QUEUE_ORDER = "QueueOrder"
     NO_NODE_MATCHES = "NoNodeMatches"

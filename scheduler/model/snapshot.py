@@ -91,6 +91,16 @@ class Ailing(msgspec.Struct, frozen=True, kw_only=True):
     suspect: frozenset[int] = frozenset()
 
 
+class Closed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Who gets no GPUs of a node now, so that none is given twice: what hands them out to others knows of no claims.
+
+    `to_claims`: it is not known which GPUs others hold. `to_others`: claims hold some.
+    """
+
+    to_claims: bool = False
+    to_others: bool = False
+
+
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Nodes, their use, workloads, queues and topology, all of the same moment.
 
@@ -99,7 +109,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     `devices_used` maps a node to the GPU indexes taken there (held, or expected to be held), in whole or in part.
     Of these, `devices_unsure` tells which are no more than expected; `shares_used` lists the GPUs given out in parts
     and how much of each is, in milli-GPU, by index; `slices` the MIG instances of nodes that make them on demand: those
-    in use, and those that exist and are free. `ailing`: nodes with GPUs that are not healthy, or suspect.
+    in use, and those that exist and are free. `ailing`: nodes with GPUs that are not healthy, or suspect. `closed` has
+    entries only for nodes that pods can claim devices of.
     `topology` is ordered outermost first and does not name the node level, which always follows; `topology_found`: its
     levels were found in well-known node labels, since nobody named any.
     """
@@ -120,6 +131,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     shares_used: Mapping[NodeName, tuple[tuple[int, int], ...]] = {}
     slices: Mapping[NodeName, tuple[MigInstance, ...]] = {}
     ailing: Mapping[NodeName, Ailing] = {}
+    closed: Mapping[NodeName, Closed] = {}
     pod_nodes: Mapping[PodUid, NodeName] = {}
     """Where the members of managed workloads stand, in-flight assignments included."""
     demand: tuple[Kind, ...] = ()

@@ -1,7 +1,9 @@
 """What keeps a workload from being planned at all, whatever room and quota there are."""
 
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
+from scheduler.model.claims import ClaimWait, PodClaim
 from scheduler.model.names import QueueName
 from scheduler.model.node import NODE_LEVEL
 from scheduler.model.plan import Blocker, Reason, Wait
@@ -43,10 +45,45 @@ def screen(snapshot: Snapshot, fleet: Fleet, candidate: Candidate, *, now_s: int
             blocking=(Blocker(kind="request", subject="schedulingGates", needed=0, available=gated, unit="pods"),),
             unblock="Whoever set the other scheduling gates has to remove them.",
         )
+    unready = [claim for pod in candidate.pending for claim in pod.claims if claim.waits]
+    if unready:
+        return _unready(candidate, unready)
     lacking = workload.lacking((*candidate.pending, *candidate.standing))
     if lacking:
         return _incomplete(candidate, lacking[0])
     return None if now_s is None else _arriving(candidate, now_s)
+
+
+_CLAIM_WAITS: Mapping[ClaimWait, tuple[str, str]] = {
+    "missing": (
+        "a ResourceClaim that its pods name is not there yet",
+        "Create the ResourceClaim; those of templates are made by kube-controller-manager.",
+    ),
+    "in use": (
+        "another pod that names the same ResourceClaim gets its devices first",
+        "It starts beside the other pod; members of one gang need claims of their own.",
+    ),
+    "left over": (
+        "a ResourceClaim of its pods still has devices that no plan counts on",
+        "It starts when the claim's status.allocation has been taken back.",
+    ),
+}
+
+
+def _unready(candidate: Candidate, claims: Sequence[PodClaim]) -> Wait:
+    """Claims that no plan can be made for now; the one to tell of is the same as long as the same ones wait."""
+    first = min(claims, key=lambda claim: (claim.waits, claim.claim, claim.name))
+    message, unblock = _CLAIM_WAITS[first.waits]
+    name = first.claim or f"of its template for {first.name}"
+    detail = f"ResourceClaim {name}" + (f" and {len(claims) - 1} more" if len(claims) > 1 else "")
+    return Wait(
+        workload=candidate.workload.key,
+        reason=Reason.CLAIM_NOT_READY,
+        message=message,
+        detail=detail,
+        blocking=(Blocker(kind="request", subject="resourceClaims", needed=0, available=len(claims), unit="claims"),),
+        unblock=unblock,
+    )
 
 
 def _incomplete(candidate: Candidate, lack: Lack) -> Wait:

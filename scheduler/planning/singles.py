@@ -40,7 +40,8 @@ FEW = 8
 def admit_singles(desk: Desk, batch: Sequence[Candidate]) -> list[Admit | Offer]:
     """Decisions for the first so many of equal pods as quota and room allow; none for the rest."""
     shape = batch[0].groups[0][0]
-    if shape.scheduler_rules:
+    # Devices are claimed on one node; where kube-scheduler refuses it, another is tried.
+    if shape.scheduler_rules and not shape.by_claim:
         return list(_offers(desk, batch, shape))
     queue, room = desk.payer(batch[0].workload), desk.room
     admits: list[Admit | Offer] = []

@@ -34,8 +34,9 @@ def static_mask(fleet: Fleet, shape: PodShape) -> Mask:
     """The nodes whose labels, taints and GPU model suit `shape`; readiness, cordon and load are not judged here."""
     models = shape.models if shape.requests.wants_devices else ()
     linked = linked_size(shape)
-    share = smallest_part(shape)
-    key = ("static", shape.node_selector, shape.affinity, shape.tolerations, models, linked, share)
+    share = 0 if shape.by_claim else smallest_part(shape)
+    devices = shape.by_claim if shape.requests.wants_devices else None
+    key = ("static", shape.node_selector, shape.affinity, shape.tolerations, models, linked, share, devices)
 
     def make() -> Mask:
         mask = selector_mask(fleet, shape.node_selector, shape.affinity) & taint_mask(fleet, shape.tolerations)
@@ -45,6 +46,8 @@ def static_mask(fleet: Fleet, shape: PodShape) -> Mask:
             mask &= can_link(fleet, linked)
         if share:
             mask &= parts_mask(fleet, share)
+        if devices is not None:
+            mask &= fleet.claimable if devices else ~fleet.claims_only
         mask.setflags(write=False)
         return mask
 

@@ -109,6 +109,24 @@ class Fleet:
         return self.remember("replicas", make)
 
     @property
+    def claimable(self) -> Mask:
+        """The nodes whose devices pods can claim."""
+        return self._which("claimable", lambda node: node.claimable)
+
+    @property
+    def claims_only(self) -> Mask:
+        """The nodes whose GPUs only pods get that claim them."""
+        return self._which("claims only", lambda node: node.claims_only)
+
+    def _which(self, key: str, holds: Callable[[Node], bool]) -> Mask:
+        def make() -> Mask:
+            mask = np.array([holds(node) for node in self._nodes], dtype=np.bool_)
+            mask.setflags(write=False)
+            return mask
+
+        return self.remember(key, make)
+
+    @property
     def hard_taints(self) -> tuple[Codes, tuple[tuple[Taint, ...], ...]]:
         """A code per node, and for each code the taints that keep pods off (`NoSchedule`, `NoExecute`)."""
         if self._taints is None:

@@ -12,6 +12,7 @@ from scheduler.model.resources import GPU, Resources, is_divided
 from scheduler.model.snapshot import BASE_RESOURCES, IntTable, Snapshot
 from scheduler.model.workload import HostPort, PodShape
 from scheduler.scoring.devices.free import FreeDevices, Wants, linked_size
+from scheduler.scoring.devices.sides import Sides
 from scheduler.scoring.filters import ports_clash, static_mask, tolerates_cordon
 from scheduler.scoring.fleet import Codes, Fleet, Mask
 from scheduler.scoring.own_rules import NO_RULES, Panel
@@ -44,6 +45,7 @@ class Room:
             columns.row_of[name]: ports for name, ports in snapshot.ports_used.items() if name in columns.row_of
         }
         self.devices = FreeDevices(snapshot, fleet)
+        self.sides = Sides(snapshot, fleet)
         self._views: dict[PodShape, View] = {}
         self._ready_cordoned: Mask | None = None
         self._without_devices: Mask | None = None
@@ -142,6 +144,8 @@ class Room:
         """Use the capacity of `count` pods of `shape` on a node."""
         if self.by_parts(shape):
             self._divide(row, shape, count)
+        if self.sides.any:
+            self.sides.take(np.array([row]), np.array([count]), shape)
         for column, n in self.demand(shape.requests) or ():
             self.free[row, column] -= n * count
         if shape.host_ports:
@@ -156,6 +160,7 @@ class Room:
         if self.by_parts(shape):
             for row, count in zip(rows.tolist(), counts.tolist(), strict=True):
                 self._divide(row, shape, count, for_others=for_others)
+        self.sides.take(rows, counts, shape)
         for column, n in self.demand(shape.requests) or ():
             self.free[rows, column] -= n * counts
         if shape.host_ports:
@@ -165,6 +170,7 @@ class Room:
 
     def put_back(self, rows: Codes, counts: Codes, shape: PodShape) -> None:
         """Undo `take_rows` for a shape without host ports; devices are put back by `devices`."""
+        self.sides.take(rows, -counts, shape)
         for column, n in self.demand(shape.requests) or ():
             self.free[rows, column] += n * counts
         self.log.extend(rows.tolist())
@@ -245,6 +251,8 @@ class Room:
     def clashing(self, shapes: Sequence[PodShape], groups: Sequence[tuple[Codes, Codes]]) -> list[int]:
         """Rows of a layout whose pods find their GPUs each by itself, but not all together."""
         rows = self.devices.clashing(shapes, groups)
+        if self.sides.any and len({shape.by_claim for shape in shapes}) > 1:
+            rows += [row for row in self.sides.clashing(shapes, groups) if row not in rows]
         if not self.parts.any or len(shapes) < 2 or not any(map(in_parts, shapes)):
             return rows
         there: dict[int, list[tuple[PodShape, int]]] = {}
@@ -318,6 +326,7 @@ class View:
             fits[rows] = np.minimum(fits[rows], self._room.devices.fits(rows.tolist(), self._linked, kept=True))
         if self._by_parts:
             self._limit_parts(fits, np.arange(len(fits)), more)
+        self._room.sides.limit(fits, None, self.shape)
         return fits
 
     def fits_beside(self, rows: Codes, used: IntTable, ports: Sequence[HostPort]) -> Codes:
@@ -348,6 +357,7 @@ class View:
             for at, row in ((r, r) for r in suspect) if rows is None else enumerate(rows):
                 if row in suspect and fits[at]:
                     fits[at] = min(int(fits[at]), room.sound(row, self.shape))
+        room.sides.limit(fits, None if rows is None else np.array(rows, dtype=np.int64), self.shape)
         return fits
 
     def _limit_parts(self, fits: Codes, rows: Codes, more: IntTable | None = None) -> None:

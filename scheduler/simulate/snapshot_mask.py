@@ -141,6 +141,7 @@ class _Mask:
             shares_used=self._by_node(snapshot.shares_used),
             slices=self._by_node(snapshot.slices),
             ailing=self._by_node(snapshot.ailing),
+            closed=self._by_node(snapshot.closed),
             pod_nodes={self._uid(uid): self._node_name(name) for uid, name in snapshot.pod_nodes.items()},
         )
 
@@ -225,6 +226,7 @@ class _Mask:
         return replace(
             claim,
             claim=self._names.of(claim.claim),
+            name=self._names.of(claim.name),
             uid=self._uids.of(claim.uid),
             requests=tuple(replace(request, name=self._names.of(request.name)) for request in claim.requests),
             allocated=tuple(self._device_name(name) for name in claim.allocated),

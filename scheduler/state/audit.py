@@ -13,6 +13,7 @@ from scheduler.state.audit_divided import given_twice
 from scheduler.state.cluster import ClusterState
 from scheduler.state.divided import undivided
 from scheduler.state.events import (
+    ClaimSeen,
     DevicesSeen,
     Event,
     GroupGone,
@@ -25,6 +26,7 @@ from scheduler.state.events import (
     PriorityClassSeen,
     QueueGone,
     QueueSeen,
+    SliceSeen,
     TopologySeen,
 )
 
@@ -71,7 +73,13 @@ def differences(believed: Iterable[Event], fresh: Iterable[Event]) -> AuditRepor
     )
 
 
-_KINDS = {NamespaceSeen: "namespace", TopologySeen: "topology", PriorityClassSeen: "class"}
+_KINDS = {
+    NamespaceSeen: "namespace",
+    TopologySeen: "topology",
+    PriorityClassSeen: "class",
+    SliceSeen: "slice",
+    ClaimSeen: "claim",
+}
 
 
 def _by_name(facts: Iterable[Event]) -> dict[str, msgspec.Struct]:
@@ -95,8 +103,9 @@ def _by_name(facts: Iterable[Event]) -> dict[str, msgspec.Struct]:
                 named[f"queue {queue.name}"] = queue
             case JobGone() | GroupGone() | QueueGone():
                 del named[f"queue {fact.name}" if isinstance(fact, QueueGone) else jobs[fact.uid]]
-            case NamespaceSeen(name=name) | TopologySeen(name=name) | PriorityClassSeen(name=name):
-                named[f"{_KINDS[type(fact)]} {name}"] = fact
+            case NamespaceSeen() | TopologySeen() | PriorityClassSeen() | SliceSeen() | ClaimSeen():
+                space = f"{fact.namespace}/" if isinstance(fact, ClaimSeen) else ""
+                named[f"{_KINDS[type(fact)]} {space}{fact.name}"] = fact
             case _:
                 pass
     return named
@@ -122,6 +131,7 @@ COMPARED = (
     "shares_used",
     "slices",
     "ailing",
+    "closed",
     "pod_nodes",
 )
 """Parts of a snapshot that are mappings by name."""

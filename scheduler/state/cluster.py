@@ -6,18 +6,20 @@ from typing import assert_never
 import msgspec
 
 from scheduler.model.names import NodeName, PodUid, WorkloadKey
-from scheduler.model.node import Node, TopologyLevel
+from scheduler.model.node import Node
 from scheduler.model.plan import Assignment
 from scheduler.model.queue import Queue
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Pod
-from scheduler.scoring.found_levels import found_levels
+from scheduler.state.claims import ClaimBook
 from scheduler.state.demand import DemandBook
 from scheduler.state.events import (
+    ClaimEvent,
+    ClaimGone,
+    ClaimSeen,
     DevicesGone,
     DevicesSeen,
     Event,
-    GroupEvent,
     GroupGone,
     GroupSeen,
     JobGone,
@@ -38,13 +40,18 @@ from scheduler.state.events import (
     RequestsSeen,
     Reserved,
     RunSeen,
+    SliceGone,
+    SliceSeen,
     Ticked,
     TopologyGone,
     TopologySeen,
 )
 from scheduler.state.flights import FlightBook
+from scheduler.state.group_events import take_in_group
 from scheduler.state.groups import GroupBook
-from scheduler.state.nodes import NodeBook, NodeViews
+from scheduler.state.nodes import NodeBook
+from scheduler.state.offers import OfferBook
+from scheduler.state.topologies import TopologyBook
 
 
 class ClusterState:
@@ -61,12 +68,13 @@ class ClusterState:
         self._charged: dict[PodUid, NodeName] = {}
         self._standing: dict[PodUid, NodeName] = {}
         self._marked: set[PodUid] = set()
-        self._nodes = NodeBook()
+        self._offers = OfferBook()
+        self._claims = ClaimBook()
+        self._nodes = NodeBook(self._offers, self._claims)
         self._groups = GroupBook(flying=lambda: {flight.queue for flight in self._flights.view().values()})
         self._flights = FlightBook()
         self._demand = DemandBook()
-        self._topologies: dict[str, tuple[TopologyLevel, ...]] = {}
-        self._found: tuple[int, tuple[TopologyLevel, ...]] = (0, ())
+        self._topologies = TopologyBook()
         self._generation = 0
         self._standing_changed = False
         self._flights_changed = False
@@ -93,14 +101,15 @@ class ClusterState:
             workloads=self._groups.workloads(),
             queues=self._groups.queues,
             in_flight=self._flights.view() if self._flights_changed else before.in_flight,
-            topology=self._topology(views),
-            topology_found=not self._topologies,
+            topology=self._topologies.levels(views),
+            topology_found=not self._topologies.named,
             ports_used=views.ports_used,
             devices_used=views.devices_used,
             devices_unsure=views.devices_unsure,
             shares_used=views.shares_used,
             slices=views.slices,
             ailing=views.ailing,
+            closed=views.closed,
             pod_nodes=self._standing.copy() if self._standing_changed else before.pod_nodes,
             demand=self._demand.kinds,
         )
@@ -137,12 +146,13 @@ class ClusterState:
         """Events that would bring a fresh state to where this one is."""
         for fact in self._nodes.facts():
             yield NodeSeen(node=fact) if isinstance(fact, Node) else fact
+        yield from self._offers.facts()
+        yield from self._claims.facts()
         for pod in self._pods.values():
-            yield PodSeen(pod=pod)
+            yield PodSeen(pod=self._claims.seen(pod))
         for fact in self._groups.facts():
             yield QueueSeen(queue=fact) if isinstance(fact, Queue) else fact
-        for name, levels in self._topologies.items():
-            yield TopologySeen(name=name, levels=levels)
+        yield from self._topologies.facts()
         yield from self._demand.facts(self._pods.values())
         yield from self._flights.facts()
 
@@ -151,7 +161,10 @@ class ClusterState:
     def _take_in(self, event: Event) -> bool:
         match event:
             case PodSeen(pod=pod):
-                return self._see_pod(pod)
+                others = self._claims.put(pod) if _counts(pod) else self._claims.remove(pod.uid)
+                changed = self._see_pod(pod)
+                self._see_again(others)
+                return changed
             case PodGone(uid=uid):
                 return self._forget_pod(uid)
             case NodeSeen() | NodeGone() | DevicesSeen() | DevicesGone():
@@ -172,13 +185,12 @@ class ClusterState:
                 | RunSeen()
                 | Ticked()
             ):
-                return self._take_in_group(event)
-            case TopologySeen(name=name, levels=levels):
-                changed = self._topologies.get(name) != levels
-                self._topologies[name] = levels
-                return changed
-            case TopologyGone(name=name):
-                return self._topologies.pop(name, None) is not None
+                changed, pods = take_in_group(self._groups, event)
+                return changed and self._regroup(pods)
+            case TopologySeen() | TopologyGone():
+                return self._topologies.take(event)
+            case SliceSeen() | SliceGone() | ClaimSeen() | ClaimGone():
+                return self._take_in_claim(event)
             case RequestsSeen():
                 return self._demand.recall(event)
             case Reserved():
@@ -188,48 +200,31 @@ class ClusterState:
             case _:
                 assert_never(event)
 
-    def _take_in_owner(
-        self, event: JobSeen | JobGone | GroupSeen | GroupGone | PriorityClassSeen | PriorityClassGone
-    ) -> bool:
+    def _take_in_claim(self, event: ClaimEvent) -> bool:
         match event:
-            case PriorityClassSeen() | PriorityClassGone():
-                return self._groups.take_class(event)
-            case JobSeen(uid=uid):
-                return self._groups.see_job(event) and self._regroup(self._groups.owned_by(uid))
-            case JobGone(uid=uid):
-                return self._groups.forget_job(uid) and self._regroup(self._groups.owned_by(uid))
-            case GroupSeen():
-                pods = self._groups.see_group(event)
-                return pods is not None and self._regroup(pods)
-            case GroupGone(uid=uid):
-                return self._groups.forget_group(uid)
+            case SliceSeen() | SliceGone():
+                nodes = self._offers.see(event) if isinstance(event, SliceSeen) else self._offers.forget(event.uid)
+                for node in sorted(nodes or ()):
+                    self._nodes.see_offer(node)
+                    self._see_again(pod.uid for pod in self._nodes.pods_on(node))
+                    self._groups.node_changed(node)
+                return nodes is not None
+            case ClaimSeen(uid=uid, namespace=namespace, name=name):
+                pools, named = self._claims.see(event), f"{namespace}/{name}"
+            case ClaimGone(uid=uid):
+                named, pools = self._claims.name_of(uid), self._claims.forget(uid)
             case _:
                 assert_never(event)
+        if pools:
+            self._nodes.see_claims(pools)
+        if pools is not None:
+            self._see_again(pod.uid for pod in self._claims.users(named))
+        return pools is not None
 
-    def _take_in_group(self, event: GroupEvent) -> bool:
-        match event:
-            case JobSeen() | JobGone() | GroupSeen() | GroupGone() | PriorityClassSeen() | PriorityClassGone():
-                return self._take_in_owner(event)
-            case QueueSeen(queue=queue):
-                return self._groups.see_queue(queue)
-            case QueueGone(name=name):
-                # Work that stands keeps its queue; who stands is known of the snapshot's workloads.
-                self._groups.workloads()
-                return self._groups.forget_queue(name)
-            case NamespaceSeen():
-                return self._groups.see_namespace(event)
-            case NamespaceGone(name=name):
-                return self._groups.forget_namespace(name)
-            case NodeRefused():
-                return self._groups.refuse(event)
-            case Kept(workload=workload, until_s=until_s):
-                return self._groups.keep(workload, until_s)
-            case RunSeen(run=run):
-                return run is not None and self._groups.see_run(run)
-            case Ticked(now_s=now_s):
-                return self._groups.tick(now_s)
-            case _:
-                assert_never(event)
+    def _see_again(self, uids: Iterable[PodUid]) -> None:
+        """What these pods have, or ask for, may be something else now."""
+        for pod in [self._pods[uid] for uid in uids if uid in self._pods]:
+            self._see_pod(self._claims.seen(pod))
 
     def _take_in_node(self, event: NodeSeen | NodeGone | DevicesSeen | DevicesGone) -> bool:
         match event:
@@ -246,12 +241,12 @@ class ClusterState:
         if changed:
             self._groups.node_changed(name)
             if isinstance(event, DevicesSeen | DevicesGone):
-                for pod in self._nodes.pods_on(name):
-                    self._see_pod(pod)
+                self._see_again(pod.uid for pod in self._nodes.pods_on(name))
         return changed
 
-    def _see_pod(self, pod: Pod) -> bool:
-        if not (pod.node or pod.nominated_node or pod.ours or pod.managed):
+    def _see_pod(self, seen: Pod) -> bool:
+        pod = self._claims.resolve(seen, self._offers.node_of)
+        if not _counts(pod):
             return self._forget_pod(pod.uid)
         held = self._nodes.devices_held(pod.node, pod) if pod.node is not None else ()
         slices = self._nodes.slices_held(pod.node, pod) if pod.node is not None else ()
@@ -292,7 +287,7 @@ class ClusterState:
             self._nodes.charge(node, pod, leaves=leaves)
         flight = self._flights.of_pod(pod.uid)
         if flight is not None:
-            self._nodes.reserve(flight, pod.shape, waits=self._flights.waits(pod.uid))
+            self._nodes.reserve(flight, pod, waits=self._flights.waits(pod.uid))
         self._stand(pod.uid, key)
 
     def _forget_pod(self, uid: PodUid) -> bool:
@@ -307,6 +302,7 @@ class ClusterState:
             self._discharge(uid, charged)
         self._groups.remove(pod)
         self._stand(uid, None)
+        self._see_again(self._claims.remove(uid))
         return True
 
     def _discharge(self, uid: PodUid, node: NodeName) -> None:
@@ -331,7 +327,7 @@ class ClusterState:
                 continue
             self._end_flight(pod.uid)
             kept[pod.uid] = assignment
-            self._nodes.reserve(assignment, pod.shape, waits=bool(reserved.leaving))
+            self._nodes.reserve(assignment, pod, waits=bool(reserved.leaving))
         self._flights.start(reserved, kept.values(), max(0, charge))
         for uid in kept:
             self._stand(uid, self._groups.key(uid))
@@ -378,13 +374,10 @@ class ClusterState:
             self._standing[uid] = node
             self._standing_changed = True
 
-    def _topology(self, views: NodeViews) -> tuple[TopologyLevel, ...]:
-        """The levels that people named, or else those that the nodes' labels tell of."""
-        if self._topologies:
-            return self._topologies[min(self._topologies)]
-        if self._found[0] != views.static_generation:
-            self._found = (views.static_generation, found_levels(views.nodes.values()))
-        return self._found[1]
+
+def _counts(pod: Pod) -> bool:
+    """Whether a pod is ours, or takes room of a node."""
+    return bool(pod.node or pod.nominated_node or pod.ours or pod.managed)
 
 
 def _snapshot_of(nodes: NodeBook, *, generation: int) -> Snapshot:

@@ -5,21 +5,24 @@ from collections.abc import Collection, Iterable
 from scheduler.model.node import Device, Node
 from scheduler.model.plan import Assignment
 from scheduler.model.resources import GPU, Resources
-from scheduler.model.snapshot import Ailing, Unsure
-from scheduler.model.workload import Pod
+from scheduler.model.snapshot import Ailing, Closed, Unsure
+from scheduler.model.workload import Pod, PodShape
 
 
 def devices_taken(
-    devices: Iterable[Device], pods: Iterable[Pod], flights: Iterable[tuple[Assignment, Resources]]
+    devices: Iterable[Device],
+    pods: Iterable[Pod],
+    flights: Iterable[tuple[Assignment, Resources]],
+    claimed: Iterable[int] = (),
 ) -> frozenset[int]:
     """Indexes of the GPUs that are held, or expected to be.
 
-    What the exporter reported counts first, then what plans in flight chose. Pods of which neither is known are
-    expected on the lowest free indexes, healthy ones first: the set depends only on how many GPUs they ask for, so it
-    is the same in whatever order they came.
+    What claims of nobody here have (`claimed`) and what the exporter reported counts first, then what plans in flight
+    chose. Pods of which neither is known are expected on the lowest free indexes, healthy ones first: the set depends
+    only on how many GPUs they ask for, so it is the same in whatever order they came.
     """
     order = [d.index for d in sorted(devices, key=lambda d: (not d.healthy, d.index)) if not d.mig_enabled]
-    taken: set[int] = set()
+    taken: set[int] = set(claimed)
     unknown = 0
     for pod in pods:
         taken.update(pod.devices)
@@ -52,6 +55,34 @@ def ailing_of(devices: Collection[Device]) -> Ailing | None:
     )
 
 
+def closed_to(
+    node: Node, pods: Collection[Pod], flights: Collection[tuple[Assignment, PodShape]], claimed: Collection[int]
+) -> Closed | None:
+    """Who gets no GPUs of a node that pods can claim devices of; None where everybody may.
+
+    What gives out GPUs to pods that do not claim them knows nothing of claims: so claims wait as long as it is not told
+    which GPUs such pods have, or what the claims of a pod are; and such pods do not come where claims have any.
+    """
+    if not node.claimable:
+        return None
+    blind = any(not _all_told(pod) or any(c.waits == "missing" for c in pod.claims) for pod in pods)
+    blind = blind or any(shape.requests.wants_devices and not shape.by_claim for _, shape in flights)
+    partly = not node.claims_only and any(d.healthy and d.claimed_as is None for d in node.devices)
+    held = bool(claimed) or any(pod.shape.by_claim for pod in pods) or any(shape.by_claim for _, shape in flights)
+    closed = Closed(to_claims=blind or partly, to_others=held and not node.claims_only)
+    return closed if closed.to_claims or closed.to_others else None
+
+
+def _all_told(pod: Pod) -> bool:
+    """Whether it is known which GPUs a pod has that does not claim them."""
+    requests = pod.shape.requests
+    if pod.shape.by_claim or not requests.wants_devices:
+        return True
+    return len(pod.devices) >= requests.gpus + requests.shared_gpus and len(pod.slices) >= sum(
+        count for _, count in requests.mig_slices
+    )
+
+
 def healthy_gpus(node: Node) -> int:
     """Whole GPUs of the node that may be planned on.
 
@@ -60,6 +91,8 @@ def healthy_gpus(node: Node) -> int:
     """
     if node.on_demand:
         return sum(d.healthy and not d.mig_enabled for d in node.devices)
+    if node.claims_only:
+        return sum(d.healthy and not d.mig_enabled and d.claimed_as is not None for d in node.devices)
     allocatable = node.allocatable.count(GPU)
     unhealthy = node.unhealthy_devices
     if not unhealthy:

@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from scheduler.model.claims import ClaimRequest, DeviceName, Offered
 from scheduler.model.demand import Request
 from scheduler.model.links import LinkGraph
 from scheduler.model.mig import MigModel
@@ -36,7 +37,7 @@ class DevicesSeen(msgspec.Struct, frozen=True, kw_only=True):
     `links` are of these devices, None where they are not known. `held` maps a pod's `namespace/name` to the device
     indexes it holds, in whole or in part. `assumed`: what had to be assumed where the report was not clear, in
     sentences. `uid`: of the report itself. `mig_on_demand`, `shares_on_demand`, `mig_instances`, `mig_models`: as in
-    `Node`; `slices_held` maps a pod to the instances it holds.
+    `Node`; `slices_held` maps a pod to the instances it holds. `addresses`: of the devices on the PCI bus, where told.
     """
 
     node: NodeName
@@ -52,6 +53,7 @@ class DevicesSeen(msgspec.Struct, frozen=True, kw_only=True):
     mig_instances: tuple[MigInstance, ...] = ()
     mig_models: tuple[MigModel, ...] = ()
     slices_held: tuple[tuple[str, tuple[MigInstance, ...]], ...] = ()
+    addresses: tuple[str, ...] = ()
 
 
 class DevicesGone(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,9 +63,57 @@ class DevicesGone(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PodSeen(msgspec.Struct, frozen=True, kw_only=True):
-    """A pod as it is now; terminal ones (Succeeded, Failed) are `PodGone`. `DevicesSeen` brings devices and slices."""
+    """A pod as it is now; terminal ones (Succeeded, Failed) are `PodGone`. `DevicesSeen` brings devices and slices.
+
+    Its `claims` only name all claims of its spec; `ClaimSeen` brings what they ask for, and then its shape counts it.
+    """
 
     pod: Pod
+
+
+class SliceSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """A ResourceSlice: some GPUs of one node that pods can claim.
+
+    A pool counts when all `slices` of its newest `generation` were seen, and then its older ones count no more.
+    """
+
+    uid: str
+    name: str
+    driver: str
+    pool: str
+    generation: int = 0
+    slices: int = 1
+    node: NodeName | None = None
+    devices: tuple[Offered, ...] = ()
+
+
+class SliceGone(msgspec.Struct, frozen=True, kw_only=True):
+    """A ResourceSlice was deleted."""
+
+    uid: str
+
+
+class ClaimSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """A ResourceClaim. `requests`: what it asks for through Bayplan's DeviceClass; `ours`: there is any such.
+
+    `models`: accepted GPU models; empty accepts any. `allocated`: the devices that it has, whoever allocated them, but
+    those that it only watches over as an admin. `problems`: what could not be read of a claim that is ours.
+    """
+
+    uid: str
+    namespace: str
+    name: str
+    ours: bool = False
+    requests: tuple[ClaimRequest, ...] = ()
+    models: tuple[str, ...] = ()
+    allocated: tuple[DeviceName, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+class ClaimGone(msgspec.Struct, frozen=True, kw_only=True):
+    """A ResourceClaim was deleted."""
+
+    uid: str
 
 
 class PodGone(msgspec.Struct, frozen=True, kw_only=True):
@@ -258,6 +308,9 @@ class Ticked(msgspec.Struct, frozen=True, kw_only=True):
     now_s: int
 
 
+ClaimEvent = SliceSeen | SliceGone | ClaimSeen | ClaimGone
+"""What can be claimed, and what is."""
+
 GroupEvent = (
     JobSeen
     | JobGone
@@ -282,6 +335,10 @@ Event = (
     | NodeGone
     | DevicesSeen
     | DevicesGone
+    | SliceSeen
+    | SliceGone
+    | ClaimSeen
+    | ClaimGone
     | PodSeen
     | PodGone
     | TopologySeen

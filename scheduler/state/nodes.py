@@ -1,35 +1,23 @@
 """Nodes, what stands on them, and the per-node parts of a snapshot."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from functools import reduce
 
 import msgspec
 
 from scheduler.model.names import NodeName, PodUid
 from scheduler.model.node import Allocator, MigInstance, Node
 from scheduler.model.plan import Assignment
-from scheduler.model.resources import GPU, NOTHING, Resources, larger, plus
-from scheduler.model.snapshot import Ailing, Columns, Unsure
-from scheduler.model.workload import HostPort, Pod, PodShape
-from scheduler.state.devices import ailing_of, devices_taken, healthy_gpus, unsure_of
+from scheduler.model.resources import GPU, Resources, extended
+from scheduler.model.snapshot import Ailing, Closed, Columns, Unsure
+from scheduler.model.workload import HostPort, Pod
+from scheduler.state.claimable import Claimable, claimable, with_claimable
+from scheduler.state.claims import ClaimBook, Pool
+from scheduler.state.devices import ailing_of, closed_to, devices_taken, healthy_gpus, unsure_of
 from scheduler.state.divided import divided_use
 from scheduler.state.events import DevicesSeen
+from scheduler.state.offers import OfferBook
 from scheduler.state.tables import Tables
-
-
-class _Use:
-    """What stands on a node, or is about to: pods, and assignments in flight with the shape of their pod.
-
-    `leaving` are the pods that plans in flight wait for, `waiting` the assignments of such plans.
-    """
-
-    __slots__ = ("flights", "leaving", "pods", "waiting")
-
-    def __init__(self) -> None:
-        self.pods: dict[PodUid, Pod] = {}
-        self.flights: dict[PodUid, tuple[Assignment, PodShape]] = {}
-        self.leaving: set[PodUid] = set()
-        self.waiting: set[PodUid] = set()
+from scheduler.state.use import Use, shapes_of, taken_by
 
 
 class NodeViews(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,18 +32,23 @@ class NodeViews(msgspec.Struct, frozen=True, kw_only=True):
     shares_used: Mapping[NodeName, tuple[tuple[int, int], ...]]
     slices: Mapping[NodeName, tuple[MigInstance, ...]]
     ailing: Mapping[NodeName, Ailing]
+    closed: Mapping[NodeName, Closed]
 
 
 class NodeBook:
     """Nodes, reports on their devices, and their use, which may be known before the node is."""
 
-    def __init__(self) -> None:
-        """No nodes."""
+    def __init__(self, offers: OfferBook, claims: ClaimBook) -> None:
+        """No nodes. `offers`: which devices can be claimed; `claims`: which are."""
+        self._offers = offers
+        self._claims = claims
+        self._claimable: dict[NodeName, Claimable] = {}
+        self._closed: dict[NodeName, Closed] = {}
         self._nodes: dict[NodeName, Node] = {}
         self._reports: dict[NodeName, DevicesSeen] = {}
         self._held: dict[NodeName, dict[str, tuple[int, ...]]] = {}
         self._slices_held: dict[NodeName, dict[str, tuple[MigInstance, ...]]] = {}
-        self._use: dict[NodeName, _Use] = {}
+        self._use: dict[NodeName, Use] = {}
         self._with_resource: dict[str, int] = {}
         self._records: dict[NodeName, Node] = {}
         self._ports: dict[NodeName, tuple[HostPort, ...]] = {}
@@ -79,6 +72,7 @@ class NodeBook:
             shares_used={},
             slices={},
             ailing={},
+            closed={},
         )
 
     # Nodes and reports
@@ -91,7 +85,8 @@ class NodeBook:
         self._nodes[node.name] = node
         self._count_resources(old, -1)
         self._count_resources(node, 1)
-        if old is None or (old.labels, old.taints, old.links) != (node.labels, node.taints, node.links):
+        served = node.name in self._claimable and (old is None or _served(old) != _served(node))
+        if old is None or served or (old.labels, old.taints, old.links) != (node.labels, node.taints, node.links):
             self._static_generation += 1
         self._reshape = self._reshape or old is None
         self._stale_nodes.add(node.name)
@@ -119,6 +114,7 @@ class NodeBook:
         self._held[report.node] = dict(report.held)
         self._slices_held[report.node] = dict(report.slices_held)
         self._stale_nodes.add(report.node)
+        self.see_offer(report.node)
         return True
 
     def forget_report(self, node: NodeName) -> bool:
@@ -129,6 +125,7 @@ class NodeBook:
         self._static_generation += _lasting(old) != _lasting(None) or self._assumed(node)
         del self._held[node], self._slices_held[node]
         self._stale_nodes.add(node)
+        self.see_offer(node)
         return True
 
     def _assumed(self, node: NodeName) -> bool:
@@ -136,10 +133,29 @@ class NodeBook:
         known = self._nodes.get(node)
         return known is not None and known.links_assumed
 
+    def see_offer(self, node: NodeName) -> None:
+        """What can be claimed of a node is what the offers say now."""
+        offer = self._offers.of(node)
+        before = self._claimable.pop(node, None)
+        if offer:
+            self._claimable[node] = claimable(self._reports.get(node), offer)
+        if before != self._claimable.get(node):
+            self._static_generation += 1
+            self._stale_nodes.add(node)
+
+    def see_claims(self, pools: Iterable[Pool]) -> None:
+        """What claims have of these pools is what the claims say now."""
+        self._stale_use.update(node for pool in pools if (node := self._offers.node_of.get(pool)) is not None)
+
     def devices_held(self, node: NodeName, pod: Pod) -> tuple[int, ...]:
-        """The GPUs that the pod holds by the report on `node`, if there is one."""
+        """The GPUs that the pod holds by the report on `node`, if there is one, and by its claims."""
         held = self._held.get(node)
-        return held.get(f"{pod.namespace}/{pod.name}", ()) if held else ()
+        known = held.get(f"{pod.namespace}/{pod.name}", ()) if held else ()
+        found = self._claimable.get(node) if pod.claims else None
+        if found is None:
+            return known
+        claimed = {found.index_of.get(name) for claim in pod.claims if claim.requests for name in claim.allocated}
+        return tuple(sorted({*known, *(index for index in claimed if index is not None)}))
 
     def slices_held(self, node: NodeName, pod: Pod) -> tuple[MigInstance, ...]:
         """The MIG instances that the pod holds by the report on `node`, if there is one."""
@@ -167,10 +183,12 @@ class NodeBook:
             use.leaving.discard(uid)
             self._drop_if_empty(node, use)
 
-    def reserve(self, assignment: Assignment, shape: PodShape, *, waits: bool = False) -> None:
-        """A plan in flight takes room for a pod of `shape`. `waits`: it starts when others have left."""
+    def reserve(self, assignment: Assignment, pod: Pod, *, waits: bool = False) -> None:
+        """A plan in flight takes room for a pod. `waits`: it starts when others have left."""
         use = self._of(assignment.node)
-        use.flights[assignment.pod] = (assignment, shape)
+        use.flights[assignment.pod] = (assignment, pod.shape)
+        if pod.claims or use.claims:
+            use.claims[assignment.pod] = frozenset(claim.uid for claim in pod.claims)
         (use.waiting.add if waits else use.waiting.discard)(assignment.pod)
         self._stale_use.add(assignment.node)
 
@@ -179,6 +197,7 @@ class NodeBook:
         use = self._use.get(assignment.node)
         if use is not None and use.flights.pop(assignment.pod, None) is not None:
             use.waiting.discard(assignment.pod)
+            use.claims.pop(assignment.pod, None)
             self._drop_if_empty(assignment.node, use)
 
     def pods_on(self, node: NodeName) -> tuple[Pod, ...]:
@@ -220,6 +239,7 @@ class NodeBook:
             shares_used=before.shares_used if before.shares_used == self._shares else self._shares.copy(),
             slices=before.slices if before.slices == self._slices else self._slices.copy(),
             ailing=before.ailing if before.ailing == self._ailing else self._ailing.copy(),
+            closed=before.closed if before.closed == self._closed else self._closed.copy(),
         )
 
     def _refresh_node(self, name: NodeName) -> None:
@@ -242,6 +262,8 @@ class NodeBook:
                 mig_models=report.mig_models,
                 shares_on_demand=report.shares_on_demand,
             )
+        if name in self._claimable:
+            node = with_claimable(node, self._claimable[name])
         self._records[name] = node
         ailing = ailing_of(node.devices)
         if ailing is not None:
@@ -256,34 +278,52 @@ class NodeBook:
         self._shares.pop(name, None)
         self._slices.pop(name, None)
         self._unsure.pop(name, None)
+        self._closed.pop(name, None)
         node = self._records.get(name)
         if node is None:
             return
         use = self._use.get(name)
+        claimed: tuple[int, ...] = ()
+        if name in self._claimable:
+            use = use or Use()
+            claimed = self._claimed(name, use)
+            closed = closed_to(node, use.pods.values(), use.flights.values(), claimed)
+            if closed is not None:
+                self._closed[name] = closed
         if node.on_demand:
-            self._refresh_divided(node, use or _Use())
+            self._refresh_divided(node, use or Use())
         elif use is None:
             self._tables.set_used(name, ())
         else:
-            self._refresh_whole(node, use)
-        shapes = _shapes(use) if use is not None else ()
+            self._refresh_whole(node, use, claimed)
+        shapes = shapes_of(use) if use is not None else ()
         ports = {port for shape in shapes for port in shape.host_ports}
         if ports:
             self._ports[name] = tuple(sorted(ports, key=lambda p: (p.port, p.protocol, p.address)))
 
-    def _refresh_whole(self, node: Node, use: _Use) -> None:
-        """The use of a node whose GPUs are given out as its plugin advertises them."""
-        self._tables.set_used(node.name, _taken(use))
+    def _claimed(self, name: NodeName, use: Use) -> tuple[int, ...]:
+        """The GPUs that claims have of a node which no pod there is charged for, nor any in flight to it."""
+        index_of = self._claimable[name].index_of
+        charged = {claim.uid for pod in use.pods.values() for claim in pod.claims}
+        charged.update(*use.claims.values())
+        held = self._claims.in_pools(self._offers.pools_of(name))
+        found = {index_of[d] for uid, devices in held.items() if uid not in charged for d in devices if d in index_of}
+        return tuple(sorted(found))
+
+    def _refresh_whole(self, node: Node, use: Use, claimed: tuple[int, ...]) -> None:
+        """The use of a node whose GPUs are given out whole, or as its plugin advertises them."""
+        others = [Resources(extended=extended({GPU: len(claimed)}))] if claimed else []
+        self._tables.set_used(node.name, [*taken_by(use), *others])
         if node.devices:
             flights = [(a, s.requests) for _, (a, s) in sorted(use.flights.items())]
             if use.leaving:
                 # What is taken now, and what will be once those have left.
                 staying = [pod for uid, pod in use.pods.items() if uid not in use.leaving]
                 started = [(a, requests) for a, requests in flights if a.pod not in use.waiting]
-                taken = devices_taken(node.devices, use.pods.values(), started)
-                taken |= devices_taken(node.devices, staying, flights)
+                taken = devices_taken(node.devices, use.pods.values(), started, claimed)
+                taken |= devices_taken(node.devices, staying, flights, claimed)
             else:
-                taken = devices_taken(node.devices, use.pods.values(), flights)
+                taken = devices_taken(node.devices, use.pods.values(), flights, claimed)
             if taken:
                 self._devices[node.name] = taken
             if node.links is not None and node.allocator is Allocator.DEVICE_PLUGIN:
@@ -291,7 +331,7 @@ class NodeBook:
                 if unsure is not None:
                     self._unsure[node.name] = unsure
 
-    def _refresh_divided(self, node: Node, use: _Use) -> None:
+    def _refresh_divided(self, node: Node, use: Use) -> None:
         found = divided_use(node, use.pods.values(), use.flights.values())
         self._tables.set_used(node.name, found.requests)
         if found.devices:
@@ -301,13 +341,13 @@ class NodeBook:
         if found.slices:
             self._slices[node.name] = found.slices
 
-    def _of(self, node: NodeName) -> _Use:
+    def _of(self, node: NodeName) -> Use:
         use = self._use.get(node)
         if use is None:
-            use = self._use[node] = _Use()
+            use = self._use[node] = Use()
         return use
 
-    def _drop_if_empty(self, node: NodeName, use: _Use) -> None:
+    def _drop_if_empty(self, node: NodeName, use: Use) -> None:
         self._stale_use.add(node)
         if not use.pods and not use.flights:
             del self._use[node]
@@ -324,8 +364,9 @@ class NodeBook:
         return self._tables.extended != self._resources()
 
     def _resources(self) -> Collection[str]:
-        """The extended resources that nodes have. GPUs divided on demand are there without being advertised."""
-        if GPU in self._with_resource or not any(map(_on_demand, self._reports.values())):
+        """The extended resources that nodes have. GPUs to be claimed or divided are there without being advertised."""
+        hidden = bool(self._claimable) or any(map(_on_demand, self._reports.values()))
+        if GPU in self._with_resource or not hidden:
             return self._with_resource.keys()
         return {*self._with_resource, GPU}
 
@@ -334,27 +375,13 @@ def _on_demand(report: DevicesSeen) -> bool:
     return report.mig_on_demand or report.shares_on_demand
 
 
+def _served(node: Node) -> tuple[bool, str]:
+    """What decides who gives out GPUs that can be claimed, and what they are."""
+    return node.allocatable.wants_devices, node.product
+
+
 def _lasting(report: DevicesSeen | None) -> tuple[object, ...]:
     """What of a report is a matter of the machine and its set-up."""
     if report is None:
         return None, None, False, False, ()
     return report.links, report.allocator, report.mig_on_demand, report.shares_on_demand, report.mig_models
-
-
-def _taken(use: _Use) -> list[Resources]:
-    """What is used, in parts: of those that leave and of those that wait for it, whichever take more."""
-    if not use.leaving:
-        return [shape.requests for shape in _shapes(use)]
-    staying = [pod.shape.requests for uid, pod in use.pods.items() if uid not in use.leaving]
-    started = [shape.requests for uid, (_, shape) in use.flights.items() if uid not in use.waiting]
-    leaving = _sum(pod.shape.requests for uid, pod in use.pods.items() if uid in use.leaving)
-    waiting = _sum(shape.requests for uid, (_, shape) in use.flights.items() if uid in use.waiting)
-    return [*staying, *started, larger(leaving, waiting)]
-
-
-def _sum(amounts: Iterable[Resources]) -> Resources:
-    return reduce(plus, amounts, NOTHING)
-
-
-def _shapes(use: _Use) -> list[PodShape]:
-    return [pod.shape for pod in use.pods.values()] + [shape for _, shape in use.flights.values()]

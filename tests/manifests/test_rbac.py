@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.kube.dialects.kinds import FOREIGN_KINDS
+from scheduler.kube.dialects.kinds import DEVICE_KINDS, FOREIGN_KINDS
 from tests.manifests.files import MANIFESTS, Document, base, objects, one
 
 FILES = sorted(
@@ -62,7 +62,7 @@ def test_the_service_writes_only_what_a_plan_needs() -> None:
 
 def test_the_service_reads_no_secret_and_no_configuration() -> None:
     read = {resource for _, resource, verb in granted() if verb in ("get", "list", "watch")}
-    foreign = {kind.plural for kind in FOREIGN_KINDS}
+    foreign = {kind.plural for kind in (*DEVICE_KINDS, *FOREIGN_KINDS)}
     assert read - foreign == {
         *("pods", "nodes", "jobs", "namespaces", "poddisruptionbudgets"),
         *("queues", "queues/status", "gpunodes", "topologies", "events"),
@@ -91,6 +91,11 @@ def test_of_claims_the_service_writes_what_an_allocation_takes_and_makes_and_del
     }
     assert binding["roleRef"]["name"] == role["metadata"]["name"]
     assert binding["subjects"] == one("ClusterRoleBinding", "bayplan")["subjects"]
+
+
+def test_the_service_may_read_what_tells_of_devices_that_pods_claim() -> None:
+    wanted = {(kind.group, kind.plural, verb) for kind in DEVICE_KINDS for verb in ("list", "watch")}
+    assert wanted <= granted()
 
 
 def test_leases_are_named_except_where_the_api_cannot() -> None:

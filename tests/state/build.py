@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 from msgspec.structs import replace
 
+from scheduler.model.claims import ClaimRequest, DeviceName, Offered, PodClaim
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
 from scheduler.model.node import Device, MigInstance, Node
 from scheduler.model.plan import Assignment
@@ -14,7 +15,17 @@ from scheduler.model.resources import GPU, GPU_SHARED, MIG_PREFIX, Resources, ex
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import GangClaim, Pod, PodShape
 from scheduler.state.cluster import ClusterState
-from scheduler.state.events import DevicesSeen, Event, JobSeen, NodeSeen, PodSeen, QueueSeen, Reserved
+from scheduler.state.events import (
+    ClaimSeen,
+    DevicesSeen,
+    Event,
+    JobSeen,
+    NodeSeen,
+    PodSeen,
+    QueueSeen,
+    Reserved,
+    SliceSeen,
+)
 
 N1, N2, N3 = NodeName("n1"), NodeName("n2"), NodeName("n3")
 
@@ -68,6 +79,47 @@ def report(name: str = "n1", *, gpus: int = 8, sick: Iterable[int] = (), **held:
     devices = tuple(Device(index=i, uuid=f"GPU-{i}", healthy=i not in sick) for i in range(gpus))
     holdings = tuple((f"a/{p}", indexes) for p, indexes in held.items())
     return DevicesSeen(node=NodeName(name), machine="", devices=devices, held=holdings)
+
+
+GPU_NAMES = "gpu.nvidia.com"
+
+
+def gpu_name(node_name: str, device: int | str) -> DeviceName:
+    """GPU `device` of a node, as slices and claims call it."""
+    return DeviceName(driver=GPU_NAMES, pool=node_name, device=f"gpu-{device}")
+
+
+def offer(
+    name: str = "n1", *, gpus: int | Iterable[int] = 8, sick: Iterable[int] = (), generation: int = 1, slices: int = 1
+) -> SliceSeen:
+    """A ResourceSlice with GPUs of a node, those that `report` tells of."""
+    numbers = range(gpus) if isinstance(gpus, int) else sorted(gpus)
+    return SliceSeen(
+        uid=f"{name}-{'-'.join(map(str, numbers))}-{generation}",
+        name=f"{name}-slice-{generation}-{'-'.join(map(str, numbers))}",
+        driver=GPU_NAMES,
+        pool=name,
+        generation=generation,
+        slices=slices,
+        node=NodeName(name),
+        devices=tuple(
+            Offered(name=f"gpu-{i}", uuid=f"GPU-{i}", address=f"0000:{i:02x}:00.0", usable=i not in sick)
+            for i in numbers
+        ),
+    )
+
+
+def claim(name: str, *devices: DeviceName, gpus: int = 1, ours: bool = True, **fields: object) -> ClaimSeen:
+    """A claim `a/<name>` for whole GPUs, with the `devices` that it has."""
+    asked = (ClaimRequest(name="gpus", resource=GPU, count=gpus),) if ours else ()
+    plain = ClaimSeen(uid=f"claim-{name}", namespace="a", name=name, ours=ours, requests=asked, allocated=devices)
+    return replace(plain, **fields)
+
+
+def claiming(name: str, *claims: str, shared: bool = False, **fields: object) -> Pod:
+    """A managed pod `a/<name>` that names claims and asks for no GPUs otherwise; "" is one not made yet."""
+    named = tuple(PodClaim(name=f"c{i}", claim=c, uid="", requests=(), shared=shared) for i, c in enumerate(claims))
+    return replace(pod(name, gpus=0, claims=named), **fields)
 
 
 def queue(name: str = "default", *namespaces: str) -> Queue:

@@ -12,6 +12,8 @@ from scheduler.scoring.sharing.mig_tables import mig_models
 from scheduler.state.audit import compare, inconsistencies, violations
 from scheduler.state.cluster import ClusterState
 from scheduler.state.events import (
+    ClaimGone,
+    ClaimSeen,
     DevicesGone,
     DevicesSeen,
     Event,
@@ -29,10 +31,29 @@ from scheduler.state.events import (
     Released,
     Reserved,
     RunSeen,
+    SliceGone,
+    SliceSeen,
     Ticked,
 )
 from scheduler.state.lengths import run_of
-from tests.state.build import content, foreign, job, mig, node, part, pod, queue, report, reserved, shape, sliced
+from tests.state.build import (
+    claim,
+    claiming,
+    content,
+    foreign,
+    gpu_name,
+    job,
+    mig,
+    node,
+    offer,
+    part,
+    pod,
+    queue,
+    report,
+    reserved,
+    shape,
+    sliced,
+)
 
 NODES: tuple[str, ...] = ("n1", "n2", "n3")
 PODS: tuple[str, ...] = ("p0", "p1", "p2", "p3", "p4")
@@ -146,6 +167,37 @@ def queues(draw: st.DrawFn) -> QueueSeen:
     return QueueSeen(queue=queue(name, *served))
 
 
+@st.composite
+def claim_users(draw: st.DrawFn) -> PodSeen:
+    """Pods that name claims, of their own or of several, ours or not."""
+    named = draw(st.lists(st.sampled_from(["c0", "c1", ""]), min_size=1, max_size=2, unique=True))
+    seen = claiming(
+        draw(st.sampled_from(PODS)),
+        *named,
+        shared=draw(st.booleans()),
+        node=draw(places),
+        managed=draw(st.booleans()),
+        created_s=draw(st.integers(0, 2)),
+        shape=shape(draw(st.sampled_from([0, 0, 1]))),
+    )
+    return PodSeen(pod=seen if draw(st.integers(0, 3)) else replace(seen, ours=False, managed=False))
+
+
+@st.composite
+def claims(draw: st.DrawFn) -> ClaimSeen:
+    name = draw(st.sampled_from(["c0", "c1"]))
+    devices = draw(st.lists(st.tuples(node_names, st.integers(0, 7)), max_size=2, unique=True))
+    seen = claim(name, *(gpu_name(n, i) for n, i in devices), gpus=draw(st.integers(1, 2)), ours=draw(st.booleans()))
+    return replace(seen, uid=seen.uid + draw(st.sampled_from(["", "-again"])))
+
+
+@st.composite
+def offers(draw: st.DrawFn) -> SliceSeen:
+    gpus = draw(st.sampled_from([range(8), range(4), range(4, 8)]))
+    seen = offer(draw(node_names), gpus=gpus, sick=draw(st.sets(st.integers(0, 7), max_size=1)))
+    return replace(seen, generation=draw(st.integers(1, 2)), slices=draw(st.sampled_from([1, 1, 2])))
+
+
 keys = st.sampled_from(["gang:a/g", "gang:a/h", "pod:a/p0", "pod:a/p1"]).map(WorkloadKey)
 
 
@@ -176,10 +228,25 @@ gone = st.one_of(
     st.sampled_from([JobGone(uid="j1"), JobGone(uid="j2"), QueueGone(name=QueueName("red"))]),
     st.sampled_from([GroupGone(uid="o1"), GroupGone(uid="o2")]),
     keys.map(lambda k: Released(workload=k)),
+    st.sampled_from([ClaimGone(uid=f"claim-{c}{e}") for c in ("c0", "c1") for e in ("", "-again")]),
+    offers().map(lambda seen: SliceGone(uid=seen.uid)),
     st.integers(0, 20).map(lambda s: Ticked(now_s=s)),
 )
 events: st.SearchStrategy[Event] = st.one_of(
-    pods(), pods(), nodes(), reports(), jobs(), groups(), queues(), plans(), gone, refusals(), runs()
+    pods(),
+    pods(),
+    nodes(),
+    reports(),
+    jobs(),
+    groups(),
+    queues(),
+    plans(),
+    gone,
+    refusals(),
+    runs(),
+    claims(),
+    claim_users(),
+    offers(),
 )
 
 
@@ -207,7 +274,7 @@ def test_the_order_of_independent_objects_does_not_matter(happened: list[Event],
     for event in happened:
         state.apply(event)
     facts = list(state.facts())
-    ended = [f for f in facts if isinstance(f, JobGone | GroupGone)]
+    ended = [f for f in facts if isinstance(f, JobGone | GroupGone | QueueGone)]
     ours = [f for f in facts if isinstance(f, Reserved | NodeRefused)]
     objects = [f for f in facts if f not in ended and f not in ours]
     shuffled = ClusterState()

@@ -15,7 +15,7 @@ from scheduler.kube.translate_values import LARGEST_GANG
 from scheduler.kube.wire import Meta, Wire
 from scheduler.model.names import QueueName, gang_key
 from scheduler.model.workload import GangClaim, Problem, RoleMinimums
-from scheduler.state.events import GroupGone, GroupSeen, PriorityClassGone, PriorityClassSeen
+from scheduler.state.events import Event, GroupGone, GroupSeen
 
 NAMED_NOWHERE = "default"
 """What other schedulers fill in where nobody named a queue."""
@@ -24,14 +24,16 @@ NAMED_NOWHERE = "default"
 class ForeignKind(msgspec.Struct, frozen=True, kw_only=True):
     """A kind that is read where discovery lists it, in the first of its `versions` that is served.
 
-    `read` raises ValueError on an object that cannot be read. `gone`: what the end of that with a uid means.
+    `read` raises ValueError on an object that cannot be read. `gone`: what the end of that with a uid means. `query`:
+    which of them are listed.
     """
 
     group: str
     plural: str
     versions: tuple[str, ...]
-    read: Callable[[bytes | msgspec.Raw], tuple[Meta, GroupSeen | PriorityClassSeen]]
-    gone: Callable[[str], GroupGone | PriorityClassGone] = lambda uid: GroupGone(uid=uid)
+    read: Callable[[bytes | msgspec.Raw], tuple[Meta, Event]]
+    gone: Callable[[str], Event] = lambda uid: GroupGone(uid=uid)
+    query: tuple[tuple[str, str], ...] = ()
 
     @property
     def name(self) -> str:

@@ -5,8 +5,11 @@ from functools import partial
 from scheduler.kube.dialects import native_groups, owners, podgroups
 from scheduler.kube.dialects.classes import PRIORITY_CLASS, WORKLOAD_PRIORITY_CLASS, read_class
 from scheduler.kube.dialects.foreign import ForeignKind
+from scheduler.kube.keys import GPU_DRIVER
 from scheduler.kube.translate import Kind, Sighting, key_of
-from scheduler.state.events import PriorityClassGone
+from scheduler.kube.translate_claim import read_claim
+from scheduler.kube.translate_device import read_slice
+from scheduler.state.events import ClaimGone, PriorityClassGone, SliceGone
 
 GROUP_KINDS: tuple[ForeignKind, ...] = (*native_groups.KINDS, *podgroups.KINDS, *owners.KINDS)
 """Those that describe gangs."""
@@ -29,6 +32,26 @@ CLASS_KINDS = tuple(
 FOREIGN_KINDS: tuple[ForeignKind, ...] = (*CLASS_KINDS, *GROUP_KINDS)
 
 
+DEVICE_KINDS = (
+    ForeignKind(
+        group="resource.k8s.io",
+        plural="resourceslices",
+        versions=("v1",),
+        read=read_slice,
+        gone=lambda uid: SliceGone(uid=uid),
+        query=(("fieldSelector", f"spec.driver={GPU_DRIVER}"),),
+    ),
+    ForeignKind(
+        group="resource.k8s.io",
+        plural="resourceclaims",
+        versions=("v1",),
+        read=read_claim,
+        gone=lambda uid: ClaimGone(uid=uid),
+    ),
+)
+"""Those that tell which devices pods can claim, and what is claimed; Kubernetes serves them from 1.34 on."""
+
+
 def kind_of(foreign: ForeignKind, version: str) -> Kind:
     """How the kind is listed and watched where the API serves this version of it."""
 
@@ -39,6 +62,7 @@ def kind_of(foreign: ForeignKind, version: str) -> Kind:
     return Kind(
         name=foreign.name,
         path=f"/apis/{foreign.group}/{version}/{foreign.plural}",
+        query=foreign.query,
         read=read,
         gone=foreign.gone,
         by_uid=True,

@@ -231,12 +231,13 @@ class FreeDevices:
         return self._choosers[code] if code >= 0 else None
 
     def _usable(self, row: int) -> int:
-        devices = self._snapshot.nodes[self._fleet.names[row]].devices
+        node = self._snapshot.nodes[self._fleet.names[row]]
+        devices = node.devices
         known = self._fleet.usable_devices.get(row)
         # Reports leave the record of the devices as it is as long as nothing changed in it.
         if known is None or known[0] is not devices:
             chooser = self._chooser(row)
-            free = usable(devices)
+            free = usable(d for d in devices if d.claimed_as is not None) if node.claims_only else usable(devices)
             known = (devices, free if chooser is None else free & chooser.all)
             self._fleet.usable_devices[row] = known
         return known[1]

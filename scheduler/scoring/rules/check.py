@@ -11,6 +11,7 @@ from scheduler.model.plan import Admit, Assignment, Offer, Plan, Reclaim, RollBa
 from scheduler.model.resources import GPU, NOTHING, Resources, extended, minus, plus
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import HostPort, Pod, Workload
+from scheduler.scoring.rules.claims import broken_claims, unnamed_devices
 from scheduler.scoring.rules.gang import broken_gang
 from scheduler.scoring.rules.gone import leaving, without_pods
 from scheduler.scoring.rules.health import needless_suspects
@@ -32,6 +33,7 @@ def broken_rules(snapshot: Snapshot, plan: Plan) -> list[str]:
     with the latter gone.
     """
     broken = _one_decision_each(snapshot, plan) + broken_reservations(snapshot, plan, _broken_starts)
+    broken += unnamed_devices(snapshot, plan)
     if not any(isinstance(decision, Reclaim) for decision in plan.decisions):
         return [*broken, *_broken_starts(snapshot, plan)]
     at_once = tuple(decision for decision in plan.decisions if not isinstance(decision, Reclaim))
@@ -91,6 +93,7 @@ def _broken_places(snapshot: Snapshot, plan: Plan) -> list[str]:
     broken += _broken_ports(snapshot, [(pod, a.node) for _, pod, a in placed])
     broken += _broken_devices(snapshot, [(pod, a) for _, pod, a in placed])
     broken += needless_suspects(snapshot, [(pod, a) for _, pod, a in placed])
+    broken += broken_claims(snapshot, [(pod, a) for _, pod, a in placed])
     return broken + broken_exclusive(snapshot, [(workload, pod, a.node) for workload, pod, a in placed])
 
 

@@ -31,7 +31,11 @@ def why_not_on(shape: PodShape, node: Node) -> list[str]:
         found.append("no term of the node affinity holds")
     if shape.models and shape.requests.wants_devices and not any(is_model(m, node.product) for m in shape.models):
         found.append(f"its product {node.product!r} is none of {', '.join(shape.models)}")
-    share = shape.share_milli
+    if shape.requests.wants_devices and shape.by_claim and not any(d.claimed_as is not None for d in node.devices):
+        found.append("none of its devices can be claimed")
+    if shape.requests.wants_devices and not shape.by_claim and node.claims_only:
+        found.append("its GPUs are only there for pods that claim them")
+    share = 1000 if shape.by_claim else shape.share_milli
     if shape.requests.count("nvidia.com/gpu.shared") and share < 1000 and share > 1000 // node.replicas:
         found.append(f"its GPUs are shared in {node.replicas} parts, of {share} milli each at least is asked for")
     found += too_few_linked(shape, node, (device.index for device in node.devices))
@@ -39,7 +43,9 @@ def why_not_on(shape: PodShape, node: Node) -> list[str]:
 
 
 def is_model(wanted: str, product: str) -> bool:
-    """Whether the dash-separated words of `wanted` are found in order among those of `product`, in any case."""
+    """Whether the dash-separated words of `wanted` stand in order among those of `product`, or are it after a `=`."""
+    if wanted[:1] == "=":
+        return wanted.upper() == f"={product.upper()}"
     words = product.upper().split("-")
     for part in wanted.upper().split("-"):
         if part not in words:

@@ -1,0 +1,145 @@
+"""ResourceClaims as events: what they ask for through Bayplan's DeviceClass, and which devices they have."""
+
+import re
+import sys
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from scheduler.kube import keys
+from scheduler.kube.wire import Meta, WirePod
+from scheduler.kube.wire_dra import WireClaim, WireClaimDevices, WireExactly, WireRequest
+from scheduler.model.claims import ClaimRequest, DeviceName, PodClaim
+from scheduler.model.resources import GPU
+from scheduler.model.workload import Problem
+from scheduler.state.events import ClaimSeen
+
+MOST_DEVICES = 32
+"""Devices of one allocation (resource.k8s.io/v1, `AllocationResultsMaxSize`)."""
+
+SELECTORS = f"device.attributes['{keys.GPU_DRIVER}'].productName == 'NAME'"
+
+_PRODUCT = re.compile(
+    r"device\.attributes\[(['\"])gpu\.nvidia\.com\1\]\.productName\s*==\s*(['\"])([A-Za-z0-9][A-Za-z0-9 ._/+-]*)\2\Z"
+)
+
+_claim_decoder = msgspec.json.Decoder(WireClaim)
+
+
+def read_claim(raw: bytes | msgspec.Raw) -> tuple[Meta, ClaimSeen]:
+    """A ResourceClaim's metadata, and what it asks for and has.
+
+    Raises:
+        ValueError: the text is no ResourceClaim.
+    """
+    wire = _claim_decoder.decode(raw)
+    meta, devices = wire.metadata, wire.spec.devices
+    results = () if wire.status.allocation is None else wire.status.allocation.devices.results
+    allocated = tuple(
+        DeviceName(driver=sys.intern(r.driver), pool=sys.intern(r.pool), device=sys.intern(r.device))
+        for r in results
+        if not r.admin_access
+    )
+    plain = ClaimSeen(uid=meta.uid, namespace=sys.intern(meta.namespace), name=meta.name, allocated=allocated)
+    if not any(one.device_class_name == keys.DEVICE_CLASS for r in devices.requests for one in _choices(r)):
+        return meta, plain
+    draft = _Draft(meta.name)
+    requests = [found for request in devices.requests if (found := draft.request(request)) is not None]
+    draft.constraints(devices, requests)
+    return meta, msgspec.structs.replace(
+        plain,
+        ours=True,
+        requests=tuple(requests),
+        models=tuple(sorted(draft.models)),
+        problems=tuple(draft.problems),
+    )
+
+
+def pod_claims(wire: WirePod) -> tuple[PodClaim, ...]:
+    """The claims that a pod names; what they ask for and have stands on the claims themselves."""
+    if not wire.spec.resource_claims:
+        return ()
+    made = {status.name: status.resource_claim_name for status in wire.status.resource_claim_statuses}
+    return tuple(
+        PodClaim(
+            claim=named.resource_claim_name or made.get(named.name) or "",
+            uid="",
+            requests=(),
+            shared=named.resource_claim_name is not None,
+            name=named.name,
+        )
+        for named in wire.spec.resource_claims
+        # Of a template that was found to need no claim, none is made (core/v1, `PodResourceClaimStatus`).
+        if named.resource_claim_name is not None or made.get(named.name, "") is not None
+    )
+
+
+def _choices(request: WireRequest) -> Iterator[WireExactly]:
+    if request.exactly is not None:
+        yield request.exactly
+    yield from request.first_available
+
+
+class _Draft:
+    """What is understood of a claim, and what is refused."""
+
+    def __init__(self, claim: str) -> None:
+        self._claim = claim
+        self.models: set[str] = set()
+        self.problems: list[Problem] = []
+
+    def request(self, wire: WireRequest) -> ClaimRequest | None:
+        """One request; None where it cannot be kept."""
+        before = len(self.problems)
+        exactly = wire.exactly
+        if exactly is None:
+            classes = ", ".join(choice.device_class_name for choice in wire.first_available)
+            self._refuse(wire, "firstAvailable", classes, "exactly, since nothing else is chosen among")
+            return None
+        if exactly.device_class_name != keys.DEVICE_CLASS:
+            name = exactly.device_class_name
+            self._refuse(wire, "deviceClassName", name, f"only {keys.DEVICE_CLASS} in a claim that has it")
+        if exactly.allocation_mode != "ExactCount":
+            self._refuse(wire, "allocationMode", exactly.allocation_mode, "ExactCount")
+        if not 1 <= exactly.count <= MOST_DEVICES:
+            self._refuse(wire, "count", exactly.count, f"a whole number from 1 to {MOST_DEVICES}")
+        if exactly.admin_access:
+            self._refuse(wire, "adminAccess", "true", f"false in the class {keys.DEVICE_CLASS}")
+        if exactly.tolerations:
+            text = bytes(exactly.tolerations[0]).decode(errors="replace")
+            self._refuse(wire, "tolerations", text, "none: devices with a taint are not given out")
+        if exactly.capacity is not None and exactly.capacity.requests:
+            asked = ", ".join(f"{name}: {amount}" for name, amount in sorted(exactly.capacity.requests.items()))
+            self._refuse(wire, "capacity.requests", asked, "none: devices are given out whole")
+        for selector in exactly.selectors:
+            self._selector(wire, selector.cel.expression)
+        return ClaimRequest(name=wire.name, resource=GPU, count=exactly.count) if len(self.problems) == before else None
+
+    def constraints(self, wire: WireClaimDevices, requests: Sequence[ClaimRequest]) -> None:
+        """Constraints between devices: those that hold of themselves, as there is one device at most."""
+        for constraint in wire.constraints:
+            about = [r for r in requests if not constraint.requests or r.name in constraint.requests]
+            if sum(request.count for request in about) > 1:
+                kind = "matchAttribute" if constraint.match_attribute else "distinctAttribute"
+                self.problems.append(
+                    Problem(
+                        where=f"{kind} of ResourceClaim {self._claim}",
+                        value=(constraint.match_attribute or constraint.distinct_attribute)[:200],
+                        allowed="none: say with bayplan.dev/linked on the pod which GPUs belong together",
+                    )
+                )
+
+    def _selector(self, wire: WireRequest, expression: str) -> None:
+        read = _PRODUCT.match(expression.strip())
+        if read is None:
+            self._refuse(wire, "selectors", expression, SELECTORS)
+            return
+        # As GPU feature discovery writes it on the node.
+        model = "=" + read[3].replace(" ", "-")
+        if self.models and self.models != {model}:
+            self._refuse(wire, "selectors", expression, "the same productName wherever one is named")
+        self.models.add(model)
+
+    def _refuse(self, wire: WireRequest, field: str, value: object, allowed: str) -> None:
+        where = f"{field} of request {wire.name} of ResourceClaim {self._claim}"
+        self.problems.append(Problem(where=where, value=str(value)[:200], allowed=allowed))

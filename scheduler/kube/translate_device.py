@@ -1,0 +1,82 @@
+"""ResourceSlices as events: the GPUs of nodes that pods can claim."""
+
+import re
+import sys
+from collections.abc import Mapping
+
+import msgspec
+
+from scheduler.kube import keys
+from scheduler.kube.quantities import nanos, whole
+from scheduler.kube.wire import Meta
+from scheduler.kube.wire_dra import WireAttribute, WireSlice, WireSliceDevice
+from scheduler.model.claims import Offered
+from scheduler.model.names import NodeName
+from scheduler.state.events import SliceSeen
+
+MIB = 1 << 20
+
+KEEPS_OFF = frozenset({"NoSchedule", "NoExecute"})
+"""Effects of device taints that keep pods off; those that only tell do not (KEP-5055)."""
+
+_ADDRESS = re.compile(r"([0-9a-f]{4,8}):([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])\Z")
+_MIG_NAME = re.compile(r"(gpu-[0-9]+)-mig-")
+
+_slice_decoder = msgspec.json.Decoder(WireSlice)
+
+
+def read_slice(raw: bytes | msgspec.Raw) -> tuple[Meta, SliceSeen]:
+    """A ResourceSlice's metadata, and the GPUs of one node that it offers; none where it is about anything else.
+
+    Raises:
+        ValueError: the text is no ResourceSlice, or a quantity in it cannot be read.
+    """
+    wire = _slice_decoder.decode(raw)
+    spec = wire.spec
+    local = spec.driver == keys.GPU_DRIVER and spec.node_name
+    return wire.metadata, SliceSeen(
+        uid=wire.metadata.uid,
+        name=wire.metadata.name,
+        driver=sys.intern(spec.driver),
+        pool=sys.intern(spec.pool.name),
+        generation=spec.pool.generation,
+        slices=spec.pool.resource_slice_count,
+        node=NodeName(sys.intern(spec.node_name)) if spec.node_name else None,
+        devices=tuple(found for d in spec.devices if (found := _offered(d)) is not None) if local else (),
+    )
+
+
+def _offered(wire: WireSliceDevice) -> Offered | None:
+    """A GPU, or a MIG slice of one; None for anything else."""
+    kind = _text(wire.attributes, "type")
+    if kind not in {"gpu", "mig"}:
+        return None
+    named = _MIG_NAME.match(wire.name)
+    return Offered(
+        name=wire.name,
+        kind="gpu" if kind == "gpu" else "mig",
+        uuid=_text(wire.attributes, "uuid"),
+        model=sys.intern(_text(wire.attributes, "productName")),
+        memory_mib=_memory_mib(wire),
+        address=pci_address(_text(wire.attributes, "resource.kubernetes.io/pciBusID")),
+        usable=not any(taint.effect in KEEPS_OFF for taint in wire.taints),
+        shared=wire.allow_multiple_allocations,
+        parent=_text(wire.attributes, "parentUUID") or (named[1] if named is not None else "") if kind == "mig" else "",
+    )
+
+
+def _text(attributes: Mapping[str, WireAttribute], name: str) -> str:
+    """A text attribute, by its short name or by that with the driver's domain in front."""
+    found = attributes.get(name) or attributes.get(f"{keys.GPU_DRIVER}/{name}")
+    return "" if found is None or found.string is None else found.string
+
+
+def _memory_mib(wire: WireSliceDevice) -> int:
+    found = wire.capacity.get("memory") or wire.capacity.get(f"{keys.GPU_DRIVER}/memory")
+    return 0 if found is None else whole(nanos(found.value)) // MIB
+
+
+def pci_address(text: str) -> str:
+    """A PCI address with four digits of domain in lower case, as sysfs writes it; "" where it is none."""
+    read = _ADDRESS.match(text.lower())
+    return "" if read is None else f"{read[1][-4:]}:{read[2]}:{read[3]}.{read[4]}"

@@ -1,0 +1,90 @@
+"""The GPUs of a node that pods can claim, beside what an exporter reports of them."""
+
+import re
+from collections.abc import Mapping
+
+import msgspec
+
+from scheduler.model.claims import DeviceName, Offered
+from scheduler.model.node import Allocator, Device, Node
+from scheduler.model.resources import GPU, extended
+from scheduler.state.events import DevicesSeen
+from scheduler.state.offers import Offer
+
+_NUMBERS = re.compile(r"(\d+)", re.ASCII)
+
+
+class Claimable(msgspec.Struct, frozen=True):
+    """A node's devices with the names by which they are claimed, and the index of the GPU that each name is about."""
+
+    devices: tuple[Device, ...]
+    index_of: Mapping[DeviceName, int]
+    product: str = ""
+
+
+def claimable(report: DevicesSeen | None, offer: Offer) -> Claimable:
+    """The devices of a report with what slices say of them, matched by uuid, else by PCI address.
+
+    Without a report they are those of the slices, by PCI address. GPUs of which several claims may have parts are not
+    given out whole.
+    """
+    gpus = sorted((one for one in offer if one[1].kind == "gpu"), key=_place)
+    if report is None:
+        devices = [
+            Device(
+                index=index,
+                uuid=gpu.uuid,
+                model=gpu.model,
+                memory_mib=gpu.memory_mib,
+                healthy=gpu.usable,
+                claimed_as=None if gpu.shared else name,
+            )
+            for index, (name, gpu) in enumerate(gpus)
+        ]
+        index_of = {name: index for index, (name, _) in enumerate(gpus)}
+    else:
+        devices = list(report.devices)
+        addresses = dict(zip(report.addresses, range(len(devices)), strict=False))
+        at_of = {device.uuid: at for at, device in enumerate(devices) if device.uuid}
+        index_of = dict[DeviceName, int]()
+        for name, gpu in gpus:
+            at = at_of.get(gpu.uuid, addresses.get(gpu.address) if gpu.address else None)
+            if at is None or devices[at].claimed_as is not None:
+                continue
+            index_of[name] = devices[at].index
+            devices[at] = msgspec.structs.replace(
+                devices[at],
+                healthy=devices[at].healthy and gpu.usable,
+                claimed_as=None if gpu.shared else name,
+            )
+    parents = {gpu.uuid or name.device: index_of[name] for name, gpu in gpus if name in index_of}
+    parents.update((device.uuid, device.index) for device in devices if device.uuid)
+    index_of.update((name, parents[one.parent]) for name, one in offer if one.kind == "mig" and one.parent in parents)
+    product = next((gpu.model.replace(" ", "-") for _, gpu in gpus if gpu.model), "")
+    return Claimable(devices=tuple(devices), index_of=index_of, product=product)
+
+
+def with_claimable(node: Node, found: Claimable) -> Node:
+    """The node with its devices, where nothing but claims gives them out with their number among its resources.
+
+    `node.allocatable` is what the kubelet says: where a device plugin serves GPUs, it goes on to do so.
+    """
+    named = sum(device.claimed_as is not None for device in found.devices)
+    only = bool(named) and not node.allocatable.wants_devices and not node.on_demand
+    node = msgspec.structs.replace(node, devices=found.devices, product=node.product or found.product)
+    if not only:
+        return node
+    return msgspec.structs.replace(
+        node,
+        claims_only=True,
+        allocator=Allocator.DRA,
+        allocatable=msgspec.structs.replace(
+            node.allocatable, extended=extended({**dict(node.allocatable.extended), GPU: named})
+        ),
+    )
+
+
+def _place(one: tuple[DeviceName, Offered]) -> tuple[str, list[tuple[int, str]]]:
+    """The order of PCI addresses, and of numbers in names where there are none."""
+    name, gpu = one
+    return gpu.address, [(int(part), "") if part.isdigit() else (-1, part) for part in _NUMBERS.split(name.device)]

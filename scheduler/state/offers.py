@@ -1,0 +1,93 @@
+"""ResourceSlices: which GPUs of which node pods can claim."""
+
+from collections.abc import Iterator, Mapping
+
+from scheduler.model.claims import DeviceName, Offered
+from scheduler.model.names import NodeName
+from scheduler.state.claims import Pool
+from scheduler.state.events import SliceSeen
+
+Offer = tuple[tuple[DeviceName, Offered], ...]
+"""The GPUs of a node by name."""
+
+
+class OfferBook:
+    """Slices by pool. A pool that is not complete in its newest generation offers nothing (KEP-4381)."""
+
+    def __init__(self) -> None:
+        """No slices."""
+        self._slices: dict[str, SliceSeen] = {}
+        self._pools: dict[Pool, dict[str, SliceSeen]] = {}
+        self._of_node: dict[NodeName, set[Pool]] = {}
+        self._node_of: dict[Pool, NodeName] = {}
+
+    def see(self, seen: SliceSeen) -> set[NodeName] | None:
+        """A slice as it is now: the nodes whose offers may be others now, None where it is no news."""
+        old = self._slices.get(seen.uid)
+        if old == seen:
+            return None
+        touched = self._drop(seen.uid)
+        self._slices[seen.uid] = seen
+        pool = (seen.driver, seen.pool)
+        self._pools.setdefault(pool, {})[seen.uid] = seen
+        return touched | self._renew(pool)
+
+    def forget(self, uid: str) -> set[NodeName] | None:
+        """A slice is gone: the nodes whose offers may be others now, None where it was not known."""
+        return self._drop(uid) if uid in self._slices else None
+
+    @property
+    def node_of(self) -> Mapping[Pool, NodeName]:
+        """Where the devices of each complete pool are."""
+        return self._node_of
+
+    def pools_of(self, node: NodeName) -> set[Pool]:
+        """The complete pools of a node."""
+        return self._of_node.get(node, set())
+
+    def of(self, node: NodeName) -> Offer:
+        """The GPUs of a node that pods can claim, by name."""
+        return tuple(
+            (DeviceName(driver=pool[0], pool=pool[1], device=device.name), device)
+            for pool in sorted(self.pools_of(node))
+            for device in sorted((d for s in self._newest(pool) for d in s.devices), key=lambda d: d.name)
+        )
+
+    def facts(self) -> Iterator[SliceSeen]:
+        """All slices."""
+        yield from self._slices.values()
+
+    def _drop(self, uid: str) -> set[NodeName]:
+        old = self._slices.pop(uid, None)
+        if old is None:
+            return set()
+        pool = (old.driver, old.pool)
+        del self._pools[pool][uid]
+        if not self._pools[pool]:
+            del self._pools[pool]
+        return self._renew(pool)
+
+    def _newest(self, pool: Pool) -> list[SliceSeen]:
+        """The slices of a pool that count: none where it is not complete."""
+        there = self._pools.get(pool, {}).values()
+        newest = max((s.generation for s in there), default=0)
+        found = [s for s in there if s.generation == newest]
+        return found if all(s.slices == len(found) for s in found) else []
+
+    def _renew(self, pool: Pool) -> set[NodeName]:
+        """Note where a pool is; the nodes where it was, and is now."""
+        before = self._node_of.pop(pool, None)
+        touched: set[NodeName] = set()
+        if before is not None:
+            touched.add(before)
+            self._of_node[before].discard(pool)
+            if not self._of_node[before]:
+                del self._of_node[before]
+        # Devices of several nodes in one pool are not local to any.
+        nodes = {s.node for s in self._newest(pool)}
+        node = nodes.pop() if len(nodes) == 1 else None
+        if node is not None:
+            self._node_of[pool] = node
+            self._of_node.setdefault(node, set()).add(pool)
+            touched.add(node)
+        return touched

@@ -1,0 +1,168 @@
+"""ResourceClaims, what of them is kept, and what is refused in which words."""
+
+import json
+from typing import Any
+
+import pytest
+
+from scheduler.kube.translate_claim import pod_claims, read_claim
+from scheduler.kube.wire import Meta, PodResourceClaim, PodSpec, PodStatus, WirePod
+from scheduler.model.claims import ClaimRequest, DeviceName, PodClaim
+from scheduler.model.resources import GPU
+from scheduler.state.events import ClaimSeen
+
+CLASS = {"deviceClassName": "gpu.bayplan.dev"}
+PRODUCT = "device.attributes['gpu.nvidia.com'].productName == 'NVIDIA H100 80GB HBM3'"
+
+
+def document(*requests: dict[str, Any], status: object = None, **devices: Any) -> bytes:  # noqa: ANN401  JSON
+    spec = {"devices": {"requests": [*requests], **devices}}
+    meta = {"name": "c", "namespace": "a", "uid": "u", "resourceVersion": "9"}
+    return json.dumps({"metadata": meta, "spec": spec, **({} if status is None else {"status": status})}).encode()
+
+
+def request(name: str = "gpus", **exactly: Any) -> dict[str, Any]:  # noqa: ANN401  JSON
+    return {"name": name, "exactly": {**CLASS, **exactly}}
+
+
+def seen(*requests: dict[str, Any], status: object = None, **devices: Any) -> ClaimSeen:  # noqa: ANN401  JSON
+    return read_claim(document(*requests, status=status, **devices))[1]
+
+
+def cel(expression: str) -> list[dict[str, Any]]:
+    return [{"cel": {"expression": expression}}]
+
+
+def test_whole_gpus_of_our_class() -> None:
+    event = seen(request(allocationMode="ExactCount", count=4), request("one"))
+    assert event == ClaimSeen(
+        uid="u",
+        namespace="a",
+        name="c",
+        ours=True,
+        requests=(
+            ClaimRequest(name="gpus", resource=GPU, count=4),
+            ClaimRequest(name="one", resource=GPU, count=1),
+        ),
+    )
+
+
+def test_claims_of_other_classes_are_not_ours_and_keep_what_they_have() -> None:
+    results = [
+        {"request": "r", "driver": "gpu.nvidia.com", "pool": "n1", "device": "gpu-0"},
+        {"request": "w", "driver": "gpu.nvidia.com", "pool": "n1", "device": "gpu-1", "adminAccess": True},
+    ]
+    status = {"allocation": {"devices": {"results": results}}}
+    event = seen({"name": "r", "exactly": {"deviceClassName": "gpu.nvidia.com", "count": 0}}, status=status)
+    assert (event.ours, event.requests, event.problems) == (False, (), ())
+    assert event.allocated == (DeviceName(driver="gpu.nvidia.com", pool="n1", device="gpu-0"),)
+    assert seen(request(), status={}).allocated == ()
+    assert seen().ours is False
+
+
+def test_a_product_is_asked_for_by_name() -> None:
+    event = seen(request(selectors=cel(f" {PRODUCT}\n")), request("more", selectors=cel(PRODUCT.replace("'", '"'))))
+    assert (event.models, event.problems) == (("=NVIDIA-H100-80GB-HBM3",), ())
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        pytest.param(
+            {"name": "r", "firstAvailable": [{"name": "x", **CLASS}, {"name": "y", "deviceClassName": "z"}]},
+            "firstAvailable of request r of ResourceClaim c is 'gpu.bayplan.dev, z'; "
+            "allowed: exactly, since nothing else is chosen among",
+            id="one of several",
+        ),
+        pytest.param(
+            request(allocationMode="All"),
+            "allocationMode of request gpus of ResourceClaim c is 'All'; allowed: ExactCount",
+            id="all devices",
+        ),
+        pytest.param(
+            request(count=0),
+            "count of request gpus of ResourceClaim c is '0'; allowed: a whole number from 1 to 32",
+            id="none",
+        ),
+        pytest.param(
+            request(adminAccess=True),
+            "adminAccess of request gpus of ResourceClaim c is 'true'; allowed: false in the class gpu.bayplan.dev",
+            id="as an admin",
+        ),
+        pytest.param(
+            request(tolerations=[{"operator": "Exists"}]),
+            'tolerations of request gpus of ResourceClaim c is \'{"operator": "Exists"}\'; '
+            "allowed: none: devices with a taint are not given out",
+            id="with a taint",
+        ),
+        pytest.param(
+            request(capacity={"requests": {"memory": "10Gi"}}),
+            "capacity.requests of request gpus of ResourceClaim c is 'memory: 10Gi'; "
+            "allowed: none: devices are given out whole",
+            id="a part",
+        ),
+        pytest.param(
+            request(selectors=cel("device.driver == 'x' || true")),
+            "selectors of request gpus of ResourceClaim c is \"device.driver == 'x' || true\"; "
+            "allowed: device.attributes['gpu.nvidia.com'].productName == 'NAME'",
+            id="any expression",
+        ),
+        pytest.param(
+            request(selectors=cel(f"{PRODUCT} || true")),
+            f'selectors of request gpus of ResourceClaim c is "{PRODUCT} || true"; '
+            "allowed: device.attributes['gpu.nvidia.com'].productName == 'NAME'",
+            id="more than a product",
+        ),
+    ],
+)
+def test_what_cannot_be_kept_is_refused_by_name(asked: dict[str, Any], told: str) -> None:
+    event = seen(asked)
+    assert (event.ours, event.requests, [str(p) for p in event.problems]) == (True, (), [told])
+
+
+def test_a_claim_of_ours_has_no_requests_of_other_classes() -> None:
+    event = seen(request(), {"name": "nic", "exactly": {"deviceClassName": "rdma"}})
+    (problem,) = event.problems
+    assert str(problem) == (
+        "deviceClassName of request nic of ResourceClaim c is 'rdma'; "
+        "allowed: only gpu.bayplan.dev in a claim that has it"
+    )
+
+
+def test_two_products_are_one_too_many() -> None:
+    event = seen(request(selectors=cel(PRODUCT)), request("b", selectors=cel(PRODUCT.replace("H100", "A100"))))
+    assert [p.allowed for p in event.problems] == ["the same productName wherever one is named"]
+
+
+@pytest.mark.parametrize("kind", ["matchAttribute", "distinctAttribute"])
+def test_constraints_hold_of_one_device_and_are_refused_for_more(kind: str) -> None:
+    about = {kind: "resource.kubernetes.io/pcieRoot"}
+    assert seen(request(), constraints=[about]).problems == ()
+    assert seen(request(), request("b"), constraints=[{**about, "requests": ["b"]}]).problems == ()
+    (problem,) = seen(request(count=2), constraints=[about]).problems
+    assert str(problem) == (
+        f"{kind} of ResourceClaim c is 'resource.kubernetes.io/pcieRoot'; "
+        "allowed: none: say with bayplan.dev/linked on the pod which GPUs belong together"
+    )
+
+
+@pytest.mark.parametrize("text", [b"[]", b"{}", b'{"metadata": {}, "spec": {"devices": {"requests": 3}}}'])
+def test_what_is_no_claim_cannot_be_read(text: bytes) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        read_claim(text)
+
+
+def test_the_claims_that_a_pod_names() -> None:
+    named = [
+        PodResourceClaim(name="own"),
+        PodResourceClaim(name="waiting"),
+        PodResourceClaim(name="none"),
+        PodResourceClaim(name="all", resource_claim_name="everybodys"),
+    ]
+    made = [PodResourceClaim(name="own", resource_claim_name="p-own-x"), PodResourceClaim(name="none")]
+    pod = WirePod(metadata=Meta(), spec=PodSpec(resource_claims=named), status=PodStatus(resource_claim_statuses=made))
+    assert pod_claims(pod) == (
+        PodClaim(name="own", claim="p-own-x", uid="", requests=()),
+        PodClaim(name="waiting", claim="", uid="", requests=()),
+        PodClaim(name="all", claim="everybodys", uid="", requests=(), shared=True),
+    )

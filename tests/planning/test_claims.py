@@ -1,0 +1,207 @@
+"""Pods that claim GPUs: planned on exact devices, where these can be claimed, and never twice."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from scheduler.model.links import LinkGraph
+from scheduler.model.names import NodeName, PodUid
+from scheduler.model.plan import Admit, Plan, Reason, Wait
+from scheduler.model.queue import Quota
+from scheduler.model.snapshot import Snapshot
+from scheduler.model.workload import GangClaim, Linked
+from scheduler.planning.cycle import plan
+from scheduler.planning.settings import PlanSettings
+from scheduler.scoring.devices.machines import machine_graph
+from scheduler.scoring.rules.check import broken_rules
+from scheduler.state.cluster import ClusterState
+from scheduler.state.events import Event
+from tests.state.build import (
+    Thing,
+    claim,
+    claiming,
+    event_of,
+    foreign,
+    gpu_name,
+    node,
+    offer,
+    pod,
+    queue,
+    report,
+    shape,
+    state_of,
+)
+
+QUEUE = replace(queue(), total=Quota(nominal_milli_gpu=100_000))
+
+
+def planned(state: ClusterState) -> tuple[Snapshot, Plan]:
+    snap = state.snapshot()
+    made = plan(snap, now_s=100, settings=PlanSettings(solver_budget_ms=500))
+    assert broken_rules(snap, made) == []
+    return snap, made
+
+
+def starts(*things: Thing) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Which pod starts where, on which GPUs."""
+    _, made = planned(state_of(QUEUE, *things))
+    return {a.pod: (a.node, a.devices) for d in made.decisions if isinstance(d, Admit) for a in d.placement.assignments}
+
+
+def waits(*things: Thing) -> list[tuple[Reason, str, str]]:
+    _, made = planned(state_of(QUEUE, *things))
+    return [(d.reason, d.message, d.detail) for d in made.decisions if isinstance(d, Wait)]
+
+
+def graph(machine: str) -> LinkGraph:
+    found = machine_graph(machine)
+    assert found is not None
+    return found
+
+
+def test_a_pod_gets_exactly_the_gpus_that_are_free_where_they_can_be_claimed() -> None:
+    taken = claim("others", gpu_name("n2", 0), gpu_name("n2", 2), ours=False)
+    asked = (claiming("p", "c"), claim("c", gpus=2))
+    assert starts(node("n1", gpus=8), node("n2", gpus=0), offer("n2", gpus=4), taken, *asked) == {"p": ("n2", (1, 3))}
+
+
+def test_sick_gpus_and_those_that_are_not_offered_are_left_alone() -> None:
+    asked = (claiming("p", "c"), claim("c", gpus=2))
+    there = (node("n1", gpus=0), report("n1", gpus=6, sick=[2]), offer("n1", gpus=[1, 2, 3, 5], sick=[3]))
+    assert starts(*there, *asked) == {"p": ("n1", (1, 5))}
+
+
+def test_a_gang_gets_linked_gpus_of_which_the_plan_is_certain() -> None:
+    members = [
+        claiming(f"p{i}", f"c{i}", gang=GangClaim(name="g", size=2), shape=shape(0, linked=Linked.REQUIRED))
+        for i in range(2)
+    ]
+    told = replace(report("n1"), links=graph("dgx1_v100"))
+    things = (node("n1", gpus=0), told, offer("n1"), *members, claim("c0", gpus=4), claim("c1", gpus=4))
+    assert {devices for _, devices in starts(*things).values()} == {(0, 1, 2, 3), (4, 5, 6, 7)}
+
+
+def test_pods_without_claims_get_no_gpus_that_are_there_for_claims() -> None:
+    there = (node("n1", gpus=0), offer("n1"))
+    assert starts(*there, pod("p")) == {}
+    assert starts(*there, pod("p", gpus=0, shape=shape(0))) == {"p": ("n1", ())}
+
+
+def test_claims_get_no_gpus_that_only_a_plugin_gives_out() -> None:
+    assert starts(node("n1"), report("n1"), claiming("p", "c"), claim("c")) == {}
+
+
+def test_one_node_of_both_serves_one_sort_at_a_time() -> None:
+    both = (node("n1"), report("n1"), offer("n1"))
+    asked = (claiming("p", "c"), claim("c"), pod("q", created_s=1))
+    assert starts(*both, *asked) == {"p": ("n1", (0,))}
+    assert starts(*both, pod("q"), claiming("p", "c", created_s=1), claim("c")) == {"q": ("n1", (0,))}
+    assert len(starts(*both, node("n2"), *asked)) == 2
+    known = replace(report("n1"), held=(("a/f", (0,)),))
+    holder = foreign("f", shape=shape(1), node=NodeName("n1"))
+    assert starts(*both, holder, *asked[:2]) == {}
+    assert starts(*both, known, holder, *asked[:2]) == {"p": ("n1", (1,))}
+
+
+def test_a_pod_on_rules_of_kube_scheduler_is_planned_on_one_node_where_it_claims() -> None:
+    rules = claiming("p", "c", shape=shape(0, scheduler_rules=("volumes", "resource claims")))
+    assert starts(node("n1", gpus=0), offer("n1"), rules, claim("c")) == {"p": ("n1", (0,))}
+
+
+@pytest.mark.parametrize(
+    ("things", "want"),
+    [
+        pytest.param(
+            (claiming("p", ""),),
+            ("a ResourceClaim that its pods name is not there yet", "ResourceClaim of its template for c0"),
+            id="of a template",
+        ),
+        pytest.param(
+            (claiming("p", "c", "d"), claim("d")),
+            ("a ResourceClaim that its pods name is not there yet", "ResourceClaim c"),
+            id="by name",
+        ),
+        pytest.param(
+            (claiming("p", "c"), claim("c", gpu_name("n1", 0))),
+            ("a ResourceClaim of its pods still has devices that no plan counts on", "ResourceClaim c"),
+            id="left over",
+        ),
+    ],
+)
+def test_claims_that_are_not_ready_are_waited_for(things: tuple[Thing, ...], want: tuple[str, str]) -> None:
+    assert waits(node("n1", gpus=0), offer("n1"), *things) == [(Reason.CLAIM_NOT_READY, *want)]
+
+
+def test_a_gpu_model_is_exactly_what_a_claim_names() -> None:
+    asked = (claiming("p", "c"), claim("c", models=("=NVIDIA-H200",)))
+    nvl = (node("n1", gpus=0, product="NVIDIA-H200-NVL"), offer("n1"))
+    assert waits(*nvl, *asked)[0][0] is Reason.NO_NODE_MATCHES
+    assert starts(*nvl, node("n2", gpus=0, product="NVIDIA-H200"), offer("n2"), *asked) == {"p": ("n2", (0,))}
+
+
+NODES = ("n1", "n2")
+
+
+@st.composite
+def mixtures(draw: st.DrawFn) -> list[Event]:
+    """Nodes that a plugin, claims or both serve, with work of both sorts there and waiting."""
+    things: list[Thing] = [QUEUE]
+    free: dict[str, set[int]] = {}
+    for name in NODES:
+        serves = draw(st.sampled_from(["plugin", "claims", "both"]))
+        things.append(node(name, gpus=0 if serves == "claims" else 8))
+        told = draw(st.booleans()) or serves == "plugin"
+        free[name] = set(range(8))
+        held: dict[str, tuple[int, ...]] = {}
+        for i in range(draw(st.integers(0, 2)) if serves != "claims" else 0):
+            mine = tuple(sorted(draw(st.sets(st.sampled_from(sorted(free[name])), min_size=1, max_size=2))))
+            free[name] -= set(mine)
+            things.append(foreign(f"{name}-f{i}", shape=shape(len(mine)), node=NodeName(name)))
+            if draw(st.booleans()):
+                held[f"{name}-f{i}"] = mine
+        if told:
+            sick = draw(st.sets(st.integers(0, 7), max_size=2))
+            seen = replace(report(name, sick=sick), held=tuple((f"a/{p}", m) for p, m in held.items()))
+            things.append(replace(seen, links=draw(st.sampled_from([None, graph("dgx1_v100"), graph("hgx_h100")]))))
+        if serves != "plugin":
+            things.append(offer(name, gpus=draw(st.sampled_from([range(8), range(6)]))))
+            for i in range(draw(st.integers(0, 2))):
+                mine = draw(st.sets(st.sampled_from(sorted(free[name])), min_size=1, max_size=2))
+                free[name] -= mine
+                taken = claim(f"{name}-c{i}", *(gpu_name(name, d) for d in sorted(mine)), gpus=len(mine))
+                user = claiming(f"{name}-u{i}", f"{name}-c{i}", node=NodeName(name))
+                things += draw(st.sampled_from([[taken], [taken, user], [replace(taken, ours=False)]]))
+    linked = st.sampled_from([Linked.ANY, Linked.PREFERRED, Linked.REQUIRED])
+    gangs = st.sampled_from([None, None, GangClaim(name="g", size=2)])
+    for i in range(draw(st.integers(1, 6))):
+        gpus, gang = draw(st.integers(1, 4)), draw(gangs)
+        if draw(st.booleans()):
+            wish = shape(0, linked=draw(linked))
+            things += [claiming(f"w{i}", f"w{i}", shape=wish, gang=gang, created_s=i), claim(f"w{i}", gpus=gpus)]
+        else:
+            things.append(replace(pod(f"w{i}", shape=shape(gpus, linked=draw(linked))), gang=gang, created_s=i))
+    return [event_of(thing) for thing in draw(st.permutations(things))]
+
+
+@settings(max_examples=150, deadline=None)
+@given(mixtures())
+def test_no_device_is_planned_twice_whatever_claims_and_others_there_are(happened: list[Event]) -> None:
+    state = ClusterState()
+    for event in happened:
+        state.apply(event)
+    snap, made = planned(state)
+    given: set[tuple[str, int]] = set()
+    members = {p.uid: p for w in snap.workloads.values() for p in w.members}
+    for decision in made.decisions:
+        for assignment in decision.placement.assignments if isinstance(decision, Admit) else ():
+            asked = members[PodUid(assignment.pod)].shape
+            node_, devices = snap.nodes[assignment.node], {(assignment.node, i) for i in assignment.devices}
+            assert not devices & given
+            assert not {i for _, i in devices} & snap.devices_used.get(assignment.node, frozenset())
+            given |= devices
+            if asked.by_claim:
+                assert len(devices) == asked.requests.gpus
+                assert all(node_.devices[i].claimed_as is not None for i in assignment.devices)
+            else:
+                assert not node_.claims_only
