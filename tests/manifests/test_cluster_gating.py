@@ -35,6 +35,14 @@ def asks(resource: str, amount: object, *, kind: str = "limits") -> Json:
         pytest.param([OURS], pod("p", labels={"bayplan.dev/gang": "g"}), id="a launcher: in a gang, without GPUs"),
         pytest.param([OURS], pod("p", labels={"ray.io/cluster": "r"}), id="a head: of a RayCluster, without GPUs"),
         pytest.param([OURS], noted(pod("p"), {"scheduling.k8s.io/group-name": "g"}), id="another scheduler's gang"),
+        pytest.param(
+            [OURS], pod("p", resourceClaims=[{"name": "gpus", "resourceClaimName": "c"}]), id="devices by a claim alone"
+        ),
+        pytest.param(
+            [],
+            pod("p", scheduler="default-scheduler", resourceClaims=[{"name": "gpus", "resourceClaimName": "c"}]),
+            id="another scheduler's, by a claim",
+        ),
         pytest.param([], noted(pod("p"), {"note": "x"}), id="another annotation"),
         pytest.param([OURS], pod("p", labels={"app": "x"}, gpus=8), id="other labels"),
         pytest.param(
