@@ -1,16 +1,19 @@
 """Carrying one plan out: nominate all, ungate all, hold at the barrier, bind all; or withdraw before the barrier opens.
 
+Where members claim devices, these are given first of all.
+
 Until the barrier opens nothing has happened that cannot be left as it is: gates are gone and nominations stand, but
 no pod has a node. After it opened, binding is finished whatever else happens; what a crash leaves behind is completed
 from the API.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 import msgspec
 
+from scheduler.app.allocations import NotGiven
 from scheduler.app.barrier import Barrier, Passage
 from scheduler.app.binding import NOT_LEADING, bind_for_good, insist
 from scheduler.kube.effects import Effects, PodRef
@@ -89,7 +92,9 @@ class Carry:
         limits: CarryLimits,
         plan_name: str,
         scheduler_seen_s: Callable[[], float],
+        give: Callable[[], Awaitable[NotGiven | None]] | None = None,
     ) -> None:
+        """`give`: gives the members' claims their devices; None where they have none."""
         self.workload = workload
         self.members: Mapping[PodUid, Member] = {m.ref.uid: m for m in members}
         self.barrier = Barrier({m.ref.uid: m.node for m in members})
@@ -98,6 +103,7 @@ class Carry:
         self._limits = limits
         self._plan_name = plan_name
         self._scheduler_seen_s = scheduler_seen_s
+        self._give = give
         self._loop = asyncio.get_running_loop()
         self._withdrawn: asyncio.Future[Withdrawn] = self._loop.create_future()
         self._opened = asyncio.Event()
@@ -184,6 +190,10 @@ class Carry:
             self.first_arrival_s = now_s
 
     async def _start_and_gather(self) -> None:
+        # kube-scheduler must not see a pod without gate before its claims are allocated: it would find no node.
+        if self._give is not None and (failed := await self._give()) is not None:
+            self.withdraw(failed.why, *failed.nodes)
+            return
         if self._limits.nominate:
             await self._each(self._nominate)
         await self._each(self._let_go)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, assert_never
 
 import msgspec
 
+from scheduler.app.allocations import Allocations, PlanClaims
 from scheduler.app.binding import NOT_LEADING, bind_for_good
 from scheduler.app.board import Board
 from scheduler.app.carry import DOUBT_S, Bound, BrokenUp, Carry, CarryLimits, CarryResult, Member, Withdrawn
@@ -14,6 +15,7 @@ from scheduler.app.reservation import reservation
 from scheduler.extender.guard import BindRequest, Offered, Planned
 from scheduler.extender.verbs import WAITS
 from scheduler.kube.effects import Effects, PodRef, ref
+from scheduler.model.claims import DeviceName
 from scheduler.model.names import NodeName, PodUid, WorkloadKey
 from scheduler.model.plan import Admit, Assignment, Offer
 from scheduler.model.resources import GPU, is_divided
@@ -52,7 +54,7 @@ class _Offering(msgspec.Struct, frozen=True, kw_only=True):
 class Committer:
     """The plans on their way. Lives on the service's event loop; `wake` makes the planner look again."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  each by its name
         self,
         *,
         effects: Effects,
@@ -61,6 +63,7 @@ class Committer:
         state: ClusterState,
         clocks: Clocks,
         wake: Callable[[], None],
+        claims: Allocations | None = None,
         ended: Callable[[WorkloadKey, CarryResult], None] = lambda _key, _result: None,
     ) -> None:
         self._effects = effects
@@ -69,12 +72,14 @@ class Committer:
         self._state = state
         self._clocks = clocks
         self._wake = wake
+        self._claims = claims
         self._ended = ended
         self._carries: dict[PodUid, Carry] = {}
         self._on_node: dict[NodeName, dict[WorkloadKey, Carry]] = {}
         self._offers: dict[PodUid, _Offering] = {}
         self._refusals = Refusals(memory_s=limits.refusal_memory_s)
         self._resting: dict[WorkloadKey, asyncio.TimerHandle] = {}
+        self._claiming: dict[Carry, PlanClaims] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -101,6 +106,7 @@ class Committer:
             for uid, node in sorted(nodes.items())
         )
         reserved = self._reserve(workload, decision.placement.assignments)
+        claims = None if self._claims is None else self._claims.of(decision.placement.assignments, pods)
         carry = Carry(
             workload.key,
             members,
@@ -108,12 +114,15 @@ class Committer:
             limits=CarryLimits(nominate=nominate, arrival_timeout_s=self._limits.arrival_timeout_s),
             plan_name=plan_name,
             scheduler_seen_s=self._clocks.scheduler_seen_s,
+            give=None if claims is None else claims.give,
         )
+        if claims is not None:
+            self._claiming[carry] = claims
         for uid, node in nodes.items():
             self._carries[uid] = carry
             self._on_node.setdefault(node, {})[workload.key] = carry
             self._board.put(uid, Planned(node=node, workload=workload.key))
-        self._spawn(self._carry_out(carry, reserved))
+        self._spawn(self._carry_out(carry, reserved, claims))
 
     def offer(self, decision: Offer, workload: Workload, *, plan_name: str) -> None:
         """Let kube-scheduler choose among the offered nodes; quota is charged meanwhile."""
@@ -195,6 +204,16 @@ class Committer:
             rest.cancel()
         self._forget(uid)
 
+    def planned(self, uid: PodUid) -> bool:
+        """Whether a plan of the pod is on its way."""
+        return uid in self._carries
+
+    def claim_seen(self, uid: str, allocated: Collection[DeviceName]) -> None:
+        """A claim as it is now: plans whose devices it has, or that gave it others than it has now, end."""
+        for carry, claims in self._claiming.items():
+            if (why := claims.lost(uid, allocated)) is not None:
+                carry.withdraw(why)
+
     def node_unusable(self, node: NodeName, why: str) -> None:
         """A node is gone, cordoned or not ready: plans that use it end, unless they are being bound."""
         for carry in self._on_node.get(node, {}).values():
@@ -251,11 +270,15 @@ class Committer:
         self._apply(made)
         return made
 
-    async def _carry_out(self, carry: Carry, reserved: Reserved) -> None:
+    async def _carry_out(self, carry: Carry, reserved: Reserved, claims: PlanClaims | None) -> None:
         result: CarryResult = Withdrawn(why=NOT_LEADING)
         try:
             result = await carry.run()
+            if claims is not None:
+                # The devices of what did not start are free before others may be planned on them.
+                await claims.ended(_not_started(carry, result))
         finally:
+            self._claiming.pop(carry, None)
             self._settle(carry, result, reserved)
 
     def _settle(self, carry: Carry, result: CarryResult, reserved: Reserved) -> None:
@@ -335,3 +358,15 @@ class Committer:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _not_started(carry: Carry, result: CarryResult) -> Collection[PodUid]:
+    match result:
+        case Bound():
+            return ()
+        case Withdrawn():
+            return carry.members
+        case BrokenUp(failed=failed):
+            return failed
+        case _:
+            assert_never(result)

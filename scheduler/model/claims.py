@@ -66,6 +66,14 @@ class PodClaim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     waits: ClaimWait = ""
 
 
+class ClaimKey(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Which ResourceClaim is meant."""
+
+    uid: str
+    namespace: str
+    name: str
+
+
 class Grant(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A device, or a part of one, that a request of a claim gets.
 

@@ -1,10 +1,11 @@
 """Carrying plans out against an API stand-in that keeps a log of the writes; the real one is in tests/cluster."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 
+from scheduler.app.allocations import NotGiven
 from scheduler.app.carry import Bound, BrokenUp, Carry, CarryLimits, Member, Withdrawn
 from scheduler.kube.api import ApiRefusedError, ApiUnreachableError, Response
 from scheduler.kube.effects import Effects, PodRef
@@ -41,6 +42,7 @@ def carry_of(
     timeout_s: float = 5.0,
     gated: bool = True,
     judged: bool = False,
+    give: Callable[[], Awaitable[NotGiven | None]] | None = None,
 ) -> Carry:
     members = tuple(
         Member(
@@ -54,7 +56,7 @@ def carry_of(
     )
     effects = Effects(log, may_write=lambda: True, concurrency=8, instance="test")
     limits = CarryLimits(nominate=nominate, arrival_timeout_s=timeout_s)
-    return Carry(KEY, members, effects=effects, limits=limits, plan_name="1", scheduler_seen_s=lambda: 0.0)
+    return Carry(KEY, members, effects=effects, limits=limits, plan_name="1", scheduler_seen_s=lambda: 0.0, give=give)
 
 
 async def arrivals(carry: Carry, *indexes: int) -> list[str | None]:
@@ -83,6 +85,33 @@ async def test_all_nominations_come_before_any_gate_falls_and_all_arrive_before_
     assert sorted(w for w in log.writes if w.endswith("binding")) == [f"POST p{i} binding" for i in range(3)]
     assert ended.held_s[0] >= ended.held_s[1] > ended.held_s[2] >= 0
     assert ended.spread_s > 0
+
+
+async def test_no_gate_falls_before_the_members_claims_have_their_devices() -> None:
+    log, given = Log(), asyncio.Event()
+
+    async def give() -> None:
+        await given.wait()
+
+    carry = carry_of(log, nominate=False, give=give)
+    run = asyncio.ensure_future(carry.run())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert log.writes == []
+    given.set()
+    await until(lambda: len(log.writes) == 3)
+    assert await arrivals(carry, 0, 1, 2) == [None] * 3
+    assert isinstance(await run, Bound)
+
+
+async def test_a_plan_whose_claims_do_not_get_their_devices_lets_nobody_go() -> None:
+    log = Log()
+
+    async def give() -> NotGiven:
+        return NotGiven(why="claim ns/c: no right", nodes=(NodeName("n1"),))
+
+    assert await carry_of(log, give=give).run() == Withdrawn(why="claim ns/c: no right", refused=(NodeName("n1"),))
+    assert log.writes == []
 
 
 async def test_without_nominations_gates_fall_at_once() -> None:
