@@ -39,6 +39,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         labels: more labels; they win over those that are made from the rest.
         taints: taints of every node.
         reports: whether an exporter reports the nodes' devices as GPUNode objects; else there are labels only.
+        dra: whether the GPUs are there for claims (ResourceSlices), and not for nvidia.com/gpu.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     labels: Mapping[str, str] = {}
     taints: Sequence[NodeTaint] = ()
     reports: bool = True
+    dra: bool = False
 
     def machine_type(self) -> Machine | None:
         """The machine type, None for nodes without GPUs."""
@@ -139,6 +141,8 @@ def _group_problem(group: Group) -> str:
         return f'machine "{group.machine}" is unknown; allowed: {", ".join(sorted(machines()))}'
     if not group.machine:
         return _problem_without_gpus(group)
+    if group.dra and group.mig:
+        return "it has dra and mig; slices are served to nodes without dra only"
     try:
         group.slices()
     except NoRoomError as error:
@@ -149,6 +153,8 @@ def _group_problem(group: Group) -> str:
 def _problem_without_gpus(group: Group) -> str:
     if group.mig:
         return "it has mig but no machine, and so no GPUs to divide"
+    if group.dra:
+        return "it has dra but no machine, and so no GPUs to claim"
     if not group.cpu or not group.memory_gib:
         return "without a machine it needs cpu and memoryGiB"
     return ""

@@ -102,7 +102,7 @@ def _capacity(group: Group, machine: Machine | None) -> Json:
         "ephemeral-storage": f"{group.ephemeral_gib}Gi",
         "pods": str(group.pods),
     }
-    if machine:
+    if machine and not group.dra:
         slices = group.slices()
         capacity["nvidia.com/gpu"] = str(machine.gpus - len({s.gpu for s in slices}))
         counts = Counter(s.profile for s in slices)

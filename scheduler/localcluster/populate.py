@@ -5,7 +5,7 @@ import functools
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-from scheduler.localcluster import gpunodes, nodes
+from scheduler.localcluster import device_slices, gpunodes, nodes
 from scheduler.localcluster.api import Api, Json
 from scheduler.localcluster.fleet import Fleet
 from scheduler.localcluster.gpunodes import API_VERSION
@@ -13,6 +13,7 @@ from scheduler.localcluster.waiting import until
 
 _NODES = "/api/v1/nodes"
 _GPU_NODES = f"/apis/{API_VERSION}/gpunodes"
+_SLICES = "/apis/resource.k8s.io/v1/resourceslices"
 _AT_A_TIME = 8
 """Requests under way at once; more gains nothing on a machine that also runs the server."""
 
@@ -21,7 +22,9 @@ _NOT_READY = "node.kubernetes.io/not-ready"
 
 
 def create(api: Api, fleet: Fleet, *, with_reports: bool) -> list[str]:
-    """Create all nodes of `fleet`, and their GPUNodes if `with_reports`; return the nodes' names.
+    """Create all nodes of `fleet`, with the GPUs that can be claimed, and their GPUNodes if `with_reports`.
+
+    Returns the nodes' names.
 
     Raises:
         ApiError: the server refused one.
@@ -32,6 +35,7 @@ def create(api: Api, fleet: Fleet, *, with_reports: bool) -> list[str]:
         uids = {node["metadata"]["name"]: node["metadata"]["uid"] for node in made}
         if with_reports:
             list(pool.map(functools.partial(_report, api, uids), gpunodes.gpu_nodes(fleet, now=now)))
+        list(pool.map(functools.partial(_offer, api, uids), device_slices.resource_slices(fleet)))
     return list(uids)
 
 
@@ -41,6 +45,13 @@ def _report(api: Api, uids: dict[str, str], body: Json) -> None:
     owner = {"apiVersion": "v1", "kind": "Node", "name": name, "uid": uids[name]}
     api.create(_GPU_NODES, {**body, "metadata": {"name": name, "ownerReferences": [owner]}})
     api.merge(f"{_GPU_NODES}/{name}/status", {"status": body["status"]})
+
+
+def _offer(api: Api, uids: dict[str, str], body: Json) -> None:
+    """Create a ResourceSlice that goes with its node."""
+    name: str = body["spec"]["nodeName"]
+    owner = {"apiVersion": "v1", "kind": "Node", "name": name, "uid": uids[name]}
+    api.create(_SLICES, {**body, "metadata": {**body["metadata"], "ownerReferences": [owner]}})
 
 
 def wait_ready(api: Api, names: Iterable[str], hopeless: Callable[[], None] | None = None) -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from scheduler.kube.translate_node import read_report
 from scheduler.localcluster import fleet as fleets
+from scheduler.localcluster.device_slices import resource_slices
 from scheduler.localcluster.fleet import Fleet, Group, NodeTaint
 from scheduler.localcluster.gpunodes import gpu_nodes
 from scheduler.localcluster.machines import machines
@@ -131,3 +132,15 @@ def test_the_service_reads_the_links_of_the_machine_type(name: str) -> None:
     assert (seen.links.numa, seen.links.switched) == (graph.numa, graph.switched)
     pairs = [(a, b) for a in range(graph.size) for b in range(a)]
     assert all(0 <= graph.mbps[a][b] - seen.links.mbps[a][b] < 1000 for a, b in pairs)
+
+
+def test_gpus_that_are_claimed_stand_in_slices_and_not_among_the_nodes_resources() -> None:
+    group = Group(name="d", count=1, machine="hgx_h100", dra=True)
+    node = only(group)
+    assert "nvidia.com/gpu" not in node["status"]["allocatable"]
+    assert node["metadata"]["labels"]["nvidia.com/gpu.product"] == "NVIDIA-H100-80GB-HBM3"
+    (made,) = resource_slices(Fleet(groups=[group, Group(name="h", count=1, machine="hgx_h100")]))
+    assert (made["spec"]["nodeName"], len(made["spec"]["devices"])) == ("d-0", 8)
+    reports = {d["uuid"]: d["pciBusId"] for d in reported(group)["devices"]}
+    offered = [d["attributes"] for d in made["spec"]["devices"]]
+    assert {a["uuid"]["string"]: a["resource.kubernetes.io/pciBusID"]["string"] for a in offered} == reports

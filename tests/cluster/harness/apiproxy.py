@@ -15,7 +15,7 @@ from tests.cluster.harness.background import Background
 HOST = "127.0.0.1"
 HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "keep-alive", "host"}
 
-WriteKind = Literal["nominate", "ungate", "wake", "bind", "mark", "evict", "tell", "lease", "event", "other"]
+WriteKind = Literal["nominate", "ungate", "wake", "bind", "mark", "evict", "tell", "lease", "event", "claim", "other"]
 PLAN_WRITES: frozenset[WriteKind] = frozenset({"nominate", "ungate", "wake", "bind"})
 """The writes that carry a plan out."""
 
@@ -52,7 +52,7 @@ def kind_of(method: str, path: str, query: str, body: bytes) -> WriteKind | None
     if "/events" in path:
         return "event"
     if "/pods/" not in path:
-        return "other"
+        return "claim" if "/resourceclaims/" in path else "other"
     for end in ("bind", "evict"):
         if path.endswith({"bind": "/binding", "evict": "/eviction"}[end]):
             return "bind" if end == "bind" else "evict"

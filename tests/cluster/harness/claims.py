@@ -136,6 +136,7 @@ class ClaimLab:
         return sorted({d for d in all_held if all_held.count(d) > 1})
 
     def clear(self) -> None:
+        self.lab.end_services()
         self.api.delete("/api/v1/namespaces/default/pods?gracePeriodSeconds=0")
         for each in self.claims():
             with suppress(ApiError):
