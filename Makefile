@@ -55,8 +55,8 @@ format: $(STAMP) ## format and fix what can be fixed
 	@$(BIN)/ruff check --fix .
 
 .PHONY: proto
-proto: $(STAMP) ## regenerate the gRPC code from scheduler/rpc/*.proto
-	@$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. scheduler/rpc/bayplan.proto
+proto: $(STAMP) ## regenerate the gRPC code from the .proto files
+	@$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. scheduler/rpc/bayplan.proto scheduler/exporter/podresources.proto
 
 .PHONY: lock
 lock: ## resolve requirements.lock anew (needs uv)

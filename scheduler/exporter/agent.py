@@ -54,9 +54,10 @@ class Agent:
         """Errors heard of, by UUID and number."""
 
     def remember(self, devices: Iterable[DeviceKnown]) -> None:
-        """GPUs that were there before this agent: those that do not answer now are lost."""
+        """GPUs that were there before this agent, with their errors: those that do not answer now are lost."""
         for device in devices:
-            self._devices.setdefault(device.uuid, device)
+            known = self._devices.get(device.uuid)
+            self._devices[device.uuid] = device if known is None else memory.joined(known, device)
 
     @property
     def node(self) -> NodeKnown:
@@ -177,11 +178,12 @@ class Agent:
         wanted = frozenset(uuid for uuid, one in self._devices.items() if one.missing is None)
         if wanted != self._watched:
             deaf = await self._driver.watch(sorted(wanted))
-            if not isinstance(deaf, Unread):
-                self._watched = wanted
-                self._devices = {
-                    uuid: memory.watched(one, heard=uuid not in deaf) for uuid, one in self._devices.items()
-                }
+            hears = frozenset[str]() if isinstance(deaf, Unread) else wanted - set(deaf)
+            self._watched = frozenset() if isinstance(deaf, Unread) else wanted
+            self._devices = {
+                uuid: memory.watched(one, heard=uuid in hears or uuid not in wanted)
+                for uuid, one in self._devices.items()
+            }
         heard = await self._driver.wait()
         if isinstance(heard, Xid):
             self._record(heard)

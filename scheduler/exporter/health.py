@@ -1,6 +1,6 @@
 """Whether work may be given to a GPU: rules over what was read of it, and over what it reported before."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from typing import assert_never
 
@@ -123,9 +123,7 @@ def _links(state: DeviceState, wanted: int | None) -> Iterator[Finding]:
     if not isinstance(state.nvlinks, Unread) and wanted:
         up = sum(link.active for link in state.nvlinks)
         if up < wanted:
-            down = [str(link.link) for link in state.nvlinks if not link.active]
-            which = f": {', '.join(down)}" if len(down) == wanted - up and up else ""
-            yield Health.SUSPECT, f"{wanted - up} of its {wanted} NVLinks are down{which}"
+            yield Health.SUSPECT, _down(up, wanted, [str(link.link) for link in state.nvlinks if not link.active])
     if isinstance(state.fabric, Unread):
         return
     match state.fabric.state:
@@ -138,6 +136,13 @@ def _links(state: DeviceState, wanted: int | None) -> Iterator[Finding]:
                 yield Health.SUSPECT, "the NVLink fabric reports a fault of it"
         case _:
             assert_never(state.fabric.state)
+
+
+def _down(up: int, wanted: int, down: Sequence[str]) -> str:
+    if not up:
+        return f"all of its {wanted} NVLinks are down"
+    which = f": {', '.join(down)}" if len(down) == wanted - up else ""
+    return f"{wanted - up} of its {wanted} NVLinks {'is' if wanted - up == 1 else 'are'} down{which}"
 
 
 def _asked(state: DeviceState) -> Iterator[Finding]:

@@ -73,6 +73,12 @@ def erred(before: DeviceKnown, error: Xid) -> DeviceKnown:
     return msgspec.structs.replace(before, errors=errors)
 
 
+def joined(now: DeviceKnown, before: DeviceKnown) -> DeviceKnown:
+    """A GPU with what was known of it before."""
+    errors = tuple(dict.fromkeys((*before.errors, *now.errors)))
+    return msgspec.structs.replace(now, errors=errors, before=now.before or before.before)
+
+
 def watched(before: DeviceKnown, *, heard: bool) -> DeviceKnown:
     """A GPU of which the driver reports errors, or cannot."""
     return before if before.unwatched is not heard else msgspec.structs.replace(before, unwatched=not heard)

@@ -75,12 +75,16 @@ NO_SHARING = Sharing()
 
 
 class NodeKnown(msgspec.Struct, frozen=True, kw_only=True):
-    """A node. `pairs` by the two UUIDs, in order of the text. `problem`: why there is no driver to ask, if so."""
+    """A node. `pairs` by the two UUIDs, in order of the text. `problem`: why there is no driver to ask, if so.
+
+    `offered`: ids of all devices that pods may get, as the device plugin has them; None where nobody tells.
+    """
 
     driver: Told[DriverFacts]
     devices: tuple[DeviceKnown, ...]
     pairs: Mapping[tuple[str, str], Pair] = {}
     held: Told[tuple[Held, ...]] = ()
+    offered: frozenset[str] | None = None
     sharing: Told[Sharing] = NO_SHARING
     simulated: bool = False
     problem: str = ""

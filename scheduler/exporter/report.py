@@ -5,12 +5,12 @@ from typing import TypeVar
 
 from msgspec import UNSET, UnsetType
 
-from scheduler.exporter.health import Health, judge, lasting
+from scheduler.exporter.health import Health, Verdict, judge, lasting
 from scheduler.exporter.node import NO_SHARING, DeviceKnown, NodeKnown, Sharing
 from scheduler.exporter.reading import DeviceFacts, DeviceState, Told, Unread
-from scheduler.exporter.report_held import holdings
+from scheduler.exporter.report_held import holdings, offered
 from scheduler.exporter.report_links import fabric, is_switched, links, nvlinks_of, wanted_nvlinks
-from scheduler.exporter.report_mig import free_placements, instances, profiles
+from scheduler.exporter.report_mig import free_placements, instances, profiles_of
 from scheduler.exporter.report_unread import unread_of_device, unread_of_node
 from scheduler.exporter.xids import IGNORED
 from scheduler.kube.wire_report import (
@@ -40,7 +40,15 @@ def report(node: NodeKnown, *, ignored_xids: frozenset[int] = IGNORED) -> Report
     order = sorted(node.devices, key=_place)[:MOST_DEVICES]
     wanted = wanted_nvlinks(order)
     devices = tuple(
-        _device(index, one, wanted[one.uuid], ignored_xids, node.problem) for index, one in enumerate(order)
+        _device(
+            index,
+            one,
+            judge(one, nvlinks=wanted[one.uuid], ignored=ignored_xids, problem=node.problem),
+            nvlinks=wanted[one.uuid],
+            xids=lasting(one, ignored_xids),
+            plugin=offered(one, node.offered, order),
+        )
+        for index, one in enumerate(order)
     )
     held = () if isinstance(node.held, Unread) else node.held
     shared = NO_SHARING if isinstance(node.sharing, Unread) else node.sharing
@@ -87,12 +95,19 @@ def _place(device: DeviceKnown) -> tuple[bool, str, str]:
     return False, known.pci_bus_id, device.uuid
 
 
-def _device(index: int, one: DeviceKnown, nvlinks: int | None, ignored: frozenset[int], problem: str) -> ReportDevice:
+def _device(
+    index: int,
+    one: DeviceKnown,
+    verdict: Verdict,
+    *,
+    nvlinks: int | None,
+    xids: tuple[int, ...],
+    plugin: bool | UnsetType,
+) -> ReportDevice:
     known, state = one.known, None if isinstance(one.state, Unread) else one.state
-    verdict = judge(one, nvlinks=nvlinks, ignored=ignored, problem=problem)
     model = UNKNOWN_MODEL if known is None or isinstance(known.model, Unread) else model_name(known.model)
     mode = None if state is None or isinstance(state.mig_mode, Unread) else state.mig_mode
-    offered = _profiles(known)
+    profiles = _profiles(known)
     divided = mode is not None and mode.current
     made: tuple[ReportInstance, ...] = ()
     if divided and state is not None and not isinstance(state.instances, Unread):
@@ -109,27 +124,26 @@ def _device(index: int, one: DeviceKnown, nvlinks: int | None, ignored: frozense
         minor_number=_or_unset(known, lambda facts: facts.minor),
         architecture=_or_unset(known, lambda facts: facts.architecture),
         compute_capability=_capability(known),
-        mig_mode=_mig_mode(mode.current if mode else None, offered),
+        mig_mode=_mig_mode(mode.current if mode else None, profiles),
         pending_mig_mode=UNSET if mode is None or mode.pending == mode.current else _mode(on=mode.pending),
-        health=ReportHealth(
-            state=verdict.health.said, reasons=verdict.reasons or UNSET, xids=lasting(one, ignored) or UNSET
-        ),
+        health=ReportHealth(state=verdict.health.said, reasons=verdict.reasons or UNSET, xids=xids or UNSET),
+        offered=plugin,
         nvlinks=nvlinks or UNSET,
         active_nvlinks=UNSET if active is None or not nvlinks else sum(link.active for link in active),
-        mig_profiles=offered or UNSET,
+        mig_profiles=profiles or UNSET,
         mig_instances=made or UNSET,
-        free_placements=tuple(free_placements(offered, made))[:MOST_PLACEMENTS] if divided and offered else UNSET,
+        free_placements=tuple(free_placements(profiles, made))[:MOST_PLACEMENTS] if divided and profiles else UNSET,
         unread=unread or UNSET,
     )
 
 
 def _profiles(known: DeviceFacts | None) -> tuple[ReportProfile, ...]:
-    return () if known is None or isinstance(known.mig_profiles, Unread) else tuple(profiles(known.mig_profiles))
+    return () if known is None or isinstance(known.mig_profiles, Unread) else tuple(profiles_of(known.mig_profiles))
 
 
-def _mig_mode(current: bool | None, offered: Sequence[ReportProfile]) -> str:  # noqa: FBT001  a value that was read
+def _mig_mode(current: bool | None, profiles: Sequence[ReportProfile]) -> str:  # noqa: FBT001  a value that was read
     if current is None:
-        return "Disabled" if offered else "NotSupported"
+        return "Disabled" if profiles else "NotSupported"
     return _mode(on=current)
 
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from scheduler.exporter.node import DeviceKnown, Held, HeldDevice
 from scheduler.exporter.reading import MigInstance, Unread
@@ -37,6 +37,26 @@ def holdings(held: Iterable[Held], devices: Sequence[DeviceKnown]) -> Iterator[R
             device_uuids=tuple(sorted({each[:LONGEST_ID] for each in own}))[:MOST_IDS],
             claimed_devices=claimed or UNSET,
         )
+
+
+def offered(device: DeviceKnown, ids: frozenset[str] | None, devices: Sequence[DeviceKnown]) -> bool | UnsetType:
+    """Whether pods may get the GPU or a slice of it through the device plugin; unset where no GPU is offered at all.
+
+    Then the plugin is away, or DRA hands the GPUs out.
+    """
+    if not ids:
+        return UNSET
+    by_minor = {minor: one for one in devices if (minor := _minor(one)) is not None}
+    uuids = {_plugin_id(each, by_minor).partition("::")[0] for each in ids}
+    known = {one.uuid: _uuids(one) for one in devices}
+    return UNSET if all(uuids.isdisjoint(own) for own in known.values()) else not uuids.isdisjoint(known[device.uuid])
+
+
+def _uuids(device: DeviceKnown) -> frozenset[str]:
+    """The GPU's UUID and those of its slices."""
+    if isinstance(device.state, Unread) or isinstance(device.state.instances, Unread):
+        return frozenset({device.uuid})
+    return frozenset({device.uuid, *(each.uuid for each in device.state.instances if isinstance(each.uuid, str))})
 
 
 def _minor(device: DeviceKnown) -> int | None:

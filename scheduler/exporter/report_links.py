@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from msgspec import UNSET, UnsetType
 
 from scheduler.exporter.node import DeviceKnown, NodeKnown
-from scheduler.exporter.reading import Fabric, FabricState, FarEnd, NvLink, Pair, PcieLevel, Told, Unread
+from scheduler.exporter.reading import Fabric, FabricState, FarEnd, NvLink, Pair, PcieLevel, Told, Unread, Why
 from scheduler.kube.wire_report import ReportFabric, ReportLink
 
 MBPS_PER_GBPS = 1000
@@ -117,7 +117,8 @@ def _towards(one: DeviceKnown, other: DeviceKnown) -> Sequence[NvLink] | None:
     """The NVLinks that are up from a GPU to another, directly or to the switch; None where they could not be read."""
     own, there = nvlinks_of(one), other.known
     if own is None:
-        return None
+        gone = one.missing is not None and one.missing.why is Why.LOST
+        return () if gone else None
     address = "" if there is None or isinstance(there.pci_bus_id, Unread) else there.pci_bus_id
     direct = [link for link in own if link.active and address and link.peer_bus_id == address]
     up = [link for link in own if link.active and link.far_end is FarEnd.SWITCH]

@@ -13,7 +13,7 @@ def profile_name(name: Told[str] | UnsetType, number: int) -> str:
     return name if isinstance(name, str) else f"profile-{number}"
 
 
-def profiles(offered: Sequence[MigProfile]) -> Iterator[ReportProfile]:
+def profiles_of(offered: Sequence[MigProfile]) -> Iterator[ReportProfile]:
     """Those of which it is known where an instance may begin."""
     for one in offered:
         if not isinstance(one.size, Unread) and not isinstance(one.starts, Unread):

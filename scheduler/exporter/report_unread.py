@@ -53,9 +53,9 @@ def unread_of_node(node: NodeKnown, order: Sequence[DeviceKnown]) -> Iterator[Re
     """What is missing of the node as a whole."""
     if node.problem:
         yield ReportUnread(field="devices", reason=node.problem[:LONGEST_REASON])
-    if isinstance(node.driver, Unread):
+    elif isinstance(node.driver, Unread):
         yield _missing("driverVersion", node.driver)
-    else:
+    if not isinstance(node.driver, Unread):
         yield from _if_unread("driverVersion", node.driver.version)
         yield from _if_unread("cudaVersion", node.driver.cuda)
     for field, told in unread_pairs(node, order).items():

@@ -122,3 +122,9 @@ GUARD = {"apiGroup": "bayplan.dev", "resource": "plans", "name": "plan", "uid": 
 
 GPU_DRIVER = "gpu.nvidia.com"
 """The driver of NVIDIA GPUs for dynamic resource allocation, and the domain of its attributes."""
+
+GPU_SHARING_LABEL = "nvidia.com/gpu.sharing-strategy"
+"""Node label of GPU feature discovery: how GPUs are shared, `none`, `time-slicing` or `mps`."""
+
+MIG_STRATEGY_LABEL = "nvidia.com/mig.strategy"
+"""Node label of GPU feature discovery: how the device plugin offers MIG slices, `none`, `single` or `mixed`."""

@@ -73,6 +73,7 @@ class ReportDevice(Wire, frozen=True, kw_only=True):
     mig_mode: str = "NotSupported"
     pending_mig_mode: str | UnsetType = UNSET
     health: ReportHealth
+    offered: bool | UnsetType = UNSET
     nvlinks: int | UnsetType = UNSET
     active_nvlinks: int | UnsetType = UNSET
     mig_profiles: tuple[ReportProfile, ...] | UnsetType = UNSET
