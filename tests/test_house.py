@@ -17,8 +17,10 @@ KEY_READERS = re.compile(r"kube/(keys|translate\w*|dialects/\w+)\.py")
 NOT_POD_KEYS = {"bayplan.dev/v1alpha1", "bayplan.dev/planner"}
 """The API group's version and the name under which events are reported: neither is a label or an annotation."""
 
-WRITERS = {"kube/effects.py", "kube/effects_claims.py", "kube/lease.py"}
-"""Pods, queues and nodes; ResourceClaims, through the fence of the first; the Lease that the fence goes by."""
+WRITERS = {"kube/effects.py", "kube/effects_claims.py", "kube/lease.py", "kube/reports.py"}
+"""Pods, queues and nodes; ResourceClaims, through the fence of the first; who leads; and what each node's exporter
+writes of its own node."""
+
 OWN_CLUSTERS = ("localcluster/", "demo/")
 """They make nodes and Jobs in clusters that they started themselves; the service never imports them."""
 
@@ -67,7 +69,7 @@ def test_only_translate_and_keys_know_labels_and_annotations() -> None:
     assert naming == set()
 
 
-def test_only_effects_and_lease_write_to_the_cluster() -> None:
+def test_only_effects_lease_and_reports_write_to_the_cluster() -> None:
     writing = {
         (inside(path), text)
         for path in MODULES

@@ -23,6 +23,10 @@ class Command(NamedTuple):
 COMMANDS: dict[str, Command] = {
     "serve": Command("scheduler.cli.serve", "run the scheduling service: planner, extender, gRPC API, metrics"),
     "cluster": Command("scheduler.cli.cluster", "start, stop or show a local cluster with the service installed"),
+    "exporter": Command(
+        "scheduler.cli.exporter",
+        "read a node's GPUs and who holds them, and publish both as its GPUNode; runs on each node",
+    ),
     "simulate": Command("scheduler.cli.simulate", "plan a scenario file on a virtual clock and show what would happen"),
     "snapshot": Command(
         "scheduler.cli.snapshot", "write all input of a plan of the live cluster to a file, to plan it again elsewhere"

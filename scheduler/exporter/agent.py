@@ -38,6 +38,7 @@ class Agent:
         self._driver = Driver(backend, observe=observe, call_s=call_s)
         self._monotonic_s = monotonic_s
         self._open = False
+        self._once_open = False
         self._closed = True
         self._problem = "the driver was not asked yet"
         self._facts: Told[DriverFacts] = NOT_OPEN
@@ -114,7 +115,9 @@ class Agent:
         self._open, self._closed = True, False
         self._stale = set(self._devices)
         self._pairs.clear()
-        self._devices = {uuid: memory.initialised(one) for uuid, one in self._devices.items()}
+        if self._once_open:
+            self._devices = {uuid: memory.initialised(one) for uuid, one in self._devices.items()}
+        self._once_open = True
         self._watched = frozenset()
         self._opened.set()
 

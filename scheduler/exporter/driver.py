@@ -15,8 +15,8 @@ CALL_S = 5.0
 """How long a GPU may take to answer all questions about it; one without persistence mode takes seconds at first."""
 
 OPEN_S = 30.0
-WAIT_S = 5.0
-"""How long the driver is asked to wait for the next error; the thread that waits costs nothing."""
+WAIT_S = 1.0
+"""How long the driver is asked to wait for the next error: so long it takes at most to let go of it."""
 
 Observe = Callable[[str, float, str], None]
 """Told of each call: its name, how many seconds it took, and "" or what became of it."""

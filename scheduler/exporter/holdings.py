@@ -72,6 +72,8 @@ class HoldingsReader:
         self._asked = 0
         self._offered: frozenset[str] | None = None
         self.now: Holdings | Unread = Unread(why=Why.NO_DATA, said="the kubelet was not asked yet")
+        self.asked = asyncio.Event()
+        """Set when the kubelet was asked once, whether or not it answered."""
         self.heard_s: float | None = None
         """When the kubelet last answered, by the monotonic clock."""
 
@@ -128,6 +130,7 @@ class HoldingsReader:
         return Unread(why=Why.NO_DATA, said=f"the kubelet does not answer: {err.code().name}")
 
     def _hear(self, told: Holdings | Unread) -> None:
+        self.asked.set()
         if told != self.now:
             self.now = told
             self._changed()
