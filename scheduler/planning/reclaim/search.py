@@ -182,16 +182,15 @@ class Search:
         desk, sums, optimal = self._desk, list(base), True
         choice: Choice | None = None
         unit_price = 1 + sum(len(unit.pods) for unit in units)
-        # Of sets that cost the same, the first in order.
+        # Of sets that cost the same in all tiers, the first in order.
         ranks = range(len(units)) if len(units) <= MANY else [0] * len(units)
-        step = 1 + sum(ranks)
         bundle = Bundle(kinds=())
         used = [self._use(unit) for unit in units]
-        for tier in sorted({unit.tier for unit in units}, reverse=True):
-            prices = [
-                (unit.lost // 1000 * unit_price + len(unit.pods)) * step + rank if unit.tier == tier else 0
-                for unit, rank in zip(units, ranks, strict=True)
-            ]
+        tiers = sorted({unit.tier for unit in units}, reverse=True)
+        for tier in tiers:
+            prices = [unit.lost // 1000 * unit_price + len(unit.pods) if unit.tier == tier else 0 for unit in units]
+            if tier == tiers[-1]:
+                prices = [price * (1 + sum(ranks)) + rank for price, rank in zip(prices, ranks, strict=True)]
             movers = tuple(
                 Mover(price=price, use=use, holds=frozenset(use), bundle=bundle)
                 for price, use in zip(prices, used, strict=True)

@@ -36,6 +36,15 @@ def test_the_youngest_guest_makes_way_and_the_owner_has_its_gpus() -> None:
     assert (claim.proof.status, claim.proof.cost, claim.lent_milli_gpu) == ("optimal", 400, 8000)
 
 
+def test_of_equal_losses_in_a_higher_tier_the_one_is_taken_that_spares_more_below() -> None:
+    # Either surplus member makes room for x, but on n0 a pod of lower priority would have to leave as well.
+    made, _ = drawn("n0: ....\nn1: ....\nn2: ....")
+    elastic = runs("elastic", "a", ["n1", "n0", "n2"], 2, least=1, since=0, priority=5)
+    work = [elastic, runs("small", "a", ["n0"], 1, since=0), asks("x", "a", 1, 4, priority=9, preemptible=False)]
+    (claim,) = claims(decided(snapshot(made, work, queues=tree(team("a", 4), team("b", 0)))))
+    assert [(v.workload, v.pods) for v in claim.victims] == [("gang:team/elastic", ("elastic-2",))]
+
+
 def test_a_checkpoint_lowers_the_cost() -> None:
     saved = runs("saved", "a", ["n1"], since=500)
     (pod,) = saved.members
