@@ -1,47 +1,49 @@
-"""The machine types that a fleet can consist of: GPUs and MIG profiles. How GPUs are linked: `scoring.machines`."""
+"""The machine types that a fleet can consist of: the GPUs that the exporter simulates, in hosts of a size."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import msgspec
 
+from scheduler.exporter.simulated.machines import GpuModel, Profile, machine, machine_names
 from scheduler.localcluster.assets import data_file
 
 
-class Machine(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    """A machine type. `product` is the GPU product as GPU feature discovery writes it into the node's labels."""
+class Host(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a machine has besides GPUs."""
 
-    product: str
-    family: str
-    compute: str
-    memory_mib: int = msgspec.field(name="memoryMiB")
-    gpus: int
-    mig: str = ""
     cpu: int
     memory_gib: int = msgspec.field(name="memoryGiB")
 
 
-class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A MIG profile: an instance may begin at each of `starts` and takes `size` memory units."""
+class Machine(msgspec.Struct, frozen=True, kw_only=True):
+    """A machine type. `model` is the GPU of which GPU feature discovery writes labels: the last one."""
 
-    id: int
-    starts: Sequence[int]
-    size: int
-    slices: int
-    memory_mib: int = msgspec.field(name="memoryMiB")
+    model: GpuModel
+    gpus: int
+    cpu: int
+    memory_gib: int
+
+    @property
+    def product(self) -> str:
+        """The GPU product as GPU feature discovery writes it into the node's labels."""
+        return self.model.product
 
 
 @functools.cache
 def machines() -> Mapping[str, Machine]:
     """All machine types by name."""
-    return msgspec.yaml.decode(data_file("machines.yaml").read_bytes(), type=dict[str, Machine])
-
-
-@functools.cache
-def _profiles() -> Mapping[str, Mapping[str, Profile]]:
-    return msgspec.yaml.decode(data_file("mig-profiles.yaml").read_bytes(), type=dict[str, dict[str, Profile]])
+    hosts = msgspec.yaml.decode(data_file("machines.yaml").read_bytes(), type=dict[str, Host])
+    made = {name: (machine(name).gpus, hosts[name]) for name in machine_names() if name in hosts}
+    return {
+        name: Machine(model=gpus[-1], gpus=len(gpus), cpu=host.cpu, memory_gib=host.memory_gib)
+        for name, (gpus, host) in made.items()
+    }
 
 
 def profiles(machine: Machine) -> Mapping[str, Profile]:
-    """The MIG profiles of the machine's GPUs by name; none where they cannot be divided."""
-    return _profiles()[machine.mig] if machine.mig else {}
+    """The MIG profiles that a fleet can ask for of the machine's GPUs; none where they cannot be divided.
+
+    Those that differ only in engines (`1g.10gb+me`) are left out.
+    """
+    return {profile.name: profile for profile in machine.model.profiles if "+" not in profile.name}

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from scheduler.localcluster.machines import Machine, Profile, profiles
+from scheduler.exporter.simulated.machines import Profile
+from scheduler.localcluster.machines import Machine, profiles
 
 
 class NoRoomError(ValueError):

@@ -54,8 +54,12 @@ class GpuModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def profiles(self) -> tuple[Profile, ...]:
-        """Its MIG profiles; none where it cannot be divided."""
-        return mig_profiles(self.mig) if self.mig else ()
+        """Its MIG profiles; none where it cannot be divided. Memory that no source tells is that of the units taken."""
+        if not self.mig:
+            return ()
+        table = _mig_models()[self.mig]
+        unit_mib = self.memory_mib // table.units
+        return tuple(msgspec.structs.replace(p, memory_mib=p.memory_mib or p.size * unit_mib) for p in table.profiles)
 
 
 class FabricFacts(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -112,6 +116,7 @@ class _Kinds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class _MigModel(msgspec.Struct, frozen=True, kw_only=True):
+    units: int
     profiles: tuple[Profile, ...]
 
 
@@ -146,12 +151,6 @@ def machine(name: str) -> Machine:
         switched=links.nvswitch,
         fabric=kind.fabric,
     )
-
-
-@cache
-def mig_profiles(model: str) -> tuple[Profile, ...]:
-    """The MIG profiles of a model of `mig.yaml`, in its order."""
-    return _mig_models()[model].profiles
 
 
 @cache
