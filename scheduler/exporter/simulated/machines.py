@@ -55,11 +55,7 @@ class GpuModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def profiles(self) -> tuple[Profile, ...]:
         """Its MIG profiles; none where it cannot be divided. Memory that no source tells is that of the units taken."""
-        if not self.mig:
-            return ()
-        table = _mig_models()[self.mig]
-        unit_mib = self.memory_mib // table.units
-        return tuple(msgspec.structs.replace(p, memory_mib=p.memory_mib or p.size * unit_mib) for p in table.profiles)
+        return _profiles(self.mig, self.memory_mib) if self.mig else ()
 
 
 class FabricFacts(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -156,6 +152,15 @@ def machine(name: str) -> Machine:
 @cache
 def _kinds() -> _Kinds:
     return msgspec.yaml.decode(files(__package__ or __name__).joinpath("data/gpus.yaml").read_bytes(), type=_Kinds)
+
+
+@cache
+def _profiles(model: str, memory_mib: int) -> tuple[Profile, ...]:
+    table = _mig_models()[model]
+    return tuple(
+        msgspec.structs.replace(p, memory_mib=p.memory_mib or p.size * (memory_mib // table.units))
+        for p in table.profiles
+    )
 
 
 @cache

@@ -105,6 +105,8 @@ class SimulatedNode:
     def lane_up(self, gpu: int, link: int) -> bool:
         """Whether an NVLink works, which takes both of its ends."""
         lane = self.machine.lanes[gpu][link]
+        if not self.faults:
+            return lane.up
         if lane.peer is None:
             return lane.up and not self._cut(gpu, link)
         return (
@@ -119,6 +121,8 @@ class SimulatedNode:
 
     def nvlinked(self, a: int, b: int) -> bool:
         """Whether two GPUs reach each other over NVLink in one step."""
+        if not self.faults:
+            return self.machine.nvlinks[a][b] > 0
         up = [{lane.peer for link, lane in enumerate(self.machine.lanes[g]) if self.lane_up(g, link)} for g in (a, b)]
         return all(up) if self.machine.switched else b in up[0]
 

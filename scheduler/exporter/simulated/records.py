@@ -4,6 +4,7 @@ An `Unread` names the call that the real backend would have made.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TypeVar
 
 from scheduler.exporter.reading import (
@@ -25,7 +26,7 @@ from scheduler.exporter.reading import (
     Why,
 )
 from scheduler.exporter.simulated.faults import Kind
-from scheduler.exporter.simulated.machines import ZERO_UUID, Lane, Profile
+from scheduler.exporter.simulated.machines import ZERO_UUID, Profile, machine
 from scheduler.exporter.simulated.node import SimulatedNode, bus_id, stable_uuid
 
 T = TypeVar("T")
@@ -78,7 +79,7 @@ def facts(node: SimulatedNode, gpu: int) -> DeviceFacts:
         numa_node=told("numa_node", node.machine.numa[gpu]),
         architecture=told("architecture", model.architecture),
         compute_capability=told("compute_capability", (int(major), int(minor))),
-        mig_profiles=told("mig_profiles", tuple(_profile(profile) for profile in model.profiles)),
+        mig_profiles=told("mig_profiles", _profiles(model.profiles)),
     )
 
 
@@ -92,7 +93,7 @@ def state(node: SimulatedNode, gpu: int) -> DeviceState:
         uuid=node.uuids[gpu],
         mig_mode=told("mig_mode", lambda: _mig_mode(node, gpu)),
         instances=told("instances", lambda: _instances(node, gpu)),
-        nvlinks=told("nvlinks", lambda: tuple(_nvlink(node, gpu, *one) for one in enumerate(node.machine.lanes[gpu]))),
+        nvlinks=told("nvlinks", lambda: _nvlinks(node, gpu)),
         fabric=told("fabric", lambda: _fabric(node, gpu)),
         ecc=told("ecc", lambda: Ecc(corrected=0, uncorrected=ecc_errors(node, gpu))),
         remapped=told("remapped", lambda: _remapped(node, gpu)),
@@ -154,6 +155,11 @@ def _unsupported(field: str) -> Unread:
     return Unread(why=Why.NOT_SUPPORTED, call=CALLS[field])
 
 
+@lru_cache(maxsize=64)
+def _profiles(profiles: tuple[Profile, ...]) -> tuple[MigProfile, ...]:
+    return tuple(_profile(profile) for profile in profiles)
+
+
 def _profile(profile: Profile) -> MigProfile:
     return MigProfile(
         id=profile.id,
@@ -193,15 +199,25 @@ def _instances(node: SimulatedNode, gpu: int) -> tuple[MigInstance, ...]:
     )
 
 
-def _nvlink(node: SimulatedNode, gpu: int, link: int, lane: Lane) -> NvLink:
-    machine = node.machine
-    return NvLink(
-        link=link,
-        active=node.lane_up(gpu, link),
-        far_end=FarEnd.SWITCH if lane.peer is None else FarEnd.GPU,
-        peer_bus_id="" if lane.peer is None else bus_id(lane.peer),
-        generation=f"{machine.nvlink_generation}.0",
-        mbps=machine.nvlink_mbps,
+def _nvlinks(node: SimulatedNode, gpu: int) -> tuple[NvLink, ...]:
+    up = tuple(node.lane_up(gpu, link) for link in range(len(node.machine.lanes[gpu])))
+    return _links(node.machine.name, gpu, up)
+
+
+@lru_cache(maxsize=1024)
+def _links(name: str, gpu: int, up: tuple[bool, ...]) -> tuple[NvLink, ...]:
+    """The same records for nodes alike, of which a fleet has thousands."""
+    made = machine(name)
+    return tuple(
+        NvLink(
+            link=link,
+            active=up[link],
+            far_end=FarEnd.SWITCH if lane.peer is None else FarEnd.GPU,
+            peer_bus_id="" if lane.peer is None else bus_id(lane.peer),
+            generation=f"{made.nvlink_generation}.0",
+            mbps=made.nvlink_mbps,
+        )
+        for link, lane in enumerate(made.lanes[gpu])
     )
 
 
