@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from scheduler.kube.quantities import milli, nanos, whole
 from scheduler.kube.wire import Container, ContainerStatus, Quantities, WirePod
-from scheduler.model.resources import Resources, extended
+from scheduler.model.resources import GPU, Resources, extended
 
 Nanos = dict[str, int]
 """Amounts by resource name, in units of 10^-9."""
@@ -37,6 +37,30 @@ def pod_requests(pod: WirePod) -> Resources:
         _override(total, pod, infeasible=infeasible or _resize_infeasible(pod))
     _add(total, _read(pod.spec.overhead))
     return resources_of(total, pods=1)
+
+
+def gpu_steps(pod: WirePod) -> tuple[int, ...]:
+    """The whole GPUs that the kubelet asks the device plugin for, one container after the other; () where it asks once.
+
+    Containers get the GPUs of init containers before them first (kubelet, devicemanager `devicesToReuse`), and the
+    others chosen to go with these. Where that happens in part, nothing is said of the choice: any one, and any other.
+
+    Raises:
+        ValueError: a quantity cannot be read.
+    """
+    inits = [c for c in pod.spec.init_containers if c.restart_policy != "Always"]
+    stay = [c for c in pod.spec.init_containers if c.restart_policy == "Always"]
+    first = [n for c in inits if (n := _gpus(c))]
+    steps = [n for c in (*stay, *pod.spec.containers) if (n := _gpus(c))]
+    total = sum(steps)
+    if first and first[0] < max(*first, total):
+        return (1,) * max(*first, total)
+    return tuple(steps) if len(steps) > 1 and not first else ()
+
+
+def _gpus(container: Container) -> int:
+    text = container.resources.requests.get(GPU)
+    return 0 if text is None else whole(nanos(text))
 
 
 def resources_of(total: Mapping[str, int], *, pods: int | None = None) -> Resources:

@@ -9,7 +9,7 @@ from scheduler.kube import keys, translate_values
 from scheduler.kube.dialects.record import Texts
 from scheduler.kube.dialects.table import understand
 from scheduler.kube.dialects.words import class_of, queue_of
-from scheduler.kube.requests import pod_requests
+from scheduler.kube.requests import gpu_steps, pod_requests
 from scheduler.kube.selectors import host_ports, node_affinity, scheduler_rules, tolerations
 from scheduler.kube.translate_claim import pod_claims
 from scheduler.kube.wire import Condition, Meta, OwnerReference, PodStatus, WirePod
@@ -109,6 +109,7 @@ class PodReader:
                 linked=translate_values.linked(annotations, requests, problems),
                 scheduler_rules=scheduler_rules(spec),
                 share_milli=translate_values.share_milli(annotations, requests.shared_gpus, problems),
+                gpu_steps=gpu_steps(wire),
             )
         )
         role, role_required = translate_values.role(annotations, problems)

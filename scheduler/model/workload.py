@@ -56,6 +56,8 @@ class PodShape(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `requests` is totalled as kube-scheduler does it and counts the pod itself (`pods=1`).
     `affinity` holds alternatives: one of its terms must hold whole; an empty tuple asks for nothing.
     `models` are the accepted GPU models; empty accepts any.
+    `gpu_steps`: the whole GPUs of its containers in their order, where several ask for some, since the device plugin is
+    asked for each by itself; empty where it is asked once.
     `share_milli`: the part of one GPU that each `nvidia.com/gpu.shared` of its requests stands for; 1000 is all of it.
     `scheduler_rules` names rules that only kube-scheduler can judge ("inter-pod affinity", "topology spread",
     "volumes", "resource claims").
@@ -72,6 +74,7 @@ class PodShape(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     scheduler_rules: tuple[str, ...] = ()
     share_milli: int = MILLI_GPU
     by_claim: bool = False
+    gpu_steps: tuple[int, ...] = ()
 
     @property
     def milli_gpu(self) -> int:

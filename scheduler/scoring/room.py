@@ -311,7 +311,8 @@ class View:
             fits = self._most(self._room.allocatable, self.mask)
             if self._linked:
                 rows = np.flatnonzero(fits)
-                fits[rows] = np.minimum(fits[rows], self._room.devices.fits_empty(rows.tolist(), self._linked))
+                linked = self._room.devices.fits_empty(rows.tolist(), self._linked, steps=self.shape.gpu_steps)
+                fits[rows] = np.minimum(fits[rows], linked)
             if self._by_parts:
                 divided = self._room.parts.rows
                 fits[divided] = np.minimum(fits, self._room.parts.when_empty(self.shape))[divided]
@@ -323,7 +324,9 @@ class View:
         fits = self._most(self._room.free + more, self.mask)
         if self._linked:
             rows = np.flatnonzero(fits)
-            fits[rows] = np.minimum(fits[rows], self._room.devices.fits(rows.tolist(), self._linked, kept=True))
+            devices, steps = self._room.devices, self.shape.gpu_steps
+            linked = devices.fits(rows.tolist(), self._linked, kept=True, steps=steps)
+            fits[rows] = np.minimum(fits[rows], linked)
         if self._by_parts:
             self._limit_parts(fits, np.arange(len(fits)), more)
         self._room.sides.limit(fits, None, self.shape)
@@ -349,7 +352,8 @@ class View:
         if self._linked:
             at = np.flatnonzero(fits)
             where = at if rows is None else np.array(rows, dtype=np.int64)[at]
-            fits[at] = np.minimum(fits[at], room.devices.fits(where.tolist(), self._linked))
+            linked = room.devices.fits(where.tolist(), self._linked, steps=self.shape.gpu_steps)
+            fits[at] = np.minimum(fits[at], linked)
         if self._by_parts:
             self._limit_parts(fits, np.arange(len(fits)) if rows is None else np.array(rows, dtype=np.int64))
         if room.devices.sound_only:

@@ -35,12 +35,15 @@ def devices_taken(
     return frozenset(taken)
 
 
-def unsure_of(
-    taken: frozenset[int], pods: Collection[Pod], flights: Iterable[tuple[Assignment, Resources]]
-) -> Unsure | None:
-    """What of `taken` is no more than expected; None where all is told. The plugin may give what no plan chose."""
+def unsure_of(taken: frozenset[int], pods: Collection[Pod], flights: Iterable[PodShape]) -> Unsure | None:
+    """What of `taken` is no more than expected; None where all is told. The plugin may give what no plan chose.
+
+    `flights`: shapes of the pods that plans in flight place. Containers count each by itself.
+    """
     known = {index for pod in pods for index in pod.devices}
-    counts = [pod.shape.requests.gpus - len(pod.devices) for pod in pods] + [requests.gpus for _, requests in flights]
+    shapes = [*(pod.shape for pod in pods if not pod.devices), *flights]
+    counts = [n for shape in shapes for n in (shape.gpu_steps or (shape.requests.gpus,))]
+    counts += [pod.shape.requests.gpus - len(pod.devices) for pod in pods if pod.devices]
     sizes = tuple(sorted((n for n in counts if n > 0), reverse=True))
     return Unsure(devices=taken - known, sizes=sizes) if sizes else None
 

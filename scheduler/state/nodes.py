@@ -327,7 +327,7 @@ class NodeBook:
             if taken:
                 self._devices[node.name] = taken
             if node.links is not None and node.allocator is Allocator.DEVICE_PLUGIN:
-                unsure = unsure_of(taken, use.pods.values(), flights)
+                unsure = unsure_of(taken, use.pods.values(), [shape for _, shape in use.flights.values()])
                 if unsure is not None:
                     self._unsure[node.name] = unsure
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler.kube.quantities import LARGEST, milli, nanos, whole
-from scheduler.kube.requests import pod_requests, read_quantities, resources_of
+from scheduler.kube.requests import gpu_steps, pod_requests, read_quantities, resources_of
 from scheduler.kube.wire import WirePod
 from scheduler.model.resources import Resources
 
@@ -125,3 +125,38 @@ def test_a_node_s_allocatable_keeps_what_the_scheduler_counts() -> None:
         pods=110,
         extended=(("hugepages-2Mi", 4 * 2**20), ("nvidia.com/gpu", 8)),
     )
+
+
+@pytest.mark.parametrize(
+    ("inits", "containers", "want"),
+    [
+        pytest.param((), (4,), (), id="one container asks once"),
+        pytest.param((), (4, 0), (), id="one of two asks"),
+        pytest.param((), (2, 0, 1), (2, 1), id="each container asks for its own"),
+        pytest.param(("2*",), (1,), (2, 1), id="a sidecar goes first"),
+        pytest.param((4,), (2, 2), (), id="an init container has all, and the others get its GPUs"),
+        pytest.param((4, 1), (4,), (), id="a later init container gets those of the first"),
+        pytest.param((1,), (4,), (1, 1, 1, 1), id="an init container's GPU and three that go with it: any four"),
+        pytest.param((1, 4), (2,), (1, 1, 1, 1), id="the second init container asks for more"),
+        pytest.param((0,), (2, 2), (2, 2), id="an init container without GPUs"),
+    ],
+)
+def test_the_device_plugin_is_asked_container_by_container(
+    inits: tuple[int | str, ...], containers: tuple[int, ...], want: tuple[int, ...]
+) -> None:
+    def container(at: int, asks: int | str) -> dict[str, object]:
+        gpus = str(asks).rstrip("*")
+        requests = {"cpu": "1", **({"nvidia.com/gpu": gpus} if gpus != "0" else {})}
+        sidecar = {"restartPolicy": "Always"} if str(asks).endswith("*") else {}
+        return {"name": f"c{at}", "resources": {"requests": requests}, **sidecar}
+
+    raw = {
+        "metadata": {"name": "p", "namespace": "ns", "uid": "u"},
+        "spec": {
+            "initContainers": [container(at, asks) for at, asks in enumerate(inits)],
+            "containers": [container(10 + at, asks) for at, asks in enumerate(containers)],
+        },
+    }
+    pod = msgspec.json.decode(json.dumps(raw).encode(), type=WirePod)
+    assert gpu_steps(pod) == want
+    assert not want or sum(want) == pod_requests(pod).gpus

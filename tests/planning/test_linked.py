@@ -235,3 +235,25 @@ def test_the_checker_refuses_gpus_without_links() -> None:
     moved = cluster(alone(2, REQUIRED), n=chain(4))
     made = plan(moved, now_s=0, settings=PlanSettings())
     assert any("GPUs 1, 2 are not connected by NVLink" in text for text in broken_rules(bridged, made))
+
+
+def test_containers_that_ask_one_after_the_other_get_no_promise_that_one_would() -> None:
+    """On four bridged GPUs a pair is sure to be linked; of single GPUs, chance decides which two."""
+    bridged = "a100_pcie_x4_bridged"
+    asks = {(): "n", (1, 1): ""}
+    for steps, node_name in asks.items():
+        snap = cluster(
+            [single("w", shape(2, linked=REQUIRED, gpu_steps=steps))], n=bridged, allocator=Allocator.DEVICE_PLUGIN
+        )
+        made = decide(snap)
+        assert "".join(each.partition("/")[0] for each in given(made)) == node_name
+    # Where the plan's choice is carried out it makes no difference.
+    exact = cluster([single("w", shape(2, linked=REQUIRED, gpu_steps=(1, 1)))], n=bridged)
+    assert given(decide(exact)) == ["n/0 1"]
+
+
+def test_beside_other_pods_of_a_gang_nothing_is_promised_to_container_after_container() -> None:
+    members = pods("g", [shape(4, linked=REQUIRED, gpu_steps=(2, 2)), shape(2, linked=REQUIRED)])
+    for machine, starts in (("b200_one_gpu_off_fabric", False), ("hgx_h100", True)):
+        made = decide(cluster([gang("g", members)], n=machine, allocator=Allocator.DEVICE_PLUGIN))
+        assert bool(given(made)) == starts

@@ -22,6 +22,7 @@ from tests.state.build import (
     queue,
     report,
     reserved,
+    shape,
     state_of,
 )
 
@@ -99,6 +100,16 @@ def test_how_gpus_are_linked_and_who_chooses_them_is_a_matter_of_the_machine(cha
     assert all(getattr(seen, name) == value for name, value in changed.items())
     state.apply(msgspec.structs.replace(report(sick=[1]), **changed))
     assert state.snapshot().static_generation == before + 1
+
+
+def test_containers_that_ask_one_after_the_other_count_each_by_itself_as_long_as_nobody_told() -> None:
+    known = msgspec.structs.replace(report(), links=all_equal(8))
+    two = shape(3, gpu_steps=(2, 1))
+    state = state_of(node(), known, pod("x", shape=two, node=N1), pod("z", shape=two))
+    state.apply(reserved("pod:a/z", ("z", "n1", (4, 5, 6))))
+    assert state.snapshot().devices_unsure[N1].sizes == (2, 2, 1, 1)
+    state.apply(msgspec.structs.replace(known, held=(("a/x", (0, 1)),)))
+    assert state.snapshot().devices_unsure[N1].sizes == (2, 1, 1)
 
 
 def test_nodes_with_gpus_that_are_not_as_they_should_be_are_told_apart() -> None:

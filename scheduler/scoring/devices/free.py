@@ -14,7 +14,7 @@ from scheduler.model.node import Allocator
 from scheduler.model.resources import GPU
 from scheduler.model.snapshot import Snapshot, Unsure
 from scheduler.model.workload import Linked, PodShape
-from scheduler.scoring.devices.choose import Chooser, exact_chooser, indexes, largest_first, set_of, usable
+from scheduler.scoring.devices.choose import Chooser, Sizes, exact_chooser, indexes, largest_first, set_of, usable
 from scheduler.scoring.devices.plugin import PluginChooser
 from scheduler.scoring.devices.wide import WideChooser
 from scheduler.scoring.fleet import Codes, Fleet, Mask
@@ -89,14 +89,17 @@ class FreeDevices:
             self._free[row] = free
         return free
 
-    def fits(self, rows: Sequence[int], count: int, *, kept: bool = False) -> Codes:
-        """How many linked sets of `count` GPUs each of `rows` has free; `kept`: with what is kept for others."""
-        free = [self.at(row) | self._kept.get(row, 0) if kept else self.at(row) for row in rows]
-        return self._each(rows, free, count, self._snapshot.devices_unsure)
+    def fits(self, rows: Sequence[int], count: int, *, kept: bool = False, steps: Sizes = ()) -> Codes:
+        """How many linked sets of `count` GPUs each of `rows` has free; `kept`: with what is kept for others.
 
-    def fits_empty(self, rows: Sequence[int], count: int) -> Codes:
+        `steps`: as of the shape of the pods (`PodShape.gpu_steps`).
+        """
+        free = [self.at(row) | self._kept.get(row, 0) if kept else self.at(row) for row in rows]
+        return self._each(rows, free, count, self._snapshot.devices_unsure, steps)
+
+    def fits_empty(self, rows: Sequence[int], count: int, *, steps: Sizes = ()) -> Codes:
         """As `fits`, if nothing stood there."""
-        return self._each(rows, [self._usable(r) for r in rows], count, {})
+        return self._each(rows, [self._usable(r) for r in rows], count, {}, steps)
 
     def tolls(self, rows: Codes, shape: PodShape) -> Tolls | None:
         """What it would mean that the pod gets its GPUs on each of `rows`.
@@ -115,7 +118,8 @@ class FreeDevices:
                 toll = known.get(key)
                 if toll is None:
                     chooser = self._choosers[code]
-                    toll = known[key] = chooser.toll(key[1], chooser.best(key[1], gpus, shape.linked))
+                    some = _best(chooser, key[1], gpus, shape.linked, (), shape.gpu_steps)
+                    toll = known[key] = chooser.toll(key[1], some)
                 speed[at], loss[at] = toll
         return Tolls(speed, loss)
 
@@ -123,7 +127,7 @@ class FreeDevices:
         """On how many of `rows` linked GPUs are free for the pod, but the device plugin may give others."""
         count, found = linked_size(shape), 0
         if count:
-            for row in rows[self.fits(rows.tolist(), count) == 0].tolist():
+            for row in rows[self.fits(rows.tolist(), count, steps=shape.gpu_steps) == 0].tolist():
                 chooser = self._chooser(row)
                 found += isinstance(chooser, PluginChooser) and chooser.could_fit(self.at(row), count)
         return found
@@ -134,16 +138,22 @@ class FreeDevices:
         Those of one shape by themselves were counted as capacity, so only nodes with several shapes are in question.
         """
         sizes: dict[int, list[list[int]]] = {}
+        by_steps: set[int] = set()
         for shape, (rows, counts) in zip(shapes, groups, strict=True):
             if linked_size(shape):
                 for row, count in zip(rows.tolist(), counts.tolist(), strict=True):
                     sizes.setdefault(row, []).append([linked_size(shape)] * count)
+                    if shape.gpu_steps:
+                        by_steps.add(row)
         found: list[int] = []
         for row, some in sizes.items():
             chooser = self._chooser(row)
             wanted = largest_first(list(chain.from_iterable(some)))
             if len(some) > 1 and (
-                chooser is None or not all(chooser.packable(free, wanted) for free in self._states(row, chooser))
+                chooser is None
+                or not all(chooser.packable(free, wanted) for free in self._states(row, chooser))
+                # What the plugin gives to container after container is not worked out beside other pods.
+                or (row in by_steps and isinstance(chooser, PluginChooser) and not chooser.always_sure)
             ):
                 found.append(row)
         return found
@@ -156,16 +166,16 @@ class FreeDevices:
         chooser = self._chooser(row)
         given: list[list[tuple[int, ...]]] = [[()] * count for _, count in wants]
         pods = [
-            (shape.requests.count(GPU), shape.linked, at, k)
+            (shape.requests.count(GPU), shape.linked, at, k, shape.gpu_steps)
             for at, (shape, count) in enumerate(wants)
             for k in range(count)
         ]
-        firm = self._firm(row, [(gpus, wish) for gpus, wish, _, _ in pods], chooser)
-        keep = list(largest_first([gpus for gpus, wish, _, _ in pods if wish in firm]))
-        for gpus, wish, at, k in sorted(pods, key=lambda pod: (pod[1] not in firm, -pod[0])):
+        firm = self._firm(row, [(gpus, wish) for gpus, wish, *_ in pods], chooser)
+        keep = list(largest_first([gpus for gpus, wish, *_ in pods if wish in firm]))
+        for gpus, wish, at, k, steps in sorted(pods, key=lambda pod: (pod[1] not in firm, -pod[0])):
             if wish in firm and gpus > 1:
                 keep.remove(gpus)
-            given[at][k] = self._take(row, gpus, wish, tuple(keep), chooser)
+            given[at][k] = self._take(row, gpus, wish, tuple(keep), chooser, steps)
         return given
 
     def put_back(self, row: int, devices: Sequence[int]) -> None:
@@ -184,7 +194,7 @@ class FreeDevices:
             self._kept[row] = self._kept.get(row, 0) | (before & ~self.at(row))
 
     def _take(
-        self, row: int, gpus: int, wish: Linked, keep: tuple[int, ...], chooser: AnyChooser | None
+        self, row: int, gpus: int, wish: Linked, keep: Sizes, chooser: AnyChooser | None, steps: Sizes
     ) -> tuple[int, ...]:
         free = self.at(row)
         sound = free & ~self.suspect.get(row, 0)
@@ -192,7 +202,7 @@ class FreeDevices:
         # Where the plugin chooses, what is expected of it does not go by what it does not know.
         for among in (free,) if sound == free or isinstance(chooser, PluginChooser) else (sound, free):
             if not some and 0 < gpus <= among.bit_count():
-                some = _chosen(among, gpus, wish, keep, chooser)
+                some = _chosen(among, gpus, wish, keep, chooser, steps)
         self._free[row] = self.suspect_too(row) & ~some
         return indexes(some)
 
@@ -205,7 +215,14 @@ class FreeDevices:
             return frozenset({Linked.REQUIRED, Linked.PREFERRED})
         return frozenset({Linked.REQUIRED})
 
-    def _each(self, rows: Sequence[int], free: Sequence[int], count: int, unsure: Mapping[NodeName, Unsure]) -> Codes:
+    def _each(
+        self,
+        rows: Sequence[int],
+        free: Sequence[int],
+        count: int,
+        unsure: Mapping[NodeName, Unsure],
+        steps: Sizes,
+    ) -> Codes:
         known: dict[tuple[int, int, Unsure | None], int] = {}
         found = np.zeros(len(rows), dtype=np.int64)
         codes: list[int] = self._codes[list(rows)].tolist()
@@ -214,13 +231,15 @@ class FreeDevices:
             key = (code, some, unsure.get(names[rows[at]]) if unsure and self._wary[code] else None)
             fits = known.get(key)
             if fits is None:
-                fits = known[key] = self._fits_in(*key, count) if code >= 0 else 0
+                fits = known[key] = self._fits_in(*key, count, steps) if code >= 0 else 0
             found[at] = fits
         return found
 
-    def _fits_in(self, code: int, free: int, unsure: Unsure | None, count: int) -> int:
+    def _fits_in(self, code: int, free: int, unsure: Unsure | None, count: int, steps: Sizes) -> int:
         chooser = self._choosers[code]
-        return min(chooser.fits(state, count) for state in _states(chooser, free, unsure))
+        if isinstance(chooser, PluginChooser):
+            return min(chooser.fits(state, count, steps) for state in _states(chooser, free, unsure))
+        return chooser.fits(free, count)
 
     def _states(self, row: int, chooser: AnyChooser) -> Collection[int]:
         unsure = self._snapshot.devices_unsure.get(self._fleet.names[row])
@@ -243,11 +262,18 @@ class FreeDevices:
         return known[1]
 
 
-def _chosen(free: int, gpus: int, wish: Linked, keep: tuple[int, ...], chooser: AnyChooser | None) -> int:
+def _chosen(free: int, gpus: int, wish: Linked, keep: Sizes, chooser: AnyChooser | None, steps: Sizes) -> int:
     """Of so many free GPUs or more the best `gpus`; 0 where none are as wished."""
     if chooser is not None:
-        return chooser.best(free, gpus, wish if gpus > 1 else Linked.ANY, keep)
+        return _best(chooser, free, gpus, wish if gpus > 1 else Linked.ANY, keep, steps)
     return 0 if wish is Linked.REQUIRED and gpus > 1 else set_of(indexes(free)[:gpus])
+
+
+def _best(chooser: AnyChooser, free: int, gpus: int, wish: Linked, keep: Sizes, steps: Sizes) -> int:
+    """As of the chooser; `steps` matter where the plugin chooses."""
+    if isinstance(chooser, PluginChooser):
+        return chooser.best(free, gpus, wish, keep, steps)
+    return chooser.best(free, gpus, wish, keep)
 
 
 def _states(chooser: AnyChooser, free: int, unsure: Unsure | None) -> Collection[int]:

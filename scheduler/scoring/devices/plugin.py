@@ -41,11 +41,12 @@ class PluginChooser:
             1 << a | 1 << b: PAIR_SCORES[graph.pcie[a][b]] + straight * graph.nvlinks[a][b]
             for a, b in combinations(range(graph.size), 2)
         }
-        self._best: dict[tuple[int, int, Linked, Sizes], int] = {}
+        self._best: dict[tuple[int, int, Linked, Sizes, Sizes], int] = {}
         self._scores: dict[int, int] = {}
         self._cuts: dict[tuple[int, int, int], int] = {}
         self._picks: dict[tuple[int, int], tuple[int, ...]] = {}
-        self._fits: dict[tuple[int, int], int] = {}
+        self._in_turn: dict[tuple[int, Sizes], tuple[int, ...]] = {}
+        self._fits: dict[tuple[int, int, Sizes], int] = {}
         self._packable: dict[tuple[int, Sizes], bool] = {}
         self._states: dict[tuple[int, Sizes], frozenset[int]] = {}
 
@@ -53,37 +54,38 @@ class PluginChooser:
         """Whether some state of the machine has a linked set of `count` GPUs to give."""
         return self._free_choice.could_link(count)
 
-    def best(self, free: int, count: int, wish: Linked = Linked.ANY, keep: Sizes = ()) -> int:
+    def best(self, free: int, count: int, wish: Linked = Linked.ANY, keep: Sizes = (), steps: Sizes = ()) -> int:
         """The best set that the plugin may give; 0 where there are too few, or `wish` requires what is not sure.
 
-        `keep`: linked sets of these sizes are sure to fit into what is left.
+        `keep`: linked sets of these sizes are sure to fit into what is left. `steps`: containers ask for so many, one
+        after the other; empty: for all at once.
         """
-        key = (free, count, wish, keep)
+        key = (free, count, wish, keep, steps)
         found = self._best.get(key)
         if found is None:
             if len(self._best) >= REMEMBERED:
                 self._best.clear()
-            found = self._best[key] = self._expected(free, count, wish, keep)
+            found = self._best[key] = self._expected(free, count, wish, keep, steps)
         return found
 
     def toll(self, free: int, some: int) -> tuple[int, int]:
         """As `Chooser.toll`."""
         return self._free_choice.toll(free, some)
 
-    def fits(self, free: int, count: int) -> int:
-        """How many pods, one after the other, are sure to get linked sets of `count` GPUs."""
+    def fits(self, free: int, count: int, steps: Sizes = ()) -> int:
+        """How many pods, one after the other, are sure to get linked sets of `count` GPUs; `steps` as of `best`."""
         if count < 1 or count > free.bit_count():
             return 0
         if count == 1 or self._all_linked(free):
             return free.bit_count() // count
         if free.bit_count() > PREDICTED:
             return 0
-        found = self._fits.get((free, count))
+        found = self._fits.get((free, count, steps))
         if found is None:
-            picks = self.picks(free, count)
+            picks = self.picks_in_turn(free, steps or (count,))
             sure = all(self._is_linked(some) for some in picks)
-            found = 1 + min(self.fits(free ^ some, count) for some in picks) if sure else 0
-            self._fits[free, count] = found
+            found = 1 + min(self.fits(free ^ some, count, steps) for some in picks) if sure else 0
+            self._fits[free, count, steps] = found
         return found
 
     def could_fit(self, free: int, count: int) -> bool:
@@ -126,13 +128,25 @@ class PluginChooser:
             found = self._picks[free, count] = tuple(sorted(self._may_give(free, count)))
         return found
 
-    def _expected(self, free: int, count: int, wish: Linked, keep: Sizes) -> int:
+    def picks_in_turn(self, free: int, steps: Sizes) -> tuple[int, ...]:
+        """As `picks`, for containers of one pod that ask one after the other: what they may be given together."""
+        if len(steps) == 1:
+            return self.picks(free, steps[0])
+        found = self._in_turn.get((free, steps))
+        if found is None:
+            given = {0}
+            for count in steps:
+                given = {held | some for held in given for some in self.picks(free & ~held, count)}
+            found = self._in_turn[free, steps] = tuple(sorted(given))
+        return found
+
+    def _expected(self, free: int, count: int, wish: Linked, keep: Sizes, steps: Sizes) -> int:
         if not 0 < count <= free.bit_count():
             return 0
         if free.bit_count() > PREDICTED:
             sure = wish is not Linked.REQUIRED or self._all_linked(free)
             return self._free_choice.best(free, count, wish, keep) if sure and self.packable(free, keep) else 0
-        picks = self.picks(free, count)
+        picks = self.picks_in_turn(free, steps or (count,))
         if wish is Linked.REQUIRED and not all(self._is_linked(some) for some in picks):
             return 0
         kept = [some for some in picks if self.packable(free ^ some, keep)]

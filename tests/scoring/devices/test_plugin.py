@@ -29,6 +29,7 @@ def written(picks: tuple[int, ...]) -> str:
     return " ".join(sorted("".join(map(str, indexes(some))) for some in picks))
 
 
+EVERY = {count: " ".join("".join(map(str, some)) for some in combinations(range(8), count)) for count in (2, 4)}
 ALL_SIX = "01 02 03 12 13 23"
 
 
@@ -56,12 +57,62 @@ ALL_SIX = "01 02 03 12 13 23"
         ("l40s_x4", range(4), 2, "01 23"),
         ("mixed_2sxm_2pcie", range(4), 2, "01"),
         ("b200_one_gpu_off_fabric", range(8), 4, "0123 4567"),
+        ("aws_p4d", range(8), 2, "01 23 45 67"),
+        ("aws_p4d", range(8), 4, "0123 4567"),
+        ("b200_one_gpu_off_fabric", range(8), 2, "01 02 03 12 13 23 45 46 47 56 57 67"),
+        ("l40s_x8", range(8), 2, "01 23 45 67"),
+        ("l40s_x8", range(8), 4, "0123 4567"),
+        ("rtx4090_x8_all_sys", range(8), 2, EVERY[2]),
+        ("rtx4090_x8_all_sys", range(8), 4, EVERY[4]),
+        ("a100_pcie_x4_bridged", range(4), 4, "0123"),
+        ("h100_nvl_x4_bridged", range(4), 4, "0123"),
+        ("mixed_2sxm_2pcie", range(4), 4, "0123"),
         ("a100_pcie_x4_bridged", (0, 2), 1, "0 2"),
         ("a100_pcie_x4_bridged", (0, 2), 2, "02"),
     ],
 )
 def test_what_the_plugin_may_give(machine: str, free: range | tuple[int, ...], count: int, want: str) -> None:
     assert written(plugin(machine).picks(set_of(free), count)) == want
+
+
+@pytest.mark.parametrize(
+    ("machine", "free", "steps", "want"),
+    [
+        ("a100_pcie_x4_bridged", range(4), (2, 2), "0123"),
+        ("a100_pcie_x4_bridged", range(4), (1, 2), "012 013 023 123"),
+        ("dgx_a100", range(8), (2, 2), "0123 0145 0167 2345 2367 4567"),
+        ("dgx_a100", (0, 1, 2, 3), (1, 1), "01 02 03 12 13 23"),
+        ("dgx1_v100", range(8), (2, 2), "0123 0347 0356 1247 1256 2367 4567"),
+        ("hgx_h100", range(8), (8,), "01234567"),
+        ("hgx_h100", (0, 1), (2, 1), ""),
+    ],
+)
+def test_containers_of_a_pod_are_given_theirs_one_after_the_other(
+    machine: str, free: range | tuple[int, ...], steps: tuple[int, ...], want: str
+) -> None:
+    assert written(plugin(machine).picks_in_turn(set_of(free), steps)) == want
+
+
+@given(st.data(), graphs(most_gpus=6))
+def test_containers_get_what_pods_would_in_that_order(data: st.DataObject, graph: LinkGraph) -> None:
+    chooser = PluginChooser(graph)
+    steps = tuple(data.draw(st.lists(st.integers(1, 3), min_size=1, max_size=3), label="steps"))
+    free = data.draw(st.integers(0, (1 << graph.size) - 1), label="free")
+    given_sets = {0}
+    for count in steps:
+        given_sets = {
+            held | set_of(some)
+            for held in given_sets
+            if count <= (free & ~held).bit_count()
+            for some in (
+                picks_by_hand(graph, members(free & ~held), count) if count > 1 else subsets(members(free & ~held), 1)
+            )
+        }
+    assert set(chooser.picks_in_turn(free, steps)) == given_sets
+    total = sum(steps)
+    sure = bool(given_sets) and all(by_hand.linked(graph, members(some)) for some in given_sets)
+    assert (chooser.best(free, total, Linked.REQUIRED, (), steps) != 0) == sure
+    assert (chooser.fits(free, total, steps) > 0) == sure
 
 
 def test_the_plugin_does_not_see_that_a_gpu_is_off_the_switch() -> None:
