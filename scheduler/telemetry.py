@@ -109,6 +109,12 @@ LOST_GPU_SECONDS: Final = CounterSeries(
 PENDING_WORKLOADS: Final = GaugeSeries(
     name="pending_workloads", help="Workloads that wait, by queue and reason.", labels=("queue", "reason")
 )
+PREDICTIONS: Final = CounterSeries(
+    name="prediction_total",
+    help="GPUs that the device plugin gave to planned pods: hit (the one set that was expected), tie (one of several), "
+    "miss (another one). Not counted where others came or left meanwhile.",
+    labels=("result",),
+)
 QUEUE_USED_GPUS: Final = GaugeSeries(
     name="queue_used_gpus", help="GPUs charged to a queue, plans in flight included.", labels=("queue",), unit="gpus"
 )
@@ -157,6 +163,7 @@ TABLE: Final[tuple[Series, ...]] = (
     EVICTIONS,
     LOST_GPU_SECONDS,
     PENDING_WORKLOADS,
+    PREDICTIONS,
     QUEUE_USED_GPUS,
     QUEUE_NOMINAL_GPUS,
     API_WRITES,

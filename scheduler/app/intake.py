@@ -6,6 +6,7 @@ from scheduler.app.board import Board
 from scheduler.app.claims import Claims
 from scheduler.app.commit import Committer
 from scheduler.app.node_teller import NodeTeller
+from scheduler.app.predictions import Predictions
 from scheduler.app.teller import Teller
 from scheduler.extender.guard import Planned, Ruling
 from scheduler.extender.verbs import WAITS
@@ -19,7 +20,7 @@ from scheduler.state.events import DevicesGone, DevicesSeen, Event, NodeGone, No
 class Intake:
     """The one way for events of watches into the state. Lives on the service's event loop."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  each by its name
         self,
         state: ClusterState,
         board: Board,
@@ -27,6 +28,7 @@ class Intake:
         claims: Claims,
         teller: Teller,
         node_teller: NodeTeller,
+        predictions: Predictions,
         *,
         wake: Callable[[], None],
     ) -> None:
@@ -36,6 +38,7 @@ class Intake:
         self._claims = claims
         self._teller = teller
         self._node_teller = node_teller
+        self._predictions = predictions
         self._wake = wake
 
     def take(self, event: Event) -> None:
@@ -53,14 +56,17 @@ class Intake:
                 self._committer.pod_gone(uid)
                 self._claims.pod_gone(uid)
                 self._teller.gone(uid)
+                self._predictions.gone(uid)
             case NodeSeen(node=node):
                 self._node(node)
             case NodeGone(name=name):
                 self._unusable(name, "was deleted")
             case DevicesSeen():
                 self._node_teller.seen(event)
+                self._predictions.seen(event)
             case DevicesGone(node=name):
                 self._node_teller.gone(name)
+                self._predictions.forget(name)
             case _:
                 pass
         self._wake()

@@ -14,7 +14,7 @@ from scheduler.app.moments import protection_ends_s
 from scheduler.app.planner import waits
 from scheduler.app.queue_status import QueueStatusWriter
 from scheduler.app.teller import Teller
-from scheduler.kube.effects import Effects, LeaseRef
+from scheduler.kube.effects import Effects, LeaseRef, OwnRef
 from scheduler.model.names import QueueName, WorkloadKey
 from scheduler.model.plan import Admit, Offer, Plan, Reclaim, RollBack, Wait
 from scheduler.model.resources import MILLI_GPU
@@ -146,6 +146,10 @@ class Reporter:
                 log.warning("an own rule is left out", kind=trouble.kind, rule=trouble.rule, why=trouble.why)
                 told = self._effects.event(self._lease, reason="OwnRuleLeftOut", note=str(trouble), warning=True)
                 self._keep(asyncio.ensure_future(told))
+
+    def tell_of(self, about: OwnRef, reason: str, note: str) -> None:
+        """Write a warning beside a report."""
+        self._keep(asyncio.ensure_future(self._effects.event(about, reason=reason, note=note, warning=True)))
 
     def _keep(self, task: asyncio.Task[Any]) -> None:
         """Hold on to a task until it is done, as the loop does not."""

@@ -28,6 +28,7 @@ from scheduler.app.losses import TOLD
 from scheduler.app.node_teller import NodeTeller
 from scheduler.app.note_teller import NoteTeller
 from scheduler.app.planner import PlannerLoop
+from scheduler.app.predictions import Predictions
 from scheduler.app.replans import Replans
 from scheduler.app.reporter import Reporter
 from scheduler.app.teller import Teller
@@ -169,6 +170,8 @@ class Service:
             now_s=_now_s,
         )
         self._node_teller = NodeTeller(self._effects, leading=self._leads)
+        predictions = Predictions(self._state, self._telemetry, now_s=_now_s, tell=self._reporter.tell_of)
+        self._reporter.listeners.append(predictions.planned)
         self._intake = Intake(
             self._state,
             self._board,
@@ -176,6 +179,7 @@ class Service:
             self._claims,
             self._teller,
             self._node_teller,
+            predictions,
             wake=self._planner.wake,
         )
         self._kinds = kinds(settings.scheduler_name, settings.user_label, assume_links=settings.assume_links)

@@ -15,7 +15,7 @@ from scheduler.model.resources import GPU
 from scheduler.model.snapshot import Snapshot, Unsure
 from scheduler.model.workload import Linked, PodShape
 from scheduler.scoring.devices.choose import Chooser, Sizes, exact_chooser, indexes, largest_first, set_of, usable
-from scheduler.scoring.devices.plugin import PluginChooser
+from scheduler.scoring.devices.plugin import PluginChooser, plugin_chooser
 from scheduler.scoring.devices.wide import WideChooser
 from scheduler.scoring.fleet import Codes, Fleet, Mask
 
@@ -309,6 +309,6 @@ def _chooser(graph: LinkGraph, allocator: Allocator) -> AnyChooser:
         case Allocator.DRA:
             return exact_chooser(graph)
         case Allocator.DEVICE_PLUGIN:
-            return PluginChooser(graph)
+            return plugin_chooser(graph)
         case _:
             assert_never(allocator)

@@ -10,6 +10,7 @@ A promise has to hold whatever chance does, and in whatever order the pods come.
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import combinations
 
 from scheduler.model.links import LinkGraph, PcieLevel
@@ -140,6 +141,18 @@ class PluginChooser:
             found = self._in_turn[free, steps] = tuple(sorted(given))
         return found
 
+    def may_get(self, pool: int, before: Sizes, steps: Sizes, others: Sizes = ()) -> frozenset[int]:
+        """What a pod whose containers ask for `steps` may be given of a `pool` of at most `PREDICTED` GPUs.
+
+        Pods of the sizes `before` get theirs first; those of `others` come in any order, before it or after it.
+        """
+        found: set[int] = set()
+        for count in range(len(others) + 1):
+            for some in set(combinations(sorted(others), count)):
+                for left in self._left(pool, (*before, *some)):
+                    found.update(self.picks_in_turn(left, steps))
+        return frozenset(found)
+
     def _expected(self, free: int, count: int, wish: Linked, keep: Sizes, steps: Sizes) -> int:
         if not 0 < count <= free.bit_count():
             return 0
@@ -217,6 +230,12 @@ class PluginChooser:
 
     def _is_linked(self, some: int) -> bool:
         return self._free_choice.fits(some, some.bit_count()) == 1
+
+
+@lru_cache(maxsize=256)
+def plugin_chooser(graph: LinkGraph) -> PluginChooser:
+    """What is expected of the plugin on a machine type, made once."""
+    return PluginChooser(graph)
 
 
 def _subsets(some: int, size: int) -> Iterator[int]:
