@@ -15,6 +15,7 @@ from benchmarks import (
     extender_latency,
     gang_cases,
     gang_plan,
+    gpunode_intake,
     in_node,
     memory,
     openb,
@@ -80,6 +81,10 @@ def _gang_plan(arguments: argparse.Namespace) -> Sequence[table.Row]:
     return gang_plan.run(quick=arguments.quick)
 
 
+def _gpunode_intake(arguments: argparse.Namespace) -> Sequence[table.Row]:
+    return gpunode_intake.run(quick=arguments.quick)
+
+
 def _in_node(arguments: argparse.Namespace) -> Sequence[table.Row]:
     return in_node.run(quick=arguments.quick)
 
@@ -120,6 +125,9 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     ),
     gang_cases.NAME: Benchmark("big gangs, 200 cases each: time, proof and domains used", _gang_cases),
     gang_plan.NAME: Benchmark("plans of big gangs, refusals and many single pods, without a cluster", _gang_plan),
+    gpunode_intake.NAME: Benchmark(
+        "the reports of 5,000 exporters at the start of the service, and a change of each", _gpunode_intake
+    ),
     in_node.NAME: Benchmark("the GPUs that a pod gets of a node: bandwidth, beside the best and the worst", _in_node),
     memory.NAME: Benchmark("the service in a full cluster: memory, restart to first decision", _memory),
     openb.NAME: Benchmark("GPUs left unallocated on the openb trace, beside published policies", _openb),

@@ -14,7 +14,7 @@ from scheduler.scoring.devices.links import all_equal
 from scheduler.scoring.devices.machines import machine_graph
 from scheduler.scoring.devices.plugin import PluginChooser
 from tests.scoring.devices import links_by_hand as by_hand
-from tests.scoring.devices.links_by_hand import Some, graphs, machine_of, members, subsets
+from tests.scoring.devices.links_by_hand import Some, graphs, machine_of, members, renumbered, subsets
 
 SCORES = {"PIX": 50, "PXB": 40, "PHB": 30, "NODE": 20, "SYS": 10}
 
@@ -297,3 +297,25 @@ def test_counts_that_no_machine_has_room_for() -> None:
     assert chooser.best(0b1111, 0) == chooser.best(0b1111, 5) == 0
     assert chooser.fits(0b1111, 0) == chooser.fits(0b1111, 5) == 0
     assert not chooser.packable(0b1111, (3, 2))
+
+
+@given(st.data(), graphs(most_gpus=6))
+def test_how_gpus_are_numbered_changes_nothing(data: st.DataObject, graph: LinkGraph) -> None:
+    order = data.draw(st.permutations(range(graph.size)), label="order")
+    here, there = PluginChooser(graph), PluginChooser(renumbered(graph, order))
+    free = data.draw(st.integers(0, (1 << graph.size) - 1), label="free")
+    steps = tuple(data.draw(st.lists(st.integers(1, 3), min_size=1, max_size=2), label="steps"))
+    count = sum(steps)
+
+    def moved(some: int) -> int:
+        return set_of(at for at, old in enumerate(order) if some >> old & 1)
+
+    assert set(map(moved, here.picks_in_turn(free, steps))) == set(there.picks_in_turn(moved(free), steps))
+    assert {moved(some) for some in here.may_get(free, (1,), steps, (2,))} == there.may_get(
+        moved(free), (1,), steps, (2,)
+    )
+    assert here.fits(free, count, steps) == there.fits(moved(free), count, steps)
+    assert here.could_fit(free, count) == there.could_fit(moved(free), count)
+    assert here.packable(free, (2, 2)) == there.packable(moved(free), (2, 2))
+    tolls = [c.toll(f, c.best(f, count, Linked.ANY, (), steps)) for c, f in ((here, free), (there, moved(free)))]
+    assert tolls[0] == tolls[1]
