@@ -18,6 +18,7 @@ from benchmarks import (
     gpunode_intake,
     in_node,
     memory,
+    mig_arrivals,
     openb,
     quota_laws,
     refuse,
@@ -93,6 +94,10 @@ def _memory(arguments: argparse.Namespace) -> Sequence[table.Row]:
     return memory.run(quick=arguments.quick, state_dir=arguments.state_dir)
 
 
+def _mig_arrivals(arguments: argparse.Namespace) -> Sequence[table.Row]:
+    return mig_arrivals.run(quick=arguments.quick)
+
+
 def _openb(arguments: argparse.Namespace) -> Sequence[table.Row]:
     if arguments.openb_data is None:
         if openb.NAME in arguments.names:
@@ -130,6 +135,9 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     ),
     in_node.NAME: Benchmark("the GPUs that a pod gets of a node: bandwidth, beside the best and the worst", _in_node),
     memory.NAME: Benchmark("the service in a full cluster: memory, restart to first decision", _memory),
+    mig_arrivals.NAME: Benchmark(
+        "MIG slices that come and go: how many find a place, and what repartition does for the rest", _mig_arrivals
+    ),
     openb.NAME: Benchmark("GPUs left unallocated on the openb trace, beside published policies", _openb),
     quota_laws.NAME: Benchmark("what trees of queues promise, looked for in random cases", _quota_laws),
     refuse.NAME: Benchmark("why a gang waits, in full clusters; many gangs that wait at once", _refuse),
