@@ -33,6 +33,7 @@ from tests.state.build import (
     state_of,
 )
 
+THERE = "GPUs for pods that do not claim them: {} of 1 nodes"
 QUEUE = replace(queue(), total=Quota(nominal_milli_gpu=100_000))
 
 
@@ -84,12 +85,16 @@ def test_a_gang_gets_linked_gpus_of_which_the_plan_is_certain() -> None:
 
 def test_pods_without_claims_get_no_gpus_that_are_there_for_claims() -> None:
     there = (node("n1", gpus=0), offer("n1"))
-    assert starts(*there, pod("p")) == {}
+    assert waits(*there, pod("p")) == [
+        (Reason.NO_NODE_MATCHES, "no node has GPUs for pods that do not claim them", THERE.format(0))
+    ]
     assert starts(*there, pod("p", gpus=0, shape=shape(0))) == {"p": ("n1", ())}
 
 
 def test_claims_get_no_gpus_that_only_a_plugin_gives_out() -> None:
-    assert starts(node("n1"), report("n1"), claiming("p", "c"), claim("c")) == {}
+    assert waits(node("n1"), report("n1"), claiming("p", "c"), claim("c")) == [
+        (Reason.NO_NODE_MATCHES, "no node has GPUs that pods can claim", "GPUs that pods can claim: 0 of 1 nodes")
+    ]
 
 
 def test_one_node_of_both_serves_one_sort_at_a_time() -> None:
@@ -100,7 +105,12 @@ def test_one_node_of_both_serves_one_sort_at_a_time() -> None:
     assert len(starts(*both, node("n2"), *asked)) == 2
     known = replace(report("n1"), held=(("a/f", (0,)),))
     holder = foreign("f", shape=shape(1), node=NodeName("n1"))
-    assert starts(*both, holder, *asked[:2]) == {}
+    assert [w[1] for w in waits(*both, holder, *asked[:2])] == [
+        "GPUs that it could claim are on nodes where it is not known which of them other pods hold"
+    ]
+    assert [w[1] for w in waits(*both, claim("x", gpu_name("n1", 0)), pod("q"))] == [
+        "the GPUs that are free are on nodes whose device plugin does not know which of them claims hold"
+    ]
     assert starts(*both, known, holder, *asked[:2]) == {"p": ("n1", (1,))}
 
 

@@ -105,7 +105,8 @@ def _conditions(desk: Desk, candidate: Candidate, group: int, shape: PodShape) -
         text = f"{linked} GPUs connected by NVLink"
         met = can_link(fleet, linked)
         found.append(Condition(Blocker(kind="selector", subject=text), text, met, "ask for linked GPUs as preferred"))
-    if share := smallest_part(shape):
+    found += _claim_conditions(desk, shape)
+    if (share := smallest_part(shape)) and not shape.by_claim:
         text = f"GPUs in parts of at least {share / MILLI_GPU:.4g}"
         met = parts_mask(fleet, share)
         found.append(
@@ -114,6 +115,22 @@ def _conditions(desk: Desk, candidate: Candidate, group: int, shape: PodShape) -
     found += [_own_condition(name, met) for name, met in desk.own.masks(shape)]
     found += _level_conditions(desk, candidate, group)
     return [*found, *_sizes(desk, shape)]
+
+
+def _claim_conditions(desk: Desk, shape: PodShape) -> list[Condition]:
+    """GPUs that the pod can claim; or such that are there for pods that claim none."""
+    fleet, room = desk.fleet, desk.room
+    if not shape.requests.wants_devices or not (shape.by_claim or fleet.claims_only.any()):
+        return []
+    if shape.by_claim:
+        text, met = "GPUs that pods can claim", fleet.claimable
+        lift = "run a driver for dynamic resource allocation on nodes"
+    else:
+        asked = [column for name, _ in shape.requests.extended if (column := room.column(name)) is not None]
+        text = "GPUs for pods that do not claim them"
+        met = ~fleet.claims_only & (room.allocatable[:, asked] > 0).all(axis=1)
+        lift = "claim GPUs with the DeviceClass gpu.bayplan.dev"
+    return [Condition(Blocker(kind="selector", subject=text), text, met, lift)]
 
 
 def _own_condition(name: str, met: Mask) -> Condition:

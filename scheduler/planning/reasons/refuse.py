@@ -152,6 +152,9 @@ def _user_wait(candidate: Candidate, shortage: Shortage, user: str) -> Wait:
 def _no_room(desk: Desk, candidate: Candidate) -> Wait:
     """Why there is no room, where quota and some node would do."""
     ask = desk.ask(candidate)
+    kept_off = next((wait for shape, _ in candidate.groups if (wait := _kept_off(desk, candidate, shape))), None)
+    if kept_off is not None:
+        return kept_off
     if candidate.workload.avoid:
         wider = desk.ask(candidate, ignore_avoid=True)
         if not _roomy(desk, ask) and _roomy(desk, wider):
@@ -168,6 +171,30 @@ def _no_room(desk: Desk, candidate: Candidate) -> Wait:
     if _roomy(desk, ask) and (wait := no_layout(desk, candidate, ask)) is not None:
         return wait
     return no_part(desk, candidate, free) or _too_little(desk, candidate, free) or _fragmented(desk, candidate, free)
+
+
+def _kept_off(desk: Desk, candidate: Candidate, shape: PodShape) -> Wait | None:
+    """Free GPUs on nodes that such pods are kept off, since a GPU could be given twice there."""
+    room = desk.room
+    off = room.sides.off(shape) & room.view(shape).mask
+    fits = off & np.logical_and.reduce([room.free[:, column] >= n for column, n in room.demand(shape.requests) or ()])
+    if not fits.any():
+        return None
+    if shape.by_claim:
+        message = "GPUs that it could claim are on nodes where it is not known which of them other pods hold"
+        unblock = "It starts when these pods are gone, or when the node's exporter reports which GPUs they hold."
+    else:
+        message = "the GPUs that are free are on nodes whose device plugin does not know which of them claims hold"
+        unblock = "It starts when no claim holds GPUs of such a node; or claim its GPUs too."
+    count = int(fits.sum())
+    return Wait(
+        workload=candidate.workload.key,
+        reason=Reason.INSUFFICIENT_RESOURCES,
+        message=message,
+        detail=f"{count} of {len(off)} nodes have room otherwise",
+        blocking=(Blocker(kind="resources", subject="GPUs given out in two ways", available=count, unit="nodes"),),
+        unblock=unblock,
+    )
 
 
 def _roomy(desk: Desk, ask: Ask, *, more: IntTable | None = None) -> bool:

@@ -35,6 +35,11 @@ class Sides:
             off = self._off[shape.by_claim]
             fits[(off if rows is None else off[rows]) > 0] = 0
 
+    def off(self, shape: PodShape) -> Mask:
+        """The nodes that pods of `shape` are kept off."""
+        kept = self._off[shape.by_claim] > 0
+        return kept if shape.requests.wants_devices else np.zeros_like(kept)
+
     def take(self, rows: Codes, counts: Codes, shape: PodShape) -> None:
         """So many pods of `shape` come to these nodes; negative numbers take that back."""
         if self.any and shape.requests.wants_devices:
