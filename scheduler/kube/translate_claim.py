@@ -10,17 +10,21 @@ from scheduler.kube import keys
 from scheduler.kube.wire import Meta, WirePod
 from scheduler.kube.wire_dra import WireClaim, WireClaimDevices, WireExactly, WireRequest
 from scheduler.model.claims import ClaimRequest, DeviceName, PodClaim
-from scheduler.model.resources import GPU
+from scheduler.model.resources import GPU, MIG_PREFIX
 from scheduler.model.workload import Problem
 from scheduler.state.events import ClaimSeen
 
 MOST_DEVICES = 32
 """Devices of one allocation (resource.k8s.io/v1, `AllocationResultsMaxSize`)."""
 
-SELECTORS = f"device.attributes['{keys.GPU_DRIVER}'].productName == 'NAME'"
+SELECTORS = (
+    f"device.attributes['{keys.GPU_DRIVER}'].productName == 'NAME', or the same with profile for a MIG profile "
+    "as in '1g.10gb'; each in a selector of its own"
+)
 
-_PRODUCT = re.compile(
-    r"device\.attributes\[(['\"])gpu\.nvidia\.com\1\]\.productName\s*==\s*(['\"])([A-Za-z0-9][A-Za-z0-9 ._/+-]*)\2\Z"
+_EQUALS = re.compile(
+    r"device\.attributes\[(['\"])gpu\.nvidia\.com\1\]\.(productName|profile)\s*==\s*"
+    r"(['\"])([A-Za-z0-9][A-Za-z0-9 ._/+-]*)\3\Z"
 )
 
 _claim_decoder = msgspec.json.Decoder(WireClaim)
@@ -111,9 +115,12 @@ class _Draft:
         if exactly.capacity is not None and exactly.capacity.requests:
             asked = ", ".join(f"{name}: {amount}" for name, amount in sorted(exactly.capacity.requests.items()))
             self._refuse(wire, "capacity.requests", asked, "none: devices are given out whole")
-        for selector in exactly.selectors:
-            self._selector(wire, selector.cel.expression)
-        return ClaimRequest(name=wire.name, resource=GPU, count=exactly.count) if len(self.problems) == before else None
+        profiles = {p for s in exactly.selectors if (p := self._selector(wire, s.cel.expression)) is not None}
+        if len(profiles) > 1:
+            self._refuse(wire, "selectors", " and ".join(sorted(profiles)), "one profile")
+        resource = MIG_PREFIX + profiles.pop().replace("+", ".") if profiles else GPU
+        kept = len(self.problems) == before
+        return ClaimRequest(name=wire.name, resource=resource, count=exactly.count) if kept else None
 
     def constraints(self, wire: WireClaimDevices, requests: Sequence[ClaimRequest]) -> None:
         """Constraints between devices: those that hold of themselves, as there is one device at most."""
@@ -129,16 +136,20 @@ class _Draft:
                     )
                 )
 
-    def _selector(self, wire: WireRequest, expression: str) -> None:
-        read = _PRODUCT.match(expression.strip())
+    def _selector(self, wire: WireRequest, expression: str) -> str | None:
+        """The MIG profile that an expression asks for; None where it asks for something else, which is noted."""
+        read = _EQUALS.match(expression.strip())
         if read is None:
             self._refuse(wire, "selectors", expression, SELECTORS)
-            return
+            return None
+        if read[2] == "profile":
+            return read[4]
         # As GPU feature discovery writes it on the node.
-        model = "=" + read[3].replace(" ", "-")
+        model = "=" + read[4].replace(" ", "-")
         if self.models and self.models != {model}:
             self._refuse(wire, "selectors", expression, "the same productName wherever one is named")
         self.models.add(model)
+        return None
 
     def _refuse(self, wire: WireRequest, field: str, value: object, allowed: str) -> None:
         where = f"{field} of request {wire.name} of ResourceClaim {self._claim}"

@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 
 import msgspec
 
@@ -20,6 +21,12 @@ KEEPS_OFF = frozenset({"NoSchedule", "NoExecute"})
 """Effects of device taints that keep pods off; those that only tell do not (KEP-5055)."""
 
 _ADDRESS = re.compile(r"([0-9a-f]{4,8}):([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])\Z")
+_MEMORY_SLICE = re.compile(r"memory-slice-([0-9]{1,2})\Z")
+_ENGINES = ("decoders", "jpeg-engines", "ofa-engines", "copy-engines")
+"""Counters of the engines of `scheduler.model.mig.ENGINES` (k8s-dra-driver-gpu, partitionable devices)."""
+
+KEPT = 4096
+
 _MIG_NAME = re.compile(r"(gpu-[0-9]+)-mig-")
 
 _slice_decoder = msgspec.json.Decoder(WireSlice)
@@ -51,18 +58,44 @@ def _offered(wire: WireSliceDevice) -> Offered | None:
     kind = _text(wire.attributes, "type")
     if kind not in {"gpu", "mig"}:
         return None
-    named = _MIG_NAME.match(wire.name)
+    if kind == "mig":
+        return _slice(wire)
     return Offered(
-        name=wire.name,
-        kind="gpu" if kind == "gpu" else "mig",
+        name=sys.intern(wire.name),
         uuid=_text(wire.attributes, "uuid"),
         model=sys.intern(_text(wire.attributes, "productName")),
         memory_mib=_memory_mib(wire),
         address=pci_address(_text(wire.attributes, "resource.kubernetes.io/pciBusID")),
         usable=not any(taint.effect in KEEPS_OFF for taint in wire.taints),
         shared=wire.allow_multiple_allocations,
-        parent=_text(wire.attributes, "parentUUID") or (named[1] if named is not None else "") if kind == "mig" else "",
     )
+
+
+def _slice(wire: WireSliceDevice) -> Offered:
+    """A MIG slice; those of machines of one kind that are made as they are claimed are all equal, and one record."""
+    named = _MIG_NAME.match(wire.name)
+    ways = ["" if named is None else named[1], _text(wire.attributes, "parentUUID")]
+    counters = {name: counter.value for taken in wire.consumes_counters for name, counter in taken.counters.items()}
+    units = sorted(int(read[1]) for name in counters if (read := _MEMORY_SLICE.match(name)) is not None)
+    return _shared(
+        Offered(
+            name=sys.intern(wire.name),
+            kind="mig",
+            uuid=_text(wire.attributes, "uuid"),
+            usable=not any(taint.effect in KEEPS_OFF for taint in wire.taints),
+            # A GPU that was divided beforehand is not offered itself, and only its uuid means anything.
+            parent=sys.intern(next(filter(None, ways if units else reversed(ways)), "")),
+            profile=sys.intern(_text(wire.attributes, "profile")),
+            start=units[0] if units else -1,
+            size=len(units),
+            engines=tuple(whole(nanos(counters.get(name, "0"))) for name in _ENGINES) if units else (),
+        )
+    )
+
+
+@lru_cache(maxsize=KEPT)
+def _shared(offered: Offered) -> Offered:
+    return offered
 
 
 def _text(attributes: Mapping[str, WireAttribute], name: str) -> str:

@@ -24,6 +24,7 @@ class WireCounters(Wire, frozen=True, kw_only=True):
     """What a device takes of a counter set (KEP-4815)."""
 
     counter_set: str = ""
+    counters: dict[str, WireCapacity] = {}
 
 
 class WireDeviceTaint(Wire, frozen=True, kw_only=True):

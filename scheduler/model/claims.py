@@ -16,8 +16,10 @@ class DeviceName(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Offered(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A GPU of a ResourceSlice, or a MIG slice of one. `address`: on the PCI bus.
 
-    `usable`: no taint keeps pods off it. `shared`: several claims may have a part of it each. `parent`: of a MIG slice
-    the uuid of its GPU, or else the GPU's name.
+    `usable`: no taint keeps pods off it. `shared`: several claims may have a part of it each.
+
+    Of a MIG slice: `parent` is the name of its GPU, or the GPU's uuid. Where it is made as it is claimed, `start` is
+    its first memory unit and `size` how many it has, and `engines` are those of `scheduler.model.mig`.
     """
 
     name: str
@@ -29,6 +31,19 @@ class Offered(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     usable: bool = True
     shared: bool = False
     parent: str = ""
+    profile: str = ""
+    start: int = -1
+    size: int = 0
+    engines: tuple[int, ...] = ()
+
+
+class SliceName(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """How a MIG slice is claimed that is made as it is claimed: its name, and which it is of which GPU of the pool."""
+
+    name: str
+    gpu: str
+    profile: str
+    start: int
 
 
 class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):

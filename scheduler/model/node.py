@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from scheduler.model.claims import DeviceName
+from scheduler.model.claims import DeviceName, SliceName
 from scheduler.model.links import LinkGraph
 from scheduler.model.mig import MigModel
 from scheduler.model.names import NodeName
@@ -80,6 +80,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     parts the plugin divides each GPU that it shares; 1 where it shares none.
 
     `claims_only`: its GPUs are there for pods that claim devices and for no others; `allocatable` counts them too.
+    `slice_names`: how slices are claimed that are made as they are claimed.
     """
 
     name: NodeName
@@ -101,6 +102,17 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     shares_on_demand: bool = False
     replicas: int = 1
     claims_only: bool = False
+    slice_names: tuple[SliceName, ...] = ()
+
+    def claimed_as(self, one: MigInstance) -> DeviceName | None:
+        """The name by which a slice is claimed; None where it cannot be."""
+        gpu = next((d.claimed_as for d in self.devices if d.index == one.device), None)
+        if gpu is None:
+            return None
+        wanted = (gpu.device, one.profile, one.start)
+        names = (each.name for each in self.slice_names if (each.gpu, each.profile, each.start) == wanted)
+        name = next(names, None)
+        return None if name is None else DeviceName(driver=gpu.driver, pool=gpu.pool, device=name)
 
     @property
     def claimable(self) -> bool:

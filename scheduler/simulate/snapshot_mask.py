@@ -156,6 +156,9 @@ class _Mask:
             labels={key: self._value(key, value) for key, value in node.labels.items()},
             taints=tuple(replace(t, value=self._value(_TAINT, t.value)) for t in node.taints),
             devices=tuple(self._device(device) for device in node.devices),
+            slice_names=tuple(
+                replace(each, name=self._names.of(each.name), gpu=self._names.of(each.gpu)) for each in node.slice_names
+            ),
         )
 
     def _device(self, device: Device) -> Device:

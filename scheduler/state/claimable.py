@@ -1,15 +1,16 @@
 """The GPUs of a node that pods can claim, beside what an exporter reports of them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from scheduler.model.claims import DeviceName, Offered
-from scheduler.model.node import Allocator, Device, Node
+from scheduler.model.node import Allocator, Device, MigInstance, Node
 from scheduler.model.resources import GPU, extended
 from scheduler.state.events import DevicesSeen
 from scheduler.state.offers import Offer
+from scheduler.state.slicing import Slicing, slicing
 
 _NUMBERS = re.compile(r"(\d+)", re.ASCII)
 
@@ -20,6 +21,23 @@ class Claimable(msgspec.Struct, frozen=True):
     devices: tuple[Device, ...]
     index_of: Mapping[DeviceName, int]
     product: str = ""
+    slicing: Slicing | None = None
+
+    def whole(self, names: Iterable[DeviceName]) -> set[int]:
+        """The GPUs that somebody has who has these, whole as far as it is known."""
+        return {self.index_of[name] for name in names if name in self.index_of}
+
+    def slices(self, names: Iterable[DeviceName]) -> list[MigInstance]:
+        """The MIG slices among these that are made as they are claimed."""
+        found: list[MigInstance] = []
+        for name in names:
+            one = None if self.slicing is None else self.slicing.by_name.get(name.device)
+            if one is None:
+                continue
+            index = self.index_of.get(DeviceName(driver=name.driver, pool=name.pool, device=one.gpu))
+            if index is not None:
+                found.append(MigInstance(device=index, profile=one.profile, start=one.start))
+        return found
 
 
 def claimable(report: DevicesSeen | None, offer: Offer) -> Claimable:
@@ -29,6 +47,9 @@ def claimable(report: DevicesSeen | None, offer: Offer) -> Claimable:
     given out whole.
     """
     gpus = sorted((one for one in offer if one[1].kind == "gpu"), key=_place)
+    migs = [one for one in offer if one[1].kind == "mig"]
+    # A slice that pods are kept off is on a GPU with a fault.
+    sick = {one.parent for _, one in migs if not one.usable} | {gpu.name for _, gpu in gpus if not gpu.usable}
     if report is None:
         devices = [
             Device(
@@ -36,7 +57,7 @@ def claimable(report: DevicesSeen | None, offer: Offer) -> Claimable:
                 uuid=gpu.uuid,
                 model=gpu.model,
                 memory_mib=gpu.memory_mib,
-                healthy=gpu.usable,
+                healthy=gpu.name not in sick,
                 claimed_as=None if gpu.shared else name,
             )
             for index, (name, gpu) in enumerate(gpus)
@@ -54,14 +75,21 @@ def claimable(report: DevicesSeen | None, offer: Offer) -> Claimable:
             index_of[name] = devices[at].index
             devices[at] = msgspec.structs.replace(
                 devices[at],
-                healthy=devices[at].healthy and gpu.usable,
+                healthy=devices[at].healthy and gpu.name not in sick,
                 claimed_as=None if gpu.shared else name,
             )
-    parents = {gpu.uuid or name.device: index_of[name] for name, gpu in gpus if name in index_of}
-    parents.update((device.uuid, device.index) for device in devices if device.uuid)
-    index_of.update((name, parents[one.parent]) for name, one in offer if one.kind == "mig" and one.parent in parents)
     product = next((gpu.model.replace(" ", "-") for _, gpu in gpus if gpu.model), "")
-    return Claimable(devices=tuple(devices), index_of=index_of, product=product)
+    named = sorted(device.claimed_as.device for device in devices if device.claimed_as is not None)
+    made = tuple(one if one.usable else msgspec.structs.replace(one, usable=True) for _, one in migs)
+    divided = slicing(made, tuple(named), product) if migs and named else None
+    parents = {key: index_of[name] for name, gpu in gpus if name in index_of for key in (name.device, gpu.uuid) if key}
+    parents.update((device.uuid, device.index) for device in devices if device.uuid)
+    index_of.update(
+        (name, parents[one.parent])
+        for name, one in migs
+        if one.parent in parents and (divided is None or name.device not in divided.by_name)
+    )
+    return Claimable(devices=tuple(devices), index_of=index_of, product=product, slicing=divided)
 
 
 def with_claimable(node: Node, found: Claimable) -> Node:
@@ -70,10 +98,14 @@ def with_claimable(node: Node, found: Claimable) -> Node:
     `node.allocatable` is what the kubelet says: where a device plugin serves GPUs, it goes on to do so.
     """
     named = sum(device.claimed_as is not None for device in found.devices)
-    only = bool(named) and not node.allocatable.wants_devices and not node.on_demand
+    only = bool(named) and not node.allocatable.wants_devices
     node = msgspec.structs.replace(node, devices=found.devices, product=node.product or found.product)
     if not only:
         return node
+    if found.slicing is not None:
+        node = msgspec.structs.replace(
+            node, mig_on_demand=True, mig_models=(found.slicing.model,), slice_names=found.slicing.names
+        )
     return msgspec.structs.replace(
         node,
         claims_only=True,

@@ -64,13 +64,16 @@ def closed_to(
     """Who gets no GPUs of a node that pods can claim devices of; None where everybody may.
 
     What gives out GPUs to pods that do not claim them knows nothing of claims: so claims wait as long as it is not told
-    which GPUs such pods have, or what the claims of a pod are; and such pods do not come where claims have any.
+    which GPUs such pods have, or what the claims of a pod are, and where GPUs are given out of which nothing is told;
+    and such pods do not come where claims have any.
     """
     if not node.claimable:
         return None
     blind = any(not _all_told(pod) or any(c.waits == "missing" for c in pod.claims) for pod in pods)
     blind = blind or any(shape.requests.wants_devices and not shape.by_claim for _, shape in flights)
-    partly = not node.claims_only and any(d.healthy and d.claimed_as is None for d in node.devices)
+    named = sum(d.claimed_as is not None for d in node.devices)
+    partly = any(d.healthy and d.claimed_as is None for d in node.devices) or node.allocatable.gpus > named
+    partly = partly and not node.claims_only
     held = bool(claimed) or any(pod.shape.by_claim for pod in pods) or any(shape.by_claim for _, shape in flights)
     closed = Closed(to_claims=blind or partly, to_others=held and not node.claims_only)
     return closed if closed.to_claims or closed.to_others else None
@@ -92,10 +95,10 @@ def healthy_gpus(node: Node) -> int:
     The device plugin takes GPUs that it finds unhealthy off allocatable by itself; the exporter's word counts for those
     that it did not. Where GPUs are divided on demand, they are what counts, whatever is advertised.
     """
-    if node.on_demand:
-        return sum(d.healthy and not d.mig_enabled for d in node.devices)
     if node.claims_only:
         return sum(d.healthy and not d.mig_enabled and d.claimed_as is not None for d in node.devices)
+    if node.on_demand:
+        return sum(d.healthy and not d.mig_enabled for d in node.devices)
     allocatable = node.allocatable.count(GPU)
     unhealthy = node.unhealthy_devices
     if not unhealthy:

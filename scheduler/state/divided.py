@@ -34,8 +34,16 @@ class _Claim(msgspec.Struct, frozen=True):
     slices: tuple[MigInstance, ...]
 
 
-def divided_use(node: Node, pods: Iterable[Pod], flights: Iterable[tuple[Assignment, PodShape]]) -> DividedUse:
-    """The use of a node's GPUs by pods that stand there and by plans in flight.
+def divided_use(
+    node: Node,
+    pods: Iterable[Pod],
+    flights: Iterable[tuple[Assignment, PodShape]],
+    claimed: Iterable[int] = (),
+    sliced: Iterable[MigInstance] = (),
+) -> DividedUse:
+    """The use of a node's GPUs by pods that stand there and by plans in flight, and by claims of nobody there.
+
+    The latter have the GPUs `claimed` whole, and the instances `sliced`.
 
     Parts and slices of which nothing is known are expected where the planner would put them now, by order of uid; a pod
     for which there is no room counts as one GPU, which shows that the node is over-committed.
@@ -47,6 +55,9 @@ def divided_use(node: Node, pods: Iterable[Pod], flights: Iterable[tuple[Assignm
     have = untouched(node)
     shares: dict[int, int] = {}
     slices: list[MigInstance] = []
+    for one in sliced:
+        slices.append(msgspec.structs.replace(one, in_use=True))
+        have = hold_slice(have, one)
     for claim in claims:
         for device in claim.devices:
             shares[device] = shares.get(device, 0) + _part(claim.shape)
@@ -60,6 +71,7 @@ def divided_use(node: Node, pods: Iterable[Pod], flights: Iterable[tuple[Assignm
         [d for d in node.devices if d.index not in touched],
         [pod for pod in standing if not _in_parts(pod.shape)],
         [(a, shape.requests) for a, shape in planned if not _in_parts(shape)],
+        claimed,
     )
     for device in whole:
         have = hold(have, device)
@@ -73,7 +85,8 @@ def divided_use(node: Node, pods: Iterable[Pod], flights: Iterable[tuple[Assignm
     touched |= {*shares, *(one.device for one in slices)}
     sound = {d.index for d in node.devices if d.healthy and not d.mig_enabled}
     counted = sum(claim.shape.requests.gpus for claim in claims)
-    opened = Resources(extended=extended({GPU: max(len((touched - whole) & sound) - counted, 0) + homeless}))
+    nobodys = len(set(claimed) & sound)
+    opened = Resources(extended=extended({GPU: max(len((touched - whole) & sound) - counted, 0) + homeless + nobodys}))
     amounts = [pod.shape.requests for pod in standing] + [shape.requests for _, shape in planned]
     return DividedUse(
         devices=frozenset(whole | touched),

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import msgspec
 
+from scheduler.model.claims import DeviceName
 from scheduler.model.names import NodeName, PodUid
 from scheduler.model.node import Allocator, MigInstance, Node
 from scheduler.model.plan import Assignment
@@ -152,15 +153,14 @@ class NodeBook:
         held = self._held.get(node)
         known = held.get(f"{pod.namespace}/{pod.name}", ()) if held else ()
         found = self._claimable.get(node) if pod.claims else None
-        if found is None:
-            return known
-        claimed = {found.index_of.get(name) for claim in pod.claims if claim.requests for name in claim.allocated}
-        return tuple(sorted({*known, *(index for index in claimed if index is not None)}))
+        return known if found is None else tuple(sorted({*known, *found.whole(_charged(pod))}))
 
     def slices_held(self, node: NodeName, pod: Pod) -> tuple[MigInstance, ...]:
-        """The MIG instances that the pod holds by the report on `node`, if there is one."""
+        """The MIG instances that the pod holds by the report on `node`, if there is one, or by its claims."""
         held = self._slices_held.get(node)
-        return held.get(f"{pod.namespace}/{pod.name}", ()) if held else ()
+        known = held.get(f"{pod.namespace}/{pod.name}", ()) if held else ()
+        found = self._claimable.get(node) if pod.claims else None
+        return tuple(found.slices(_charged(pod))) or known if found is not None else known
 
     def facts(self) -> Iterator[Node | DevicesSeen]:
         """Everything known of nodes themselves."""
@@ -283,15 +283,19 @@ class NodeBook:
         if node is None:
             return
         use = self._use.get(name)
-        claimed: tuple[int, ...] = ()
-        if name in self._claimable:
+        found, claimed, sliced = self._claimable.get(name), set[int](), list[MigInstance]()
+        if found is not None:
             use = use or Use()
-            claimed = self._claimed(name, use)
-            closed = closed_to(node, use.pods.values(), use.flights.values(), claimed)
+            claimed, sliced = self._claimed(found, name, use)
+            if not node.on_demand:
+                # Whoever has a slice of a GPU keeps all of it from others.
+                claimed |= {one.device for one in sliced}
+                claimed |= {one.device for pod in use.pods.values() for one in found.slices(_charged(pod))}
+            closed = closed_to(node, use.pods.values(), use.flights.values(), claimed | {one.device for one in sliced})
             if closed is not None:
                 self._closed[name] = closed
         if node.on_demand:
-            self._refresh_divided(node, use or Use())
+            self._refresh_divided(node, use or Use(), claimed, sliced)
         elif use is None:
             self._tables.set_used(name, ())
         else:
@@ -301,16 +305,15 @@ class NodeBook:
         if ports:
             self._ports[name] = tuple(sorted(ports, key=lambda p: (p.port, p.protocol, p.address)))
 
-    def _claimed(self, name: NodeName, use: Use) -> tuple[int, ...]:
-        """The GPUs that claims have of a node which no pod there is charged for, nor any in flight to it."""
-        index_of = self._claimable[name].index_of
+    def _claimed(self, found: Claimable, name: NodeName, use: Use) -> tuple[set[int], list[MigInstance]]:
+        """GPUs and slices that claims have of a node which no pod there is charged for, nor any in flight to it."""
         charged = {claim.uid for pod in use.pods.values() for claim in pod.claims}
         charged.update(*use.claims.values())
         held = self._claims.in_pools(self._offers.pools_of(name))
-        found = {index_of[d] for uid, devices in held.items() if uid not in charged for d in devices if d in index_of}
-        return tuple(sorted(found))
+        names = [device for uid, devices in sorted(held.items()) if uid not in charged for device in devices]
+        return found.whole(names), found.slices(names)
 
-    def _refresh_whole(self, node: Node, use: Use, claimed: tuple[int, ...]) -> None:
+    def _refresh_whole(self, node: Node, use: Use, claimed: set[int]) -> None:
         """The use of a node whose GPUs are given out whole, or as its plugin advertises them."""
         others = [Resources(extended=extended({GPU: len(claimed)}))] if claimed else []
         self._tables.set_used(node.name, [*taken_by(use), *others])
@@ -331,8 +334,8 @@ class NodeBook:
                 if unsure is not None:
                     self._unsure[node.name] = unsure
 
-    def _refresh_divided(self, node: Node, use: Use) -> None:
-        found = divided_use(node, use.pods.values(), use.flights.values())
+    def _refresh_divided(self, node: Node, use: Use, claimed: set[int], sliced: list[MigInstance]) -> None:
+        found = divided_use(node, use.pods.values(), use.flights.values(), claimed, sliced)
         self._tables.set_used(node.name, found.requests)
         if found.devices:
             self._devices[node.name] = found.devices
@@ -369,6 +372,11 @@ class NodeBook:
         if GPU in self._with_resource or not hidden:
             return self._with_resource.keys()
         return {*self._with_resource, GPU}
+
+
+def _charged(pod: Pod) -> list[DeviceName]:
+    """What the claims have that a pod is charged for."""
+    return [name for claim in pod.claims if claim.requests for name in claim.allocated]
 
 
 def _on_demand(report: DevicesSeen) -> bool:

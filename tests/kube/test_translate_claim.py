@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from scheduler.kube.translate_claim import pod_claims, read_claim
+from scheduler.kube.translate_claim import SELECTORS, pod_claims, read_claim
 from scheduler.kube.wire import Meta, PodResourceClaim, PodSpec, PodStatus, WirePod
 from scheduler.model.claims import ClaimRequest, DeviceName, PodClaim
 from scheduler.model.resources import GPU
@@ -65,6 +65,15 @@ def test_a_product_is_asked_for_by_name() -> None:
     assert (event.models, event.problems) == (("=NVIDIA-H100-80GB-HBM3",), ())
 
 
+def test_slices_are_asked_for_by_profile() -> None:
+    profile = "device.attributes['gpu.nvidia.com'].profile == '1g.10gb+me'"
+    event = seen(request(count=2, selectors=[*cel(profile), *cel(PRODUCT)]), request("whole"))
+    assert [(r.resource, r.count) for r in event.requests] == [("nvidia.com/mig-1g.10gb.me", 2), (GPU, 1)]
+    assert event.models == ("=NVIDIA-H100-80GB-HBM3",)
+    twice = seen(request(selectors=[*cel(profile), *cel(profile.replace("1g", "2g"))]))
+    assert [(p.value, p.allowed) for p in twice.problems] == [("1g.10gb+me and 2g.10gb+me", "one profile")]
+
+
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
@@ -103,14 +112,12 @@ def test_a_product_is_asked_for_by_name() -> None:
         ),
         pytest.param(
             request(selectors=cel("device.driver == 'x' || true")),
-            "selectors of request gpus of ResourceClaim c is \"device.driver == 'x' || true\"; "
-            "allowed: device.attributes['gpu.nvidia.com'].productName == 'NAME'",
+            f"selectors of request gpus of ResourceClaim c is \"device.driver == 'x' || true\"; allowed: {SELECTORS}",
             id="any expression",
         ),
         pytest.param(
             request(selectors=cel(f"{PRODUCT} || true")),
-            f'selectors of request gpus of ResourceClaim c is "{PRODUCT} || true"; '
-            "allowed: device.attributes['gpu.nvidia.com'].productName == 'NAME'",
+            f'selectors of request gpus of ResourceClaim c is "{PRODUCT} || true"; allowed: {SELECTORS}',
             id="more than a product",
         ),
     ],

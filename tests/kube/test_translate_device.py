@@ -80,6 +80,22 @@ def test_mig_slices_name_their_gpu() -> None:
     ]
 
 
+def test_slices_that_are_made_as_they_are_claimed_tell_where_they_are() -> None:
+    def counted(minor: int) -> dict[str, Any]:
+        taken = {"memory-slice-5": 1, "memory-slice-4": 1, "copy-engines": 2, "ofa-engines": 1, "memory": "20Gi"}
+        return {
+            "name": f"gpu-{minor}-mig-2g.20gb-14-4",
+            "attributes": {"type": {"string": "mig"}, "profile": {"string": "2g.20gb"}},
+            "consumesCounters": [
+                {"counterSet": f"gpu-{minor}-counter-set", "counters": {k: {"value": str(v)} for k, v in taken.items()}}
+            ],
+        }
+
+    (one,), (again,) = seen(counted(3)).devices, seen(counted(3), nodeName="n2").devices
+    assert (one.parent, one.profile, one.start, one.size, one.engines) == ("gpu-3", "2g.20gb", 4, 2, (0, 0, 1, 2))
+    assert one is again
+
+
 def test_several_claims_may_share_a_device() -> None:
     assert [d.shared for d in seen(gpu(0, allowMultipleAllocations=True), gpu(1)).devices] == [True, False]
 

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from scheduler.model.claims import DeviceName
 from scheduler.model.links import LinkGraph
 from scheduler.model.names import NodeName, PodUid
 from scheduler.model.plan import Admit, Plan, Reason, Wait
@@ -24,12 +25,16 @@ from tests.state.build import (
     event_of,
     foreign,
     gpu_name,
+    mig,
     node,
     offer,
     pod,
     queue,
     report,
     shape,
+    slice_claim,
+    slice_name,
+    sliceable,
     state_of,
 )
 
@@ -150,47 +155,97 @@ def test_a_gpu_model_is_exactly_what_a_claim_names() -> None:
     assert starts(*nvl, node("n2", gpus=0, product="NVIDIA-H200"), offer("n2"), *asked) == {"p": ("n2", (0,))}
 
 
-NODES = ("n1", "n2")
+def test_slices_are_planned_by_the_places_that_are_offered() -> None:
+    snap, made = planned(
+        state_of(
+            QUEUE,
+            node("n1", gpus=0),
+            sliceable("n1"),
+            slice_claim("others", "1g.10gb", slice_name("n1", 0, "1g.10gb", 0)),
+            *(claiming(f"p{i}", f"c{i}", created_s=i) for i in range(3)),
+            slice_claim("c0", "3g.40gb"),
+            slice_claim("c1", "1g.10gb", count=2),
+            claim("c2"),
+        )
+    )
+    given = {a.pod: a for d in made.decisions if isinstance(d, Admit) for a in d.placement.assignments}
+    there = snap.nodes[NodeName("n1")]
+    assert given[PodUid("p0")].slices == (mig(0, "3g.40gb", 4),)
+    assert [there.claimed_as(one) for one in given[PodUid("p0")].slices] == [slice_name("n1", 0, "3g.40gb", 4)]
+    assert {(one.device, one.profile) for one in given[PodUid("p1")].slices} == {(0, "1g.10gb")}
+    assert given[PodUid("p2")].devices == (1,)
+
+
+def test_no_slices_where_none_are_made_as_they_are_claimed() -> None:
+    asked = (claiming("p", "c"), slice_claim("c", "1g.10gb"))
+    assert waits(node("n1", gpus=0), offer("n1"), *asked)[0][0] is Reason.INSUFFICIENT_RESOURCES
+    assert starts(node("n1"), sliceable("n1", gpus=8), *asked) == {}
+
+
+@st.composite
+def held(draw: st.DrawFn, name: str, places: list[tuple[DeviceName, ...]]) -> list[Thing]:
+    """Claims that have these devices of a node: ours with a pod there, or without, or others'."""
+    things: list[Thing] = []
+    for i, devices in enumerate(places):
+        taken = claim(f"{name}-c{i}", *devices, gpus=len(devices))
+        user = claiming(f"{name}-u{i}", f"{name}-c{i}", node=NodeName(name))
+        things += draw(st.sampled_from([[taken], [taken, user], [replace(taken, ours=False)]]))
+    return things
+
+
+@st.composite
+def divided_nodes(draw: st.DrawFn, name: str) -> list[Thing]:
+    """A node whose slices are made as they are claimed; some are."""
+    here = [(0, "1g.10gb", 3), (1, "3g.40gb", 0), (2, "7g.80gb", 0)]
+    some = draw(st.lists(st.sampled_from(here), max_size=2, unique=True))
+    things: list[Thing] = [node(name, gpus=0), sliceable(name, gpus=3)]
+    for i, (gpu, profile, start) in enumerate(some):
+        taken = slice_claim(f"{name}-c{i}", profile, slice_name(name, gpu, profile, start))
+        things += [taken, claiming(f"{name}-u{i}", f"{name}-c{i}", node=NodeName(name))][: draw(st.integers(1, 2))]
+    return things
+
+
+@st.composite
+def whole_nodes(draw: st.DrawFn, name: str) -> list[Thing]:
+    """A node that a plugin, claims or both serve, with pods and claims that have some of its GPUs."""
+    serves = draw(st.sampled_from(["plugin", "claims", "both"]))
+    things: list[Thing] = [node(name, gpus=0 if serves == "claims" else 8)]
+    order = draw(st.permutations(range(8)))
+    known: dict[str, tuple[int, ...]] = {}
+    for i in range(0 if serves == "claims" else draw(st.integers(0, 2))):
+        mine = tuple(sorted(order[2 * i : 2 * i + draw(st.integers(1, 2))]))
+        things.append(foreign(f"{name}-f{i}", shape=shape(len(mine)), node=NodeName(name)))
+        if draw(st.booleans()):
+            known[f"a/{name}-f{i}"] = mine
+    if serves == "plugin" or draw(st.booleans()):
+        seen = report(name, sick=draw(st.sets(st.integers(0, 7), max_size=2)))
+        links = draw(st.sampled_from([None, graph("dgx1_v100"), graph("hgx_h100")]))
+        things.append(replace(seen, held=tuple(known.items()), links=links))
+    if serves != "plugin":
+        places = [tuple(gpu_name(name, i) for i in order[4:6]), (gpu_name(name, order[6]),)]
+        things.append(offer(name, gpus=draw(st.sampled_from([range(8), range(6)]))))
+        things += draw(held(name, places[: draw(st.integers(0, 2))]))
+    return things
 
 
 @st.composite
 def mixtures(draw: st.DrawFn) -> list[Event]:
-    """Nodes that a plugin, claims or both serve, with work of both sorts there and waiting."""
+    """Nodes of all sorts, with work of all sorts there and waiting."""
     things: list[Thing] = [QUEUE]
-    free: dict[str, set[int]] = {}
-    for name in NODES:
-        serves = draw(st.sampled_from(["plugin", "claims", "both"]))
-        things.append(node(name, gpus=0 if serves == "claims" else 8))
-        told = draw(st.booleans()) or serves == "plugin"
-        free[name] = set(range(8))
-        held: dict[str, tuple[int, ...]] = {}
-        for i in range(draw(st.integers(0, 2)) if serves != "claims" else 0):
-            mine = tuple(sorted(draw(st.sets(st.sampled_from(sorted(free[name])), min_size=1, max_size=2))))
-            free[name] -= set(mine)
-            things.append(foreign(f"{name}-f{i}", shape=shape(len(mine)), node=NodeName(name)))
-            if draw(st.booleans()):
-                held[f"{name}-f{i}"] = mine
-        if told:
-            sick = draw(st.sets(st.integers(0, 7), max_size=2))
-            seen = replace(report(name, sick=sick), held=tuple((f"a/{p}", m) for p, m in held.items()))
-            things.append(replace(seen, links=draw(st.sampled_from([None, graph("dgx1_v100"), graph("hgx_h100")]))))
-        if serves != "plugin":
-            things.append(offer(name, gpus=draw(st.sampled_from([range(8), range(6)]))))
-            for i in range(draw(st.integers(0, 2))):
-                mine = draw(st.sets(st.sampled_from(sorted(free[name])), min_size=1, max_size=2))
-                free[name] -= mine
-                taken = claim(f"{name}-c{i}", *(gpu_name(name, d) for d in sorted(mine)), gpus=len(mine))
-                user = claiming(f"{name}-u{i}", f"{name}-c{i}", node=NodeName(name))
-                things += draw(st.sampled_from([[taken], [taken, user], [replace(taken, ours=False)]]))
+    for name in ("n1", "n2"):
+        things += draw(whole_nodes(name) | whole_nodes(name) | divided_nodes(name))
     linked = st.sampled_from([Linked.ANY, Linked.PREFERRED, Linked.REQUIRED])
-    gangs = st.sampled_from([None, None, GangClaim(name="g", size=2)])
     for i in range(draw(st.integers(1, 6))):
-        gpus, gang = draw(st.integers(1, 4)), draw(gangs)
-        if draw(st.booleans()):
-            wish = shape(0, linked=draw(linked))
-            things += [claiming(f"w{i}", f"w{i}", shape=wish, gang=gang, created_s=i), claim(f"w{i}", gpus=gpus)]
+        gpus, gang = draw(st.integers(1, 4)), draw(st.sampled_from([None, None, GangClaim(name="g", size=2)]))
+        wish, sort = draw(linked), draw(st.sampled_from(["claims", "claims", "slices", "plain", "plain"]))
+        if sort == "plain":
+            things.append(replace(pod(f"w{i}", shape=shape(gpus, linked=wish)), gang=gang, created_s=i))
+        elif sort == "slices":
+            profile = draw(st.sampled_from(["1g.10gb", "3g.40gb"]))
+            things += [claiming(f"w{i}", f"w{i}", created_s=i), slice_claim(f"w{i}", profile, count=gpus)]
         else:
-            things.append(replace(pod(f"w{i}", shape=shape(gpus, linked=draw(linked))), gang=gang, created_s=i))
+            things += [claiming(f"w{i}", f"w{i}", shape=shape(0, linked=wish), gang=gang, created_s=i)]
+            things.append(claim(f"w{i}", gpus=gpus))
     return [event_of(thing) for thing in draw(st.permutations(things))]
 
 
@@ -202,6 +257,7 @@ def test_no_device_is_planned_twice_whatever_claims_and_others_there_are(happene
         state.apply(event)
     snap, made = planned(state)
     given: set[tuple[str, int]] = set()
+    cut: set[tuple[str, int]] = set()
     members = {p.uid: p for w in snap.workloads.values() for p in w.members}
     for decision in made.decisions:
         for assignment in decision.placement.assignments if isinstance(decision, Admit) else ():
@@ -210,8 +266,12 @@ def test_no_device_is_planned_twice_whatever_claims_and_others_there_are(happene
             assert not devices & given
             assert not {i for _, i in devices} & snap.devices_used.get(assignment.node, frozenset())
             given |= devices
+            cut |= {(assignment.node, one.device) for one in assignment.slices}
+            assert not cut & given
+            assert all(node_.claimed_as(one) is not None for one in assignment.slices)
             if asked.by_claim:
                 assert len(devices) == asked.requests.gpus
+                assert len(assignment.slices) == sum(count for _, count in asked.requests.mig_slices)
                 assert all(node_.devices[i].claimed_as is not None for i in assignment.devices)
             else:
                 assert not node_.claims_only

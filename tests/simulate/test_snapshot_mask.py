@@ -176,6 +176,7 @@ REPLACED = {
         *("devices_unsure", "devices_used", "in_flight", "nodes", "pod_nodes", "ports_used", "queues", "shares_used"),
         *("ailing", "closed", "slices", "workloads"),
     },
+    "SliceName": {"gpu", "name"},
     "Taint": {"value"},
     "Toleration": {"value"},
     "Workload": {
@@ -207,6 +208,7 @@ KEPT = {
     "Request": {"models"},
     "Requirement": {"key"},
     "Resources": {"extended"},
+    "SliceName": {"profile"},
     "Taint": {"key"},
     "Toleration": {"effect", "key"},
     "TopologyLevel": {"label", "name"},

@@ -109,6 +109,38 @@ def offer(
     )
 
 
+PLACES = {"1g.10gb": ((0, 1, 2, 3, 4, 5, 6), 1), "3g.40gb": ((0, 4), 4), "7g.80gb": ((0,), 8)}
+"""Of some MIG profiles of an A100 where slices may begin, and their size."""
+
+
+def sliceable(name: str = "n1", *, gpus: int = 2, **fields: object) -> SliceSeen:
+    """As `offer`, of GPUs whose slices are made as they are claimed."""
+    whole = offer(name, gpus=gpus)
+    slices = tuple(
+        Offered(name=slice_name("", gpu, profile, start).device, kind="mig", parent=f"gpu-{gpu}", profile=profile)
+        for gpu in range(gpus)
+        for profile, (starts, _) in PLACES.items()
+        for start in starts
+    )
+    placed = tuple(
+        replace(one, start=int(one.name.rpartition("-")[2]), size=PLACES[one.profile][1], engines=(0, 0, 0, 0))
+        for one in slices
+    )
+    gpus_of = tuple(replace(gpu, model="NVIDIA A100-SXM4-80GB") for gpu in whole.devices)
+    return replace(replace(whole, devices=(*gpus_of, *placed)), **fields)
+
+
+def slice_name(node_name: str, gpu: int, profile: str, start: int) -> DeviceName:
+    """How a slice of `sliceable` is claimed."""
+    return DeviceName(driver=GPU_NAMES, pool=node_name, device=f"gpu-{gpu}-mig-{profile}-0-{start}")
+
+
+def slice_claim(name: str, profile: str, *devices: DeviceName, count: int = 1) -> ClaimSeen:
+    """A claim `a/<name>` for MIG slices."""
+    asked = ClaimRequest(name="slices", resource=MIG_PREFIX + profile, count=count)
+    return replace(claim(name, *devices), requests=(asked,))
+
+
 def claim(name: str, *devices: DeviceName, gpus: int = 1, ours: bool = True, **fields: object) -> ClaimSeen:
     """A claim `a/<name>` for whole GPUs, with the `devices` that it has."""
     asked = (ClaimRequest(name="gpus", resource=GPU, count=gpus),) if ours else ()

@@ -18,12 +18,16 @@ from tests.state.build import (
     claiming,
     foreign,
     gpu_name,
+    mig,
     node,
     offer,
     pod,
     report,
     reserved,
     shape,
+    slice_claim,
+    slice_name,
+    sliceable,
     state_of,
     used,
 )
@@ -236,3 +240,50 @@ def test_what_is_believed_of_claims_and_slices_is_compared_by_name() -> None:
         "claim a/c is believed in, and does not exist",
         "slice n1-slice-1-0-1 is believed in, and does not exist",
     )
+
+
+def test_slices_are_made_where_they_are_claimed() -> None:
+    held = slice_claim("c", "3g.40gb", slice_name("n1", 1, "3g.40gb", 4))
+    state = state_of(node(gpus=0), sliceable(), claiming("p", "c", node=N1), held)
+    snap = state.snapshot()
+    shown = snap.nodes[N1]
+    assert (shown.mig_on_demand, shown.product) == (True, "NVIDIA-A100-SXM4-80GB")
+    assert [(p.name, p.starts, p.size) for p in shown.mig_models[0].profiles] == [
+        ("7g.80gb", (0,), 8),
+        ("3g.40gb", (0, 4), 4),
+        ("1g.10gb", (0, 1, 2, 3, 4, 5, 6), 1),
+    ]
+    assert member(snap, "p").slices == (mig(1, "3g.40gb", 4),)
+    assert snap.slices == {N1: (mig(1, "3g.40gb", 4),)}
+    assert (snap.devices_used, used(snap, "n1")) == ({N1: frozenset({1})}, 1)
+    assert shown.claimed_as(mig(0, "1g.10gb", 6)) == slice_name("n1", 0, "1g.10gb", 6)
+    assert shown.claimed_as(mig(0, "1g.10gb", 7)) is None
+    assert shown.claimed_as(mig(7, "1g.10gb", 6)) is None
+    assert inconsistencies(state) == []
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_slices_and_gpus_that_claims_of_nobody_known_have_are_taken(whole: bool) -> None:
+    device = gpu_name("n1", 1) if whole else slice_name("n1", 1, "1g.10gb", 2)
+    snap = state_of(node(gpus=0), sliceable(), claim("c", device, ours=False)).snapshot()
+    assert snap.slices == ({} if whole else {N1: (mig(1, "1g.10gb", 2),)})
+    assert (snap.devices_used, used(snap, "n1")) == ({N1: frozenset({1})}, 1)
+
+
+def test_where_a_plugin_serves_too_a_slice_takes_its_whole_gpu() -> None:
+    held = slice_claim("c", "1g.10gb", slice_name("n1", 1, "1g.10gb", 2))
+    snap = state_of(node(gpus=2), sliceable(), held).snapshot()
+    assert (snap.nodes[N1].mig_on_demand, snap.devices_used) == (False, {N1: frozenset({1})})
+
+
+def test_gpus_that_are_divided_in_different_ways_are_given_out_whole() -> None:
+    seen = sliceable()
+    fewer = replace(seen, devices=tuple(d for d in seen.devices if d.name != "gpu-1-mig-1g.10gb-0-6"))
+    assert state_of(node(gpus=0), fewer).snapshot().nodes[N1].mig_on_demand is False
+
+
+def test_a_gpu_is_sick_if_a_slice_of_it_is() -> None:
+    seen = sliceable()
+    off = tuple(replace(d, usable=d.name != "gpu-1-mig-1g.10gb-0-6") for d in seen.devices)
+    shown = state_of(node(gpus=0), replace(seen, devices=off)).snapshot().nodes[N1]
+    assert ([d.healthy for d in shown.devices], shown.mig_on_demand) == ([True, False], True)

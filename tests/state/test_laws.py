@@ -52,6 +52,9 @@ from tests.state.build import (
     report,
     reserved,
     shape,
+    slice_claim,
+    slice_name,
+    sliceable,
     sliced,
 )
 
@@ -188,12 +191,18 @@ def claims(draw: st.DrawFn) -> ClaimSeen:
     name = draw(st.sampled_from(["c0", "c1"]))
     devices = draw(st.lists(st.tuples(node_names, st.integers(0, 7)), max_size=2, unique=True))
     seen = claim(name, *(gpu_name(n, i) for n, i in devices), gpus=draw(st.integers(1, 2)), ours=draw(st.booleans()))
+    if draw(st.integers(0, 3)) == 0:
+        places = st.sampled_from([(0, "1g.10gb", 6), (1, "1g.10gb", 0), (1, "3g.40gb", 4)])
+        had = draw(st.lists(st.tuples(node_names, places), max_size=2, unique=True))
+        seen = slice_claim(name, "1g.10gb", *(slice_name(n, *place) for n, place in had))
     return replace(seen, uid=seen.uid + draw(st.sampled_from(["", "-again"])))
 
 
 @st.composite
 def offers(draw: st.DrawFn) -> SliceSeen:
-    gpus = draw(st.sampled_from([range(8), range(4), range(4, 8)]))
+    gpus = draw(st.sampled_from([range(8), range(4), range(4, 8), None]))
+    if gpus is None:
+        return sliceable(draw(node_names))
     seen = offer(draw(node_names), gpus=gpus, sick=draw(st.sets(st.integers(0, 7), max_size=1)))
     return replace(seen, generation=draw(st.integers(1, 2)), slices=draw(st.sampled_from([1, 1, 2])))
 

@@ -98,7 +98,7 @@ def untouched(node: Node) -> Divided:
     slots = tuple(
         Slot(d.index, 0 if d.index in layouts or d.index in strange else MILLI_GPU, layouts.get(d.index, EMPTY))
         for d in sorted(node.devices, key=lambda d: d.index)
-        if d.healthy and not d.mig_enabled
+        if d.healthy and not d.mig_enabled and (d.claimed_as is not None or not node.claims_only)
     )
     healthy = {slot.device for slot in slots}
     return Divided(
