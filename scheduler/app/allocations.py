@@ -20,7 +20,6 @@ from scheduler.model.claims import ClaimKey, DeviceName
 from scheduler.model.names import NodeName, PodUid
 from scheduler.model.node import Node
 from scheduler.model.plan import Assignment
-from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Pod
 from scheduler.planning.grants import grants
 
@@ -28,6 +27,8 @@ FREED_S = 5.0
 """How long a plan waits for devices that its victims had: their claims are freed some time after the pods are gone."""
 
 GIVEN_UP = "the plan was given up"
+
+NodesByName = Mapping[NodeName, Node]
 
 
 class NotGiven(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,11 +39,7 @@ class NotGiven(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Believed(Protocol):
-    """What is known of nodes and claims."""
-
-    def snapshot(self) -> Snapshot:
-        """Everything as it is now."""
-        ...
+    """What is known of claims."""
 
     def claims_with(self, devices: Collection[DeviceName]) -> Mapping[str, Collection[DeviceName]]:
         """Which claims have any of these devices, and which."""
@@ -56,19 +53,21 @@ class Believed(Protocol):
 class Allocations:
     """The claims of plans on their way. Lives on the service's event loop; writes of one claim follow each other."""
 
-    def __init__(self, effects: Effects, claims: ClaimEffects, state: Believed) -> None:
+    def __init__(self, effects: Effects, claims: ClaimEffects, known: Believed) -> None:
         """Nothing is on its way yet."""
         self._effects = effects
         self._claims = claims
-        self._state = state
+        self._known = known
         self._writes: dict[str, asyncio.Task[str | None]] = {}
         self._given_up: set[str] = set()
         self._changed = asyncio.Event()
 
-    def of(self, assignments: Iterable[Assignment], pods: Mapping[PodUid, Pod]) -> "PlanClaims | None":
-        """The claims of a plan's pods; None where they have none."""
+    def of(
+        self, assignments: Iterable[Assignment], pods: Mapping[PodUid, Pod], nodes: Callable[[], NodesByName]
+    ) -> "PlanClaims | None":
+        """The claims of a plan's pods; None where they have none. `nodes` as they are now."""
         claiming = [each for each in assignments if pods[each.pod].claims]
-        return PlanClaims(self, wanted_by(claiming, pods, self._state.snapshot().nodes)) if claiming else None
+        return PlanClaims(self, wanted_by(claiming, pods, nodes())) if claiming else None
 
     async def give(self, wanted: Collection[Allocation]) -> NotGiven | None:
         """Allocate all; None once that is done. Otherwise call `take_back`, since some may have been."""
@@ -96,7 +95,7 @@ class Allocations:
 
     def look(self, planned: Callable[[PodUid], bool]) -> None:
         """See to claims with a guard that no plan on its way needs. `planned`: whether one of the pod is."""
-        for claim, users in self._state.guarded():
+        for claim, users in self._known.guarded():
             if claim.uid not in self._writes and not any(planned(pod.uid) for pod in users):
                 waiting = [ref(pod) for pod in users if pod.node is None]
                 target = ClaimRef(uid=claim.uid, namespace=claim.namespace, name=claim.name)
@@ -128,7 +127,7 @@ class Allocations:
         """A device of the plan that another claim has whole or in part; parts of one device are no quarrel."""
         for each in wanted:
             devices = {grant.device for grant in each.grants if not grant.consumed}
-            others = self._state.claims_with(devices)
+            others = self._known.claims_with(devices)
             for uid, held in others.items():
                 if uid != each.claim.uid:
                     return min(held, key=lambda name: (name.pool, name.device))
@@ -216,7 +215,7 @@ class PlanClaims:
 
 
 def wanted_by(
-    assignments: Iterable[Assignment], pods: Mapping[PodUid, Pod], nodes: Mapping[NodeName, Node]
+    assignments: Iterable[Assignment], pods: Mapping[PodUid, Pod], nodes: NodesByName
 ) -> tuple[Allocation, ...] | str:
     """What the claims of a plan's pods are to get; or a sentence on why they cannot."""
     found: list[Allocation] = []

@@ -106,7 +106,7 @@ class Committer:
             for uid, node in sorted(nodes.items())
         )
         reserved = self._reserve(workload, decision.placement.assignments)
-        claims = None if self._claims is None else self._claims.of(decision.placement.assignments, pods)
+        claims = self._plan_claims(decision.placement.assignments, pods)
         carry = Carry(
             workload.key,
             members,
@@ -210,6 +210,8 @@ class Committer:
 
     def claim_seen(self, uid: str, allocated: Collection[DeviceName]) -> None:
         """A claim as it is now: plans whose devices it has, or that gave it others than it has now, end."""
+        if self._claims is not None:
+            self._claims.claim_seen()
         for carry, claims in self._claiming.items():
             if (why := claims.lost(uid, allocated)) is not None:
                 carry.withdraw(why)
@@ -269,6 +271,11 @@ class Committer:
         made = reservation(workload, assignments, now_s=self._clocks.now_s())
         self._apply(made)
         return made
+
+    def _plan_claims(self, assignments: tuple[Assignment, ...], pods: Mapping[PodUid, Pod]) -> PlanClaims | None:
+        if self._claims is None:
+            return None
+        return self._claims.of(assignments, pods, lambda: self._state.snapshot().nodes)
 
     async def _carry_out(self, carry: Carry, reserved: Reserved, claims: PlanClaims | None) -> None:
         result: CarryResult = Withdrawn(why=NOT_LEADING)

@@ -14,7 +14,17 @@ from scheduler.model.names import NodeName
 from scheduler.model.node import Node
 from scheduler.model.workload import Pod
 from scheduler.state.cluster import ClusterState
-from scheduler.state.events import DevicesGone, DevicesSeen, Event, NodeGone, NodeSeen, PodGone, PodSeen
+from scheduler.state.events import (
+    ClaimGone,
+    ClaimSeen,
+    DevicesGone,
+    DevicesSeen,
+    Event,
+    NodeGone,
+    NodeSeen,
+    PodGone,
+    PodSeen,
+)
 
 
 class Intake:
@@ -67,6 +77,8 @@ class Intake:
             case DevicesGone(node=name):
                 self._node_teller.gone(name)
                 self._predictions.forget(name)
+            case ClaimSeen() | ClaimGone():
+                self._committer.claim_seen(event.uid, event.allocated if isinstance(event, ClaimSeen) else ())
             case _:
                 pass
         self._wake()

@@ -15,6 +15,7 @@ import msgspec
 
 from scheduler.app import log
 from scheduler.app.adviser import Adviser
+from scheduler.app.allocations import Allocations
 from scheduler.app.auditor import Auditor
 from scheduler.app.board import Board
 from scheduler.app.claims import Claims
@@ -40,6 +41,7 @@ from scheduler.extender.server import SWITCH_INTERVAL_S, ExtenderServer, Tls
 from scheduler.kube.api import ApiClient, ApiRefusedError, ApiUnreachableError
 from scheduler.kube.discovery import ForeignWatchers
 from scheduler.kube.effects import Effects, LeaseRef
+from scheduler.kube.effects_claims import ClaimEffects
 from scheduler.kube.lease import Leadership, LeaseTimes
 from scheduler.kube.translate import kinds
 from scheduler.kube.translate_eviction import told_evictions
@@ -122,6 +124,7 @@ class Service:
             bind=self._bind,
             refused=self._refused,
         )
+        self._allocations = Allocations(self._effects, ClaimEffects(self._effects, api), self._state.claims)
         self._committer = Committer(
             effects=self._effects,
             board=self._board,
@@ -133,6 +136,7 @@ class Service:
             state=self._state,
             clocks=Clocks(now_s=_now_s, scheduler_seen_s=lambda: self._guard.asked_s),
             wake=self._wake_planner,
+            claims=self._allocations,
             ended=self._reporter.ended,
         )
         self._evictions = Evictions(api, self._effects, self._telemetry, self._wake_planner)
@@ -331,6 +335,7 @@ class Service:
                 await self._replans.stop()
                 await self._evictions.stop()
                 await self._committer.stop()
+                await self._allocations.stop()
                 self._telemetry.put(PLANS_IN_FLIGHT, 0)
 
     async def _recall(self) -> None:
@@ -349,6 +354,8 @@ class Service:
             await asyncio.sleep(TICK_S)
             watches.tell(self._loop.time())
             self._claims.look()
+            if self._leads():
+                self._allocations.look(self._committer.planned)
             looks_due = self._reporter.waiting and self._loop.time() - looked_s >= LOOK_PERIOD_S
             looks_due = looks_due or self._reporter.look_at_s <= _now_s()
             if self._state.apply(Ticked(now_s=_now_s())) or looks_due:

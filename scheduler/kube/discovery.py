@@ -25,6 +25,8 @@ ABSENT = frozenset({403, 404})
 
 NAME = "foreign kinds"
 
+DEVICE_NAMES = frozenset(kind.name for kind in DEVICE_KINDS)
+
 
 class _Version(Wire, frozen=True, kw_only=True):
     version: str = ""
@@ -139,6 +141,9 @@ class ForeignWatchers:
                     with suppress(TimeoutError):
                         async with asyncio.timeout(PATIENCE_S):
                             await asyncio.gather(*(watcher.synced.wait() for watcher, _ in self._watched.values()))
+                    # A device that another claim has must not be given away because that is not known yet.
+                    devices = [w for w, _ in self._watched.values() if w.kind.name in DEVICE_NAMES]
+                    await asyncio.gather(*(watcher.synced.wait() for watcher in devices))
                     self.looked.set()
                 await asyncio.sleep(LOOK_PERIOD_S)
         finally:

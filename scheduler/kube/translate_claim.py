@@ -44,7 +44,9 @@ def read_claim(raw: bytes | msgspec.Raw) -> tuple[Meta, ClaimSeen]:
         for r in results
         if not r.admin_access
     )
-    plain = ClaimSeen(uid=meta.uid, namespace=sys.intern(meta.namespace), name=meta.name, allocated=allocated)
+    guarded = any(each.uid == keys.GUARD["uid"] for each in wire.status.reserved_for)
+    namespace = sys.intern(meta.namespace)
+    plain = ClaimSeen(uid=meta.uid, namespace=namespace, name=meta.name, allocated=allocated, guarded=guarded)
     if not any(one.device_class_name == keys.DEVICE_CLASS for r in devices.requests for one in _choices(r)):
         return meta, plain
     draft = _Draft(meta.name)

@@ -150,10 +150,17 @@ class WireAllocation(Wire, frozen=True, kw_only=True):
     devices: WireResults = WireResults()
 
 
+class WireConsumer(Wire, frozen=True, kw_only=True):
+    """status.reservedFor[] of a ResourceClaim."""
+
+    uid: str = ""
+
+
 class ClaimStatus(Wire, frozen=True, kw_only=True):
     """status of a ResourceClaim."""
 
     allocation: WireAllocation | None = None
+    reserved_for: list[WireConsumer] = []
 
 
 class WireClaim(Wire, frozen=True, kw_only=True):

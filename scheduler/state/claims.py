@@ -1,10 +1,10 @@
 """ResourceClaims: what pods ask for by them, and which devices each has."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from scheduler.model.claims import ClaimWait, DeviceName, PodClaim
+from scheduler.model.claims import ClaimKey, ClaimWait, DeviceName, PodClaim
 from scheduler.model.names import NodeName, PodUid
 from scheduler.model.resources import Resources, extended, plus
 from scheduler.model.workload import Pod, PodShape, Problem, Requirement
@@ -27,6 +27,7 @@ class ClaimBook:
         self._claims: dict[str, ClaimSeen] = {}
         self._named: dict[str, str] = {}
         self._in_pool: dict[Pool, dict[str, tuple[DeviceName, ...]]] = {}
+        self._guarded: set[str] = set()
         self._pods: dict[PodUid, Pod] = {}
         self._users: dict[str, set[PodUid]] = {}
         self._shapes: dict[tuple[PodShape, Resources, tuple[str, ...], NodeName | None, bool], PodShape] = {}
@@ -44,6 +45,8 @@ class ClaimBook:
             touched |= self._drop(namesake)
         self._claims[claim.uid] = claim
         self._named[name] = claim.uid
+        if claim.guarded:
+            self._guarded.add(claim.uid)
         for device in claim.allocated:
             pool = (device.driver, device.pool)
             there = self._in_pool.setdefault(pool, {})
@@ -64,6 +67,7 @@ class ClaimBook:
         old = self._claims.pop(uid, None)
         if old is None:
             return set()
+        self._guarded.discard(uid)
         del self._named[f"{old.namespace}/{old.name}"]
         touched = {(device.driver, device.pool) for device in old.allocated}
         for pool in touched:
@@ -79,6 +83,20 @@ class ClaimBook:
             for uid, devices in self._in_pool.get(pool, {}).items():
                 found[uid] = (*found.get(uid, ()), *devices)
         return found
+
+    def claims_with(self, devices: Collection[DeviceName]) -> dict[str, tuple[DeviceName, ...]]:
+        """Which claims have any of these devices, and which."""
+        found = self.in_pools({(device.driver, device.pool) for device in devices})
+        some = {uid: tuple(name for name in names if name in devices) for uid, names in found.items()}
+        return {uid: names for uid, names in some.items() if names}
+
+    def guarded(self) -> list[tuple[ClaimKey, Collection[Pod]]]:
+        """The claims that were given devices for plans whose pods may not all stand; the pods that name each."""
+        claims = [self._claims[uid] for uid in sorted(self._guarded)]
+        return [
+            (ClaimKey(uid=c.uid, namespace=c.namespace, name=c.name), self.users(f"{c.namespace}/{c.name}"))
+            for c in claims
+        ]
 
     # Pods
 

@@ -122,6 +122,11 @@ class ClusterState:
         """The pod, where it is known and counts."""
         return self._pods.get(uid)
 
+    @property
+    def claims(self) -> ClaimBook:
+        """Claims, to look at."""
+        return self._claims
+
     def marked(self) -> Collection[PodUid]:
         """The pods that were told that they are to leave."""
         return self._marked

@@ -97,7 +97,8 @@ class ClaimSeen(msgspec.Struct, frozen=True, kw_only=True):
     """A ResourceClaim. `requests`: what it asks for through Bayplan's DeviceClass; `ours`: there is any such.
 
     `models`: accepted GPU models; empty accepts any. `allocated`: the devices that it has, whoever allocated them, but
-    those that it only watches over as an admin. `problems`: what could not be read of a claim that is ours.
+    those that it only watches over as an admin. `guarded`: these were given for a plan whose pods may not all stand.
+    `problems`: what could not be read of a claim that is ours.
     """
 
     uid: str
@@ -107,6 +108,7 @@ class ClaimSeen(msgspec.Struct, frozen=True, kw_only=True):
     requests: tuple[ClaimRequest, ...] = ()
     models: tuple[str, ...] = ()
     allocated: tuple[DeviceName, ...] = ()
+    guarded: bool = False
     problems: tuple[Problem, ...] = ()
 
 

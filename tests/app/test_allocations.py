@@ -16,10 +16,7 @@ from scheduler.model.claims import ClaimKey, ClaimRequest, DeviceName, PodClaim
 from scheduler.model.names import NodeName, PodUid
 from scheduler.model.node import Device, Node
 from scheduler.model.plan import Assignment
-from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Pod
-from scheduler.state.cluster import ClusterState
-from scheduler.state.events import NodeSeen
 
 
 class Events:
@@ -72,12 +69,6 @@ class Beliefs:
     def __init__(self) -> None:
         self.held: dict[str, set[DeviceName]] = {}
         self.guards: list[tuple[ClaimKey, Collection[Pod]]] = []
-        self.state = ClusterState()
-        devices = tuple(Device(index=i, claimed_as=device(i)) for i in range(4))
-        self.state.apply(NodeSeen(node=Node(name=NodeName("n"), devices=devices)))
-
-    def snapshot(self) -> Snapshot:
-        return self.state.snapshot()
 
     def claims_with(self, devices: Collection[DeviceName]) -> Mapping[str, Collection[DeviceName]]:
         return {uid: held for uid, all_held in self.held.items() if (held := all_held.intersection(devices))}
@@ -97,13 +88,18 @@ class Desk:
     def plan(self, *indexes: int) -> PlanClaims:
         """A plan for pod pI with claim cI and device I, for each of these."""
         assignments = [Assignment(pod=PodUid(f"u{i}"), node=NodeName("n"), devices=(i,)) for i in indexes]
-        found = self.allocations.of(assignments, {PodUid(f"u{i}"): pod(i) for i in indexes})
+        found = self.allocations.of(assignments, {PodUid(f"u{i}"): pod(i) for i in indexes}, nodes)
         assert found is not None
         return found
 
 
 def device(index: int) -> DeviceName:
     return DeviceName(driver="d", pool="n", device=f"gpu-{index}")
+
+
+def nodes() -> Mapping[NodeName, Node]:
+    devices = tuple(Device(index=i, claimed_as=device(i)) for i in range(4))
+    return {NodeName("n"): Node(name=NodeName("n"), devices=devices)}
 
 
 def pod(index: int, **others: object) -> Pod:
@@ -202,7 +198,7 @@ def test_a_plan_without_claims_has_nothing_to_do() -> None:
     async def play() -> None:
         desk = Desk()
         assignments = [Assignment(pod=PodUid("u0"), node=NodeName("n"), devices=(0,))]
-        assert desk.allocations.of(assignments, {PodUid("u0"): pod(0, claims=())}) is None
+        assert desk.allocations.of(assignments, {PodUid("u0"): pod(0, claims=())}, nodes) is None
 
     asyncio.run(play())
 

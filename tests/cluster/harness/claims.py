@@ -101,16 +101,18 @@ class ClaimLab:
         self.lab = lab
         self.api: Api = lab.api
         self._service = Somebody(lab.cluster.kubeconfig(), SERVICE)
-        self._classes: list[str] = []
+        self._made: list[str] = []
 
     def publish(self, nodes: Sequence[str], gpus: int = 8) -> None:
         """Offer so many GPUs of each node."""
         for node in nodes:
-            self.api.create(SLICES, slice_of(node, [gpu(node, i) for i in range(gpus)]))
+            made = slice_of(node, [gpu(node, i) for i in range(gpus)])
+            self.api.create(SLICES, made)
+            self._made.append(f"{SLICES}/{made['metadata']['name']}")
 
     def add_class(self, made: Json) -> None:
         self.api.create(CLASSES, made)
-        self._classes.append(made["metadata"]["name"])
+        self._made.append(f"{CLASSES}/{made['metadata']['name']}")
 
     def claims(self) -> list[Json]:
         return list(self.api.get(CLAIMS)["items"])
@@ -143,10 +145,8 @@ class ClaimLab:
                 self._service.merge(
                     f"{CLAIMS}/{each['metadata']['name']}/status", {"status": {"reservedFor": None, "allocation": None}}
                 )
-        for path in (CLAIMS, TEMPLATES, SLICES):
+        for path in (CLAIMS, TEMPLATES, *self._made):
             self.api.delete(path)
-        for name in self._classes:
-            self.api.delete(f"{CLASSES}/{name}")
         until(self._empty, timeout_s=40.0, what="the claims being gone")
         self._service.close()
 
