@@ -13,10 +13,11 @@ pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("manifests")]
 
 OWN, ANY, SYSTEM = "bayplan-system", "red", "kube-system"
 COLLECTIONS = {
-    "Deployment": f"/apis/apps/v1/namespaces/{OWN}/deployments",
-    "Service": f"/api/v1/namespaces/{OWN}/services",
-    "NetworkPolicy": f"/apis/networking.k8s.io/v1/namespaces/{OWN}/networkpolicies",
-    "PodDisruptionBudget": f"/apis/policy/v1/namespaces/{OWN}/poddisruptionbudgets",
+    "Deployment": ("/apis/apps/v1", "deployments"),
+    "DaemonSet": ("/apis/apps/v1", "daemonsets"),
+    "Service": ("/api/v1", "services"),
+    "NetworkPolicy": ("/apis/networking.k8s.io/v1", "networkpolicies"),
+    "PodDisruptionBudget": ("/apis/policy/v1", "poddisruptionbudgets"),
 }
 
 
@@ -127,10 +128,12 @@ def test_the_pods_pass_the_restricted_standard_and_the_quota(admin: Api, deploym
     assert made["spec"]["priority"] == 2_000_000_000
 
 
-@pytest.mark.parametrize("kind", ["Deployment", "Service", "NetworkPolicy", "PodDisruptionBudget"])
+@pytest.mark.parametrize("kind", COLLECTIONS)
 def test_what_needs_kubelets_is_taken_as_it_stands(admin: Api, kind: str) -> None:
     for body in base(kind):
-        made = admin.create(f"{COLLECTIONS[kind]}?dryRun=All&fieldValidation=Strict", body)
+        group, plural = COLLECTIONS[kind]
+        path = f"{group}/namespaces/{body['metadata']['namespace']}/{plural}"
+        made = admin.create(f"{path}?dryRun=All&fieldValidation=Strict", body)
         assert made["metadata"]["name"] == body["metadata"]["name"]
 
 
