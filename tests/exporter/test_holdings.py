@@ -11,12 +11,9 @@ import grpc.aio
 import pytest
 
 from scheduler.exporter import podresources_pb2 as pb
+from scheduler.exporter import podresources_pb2_grpc as stubs
 from scheduler.exporter.holdings import Holdings, HoldingsReader, read
 from scheduler.exporter.node import Held, HeldDevice
-from scheduler.exporter.podresources_pb2_grpc import (
-    PodResourcesListerServicer,
-    add_PodResourcesListerServicer_to_server,
-)
 from scheduler.exporter.reading import Unread
 
 WAIT_S = 60.0
@@ -33,7 +30,7 @@ def holds(name: str, *ids: str, resource: str = GPU) -> Held:
     return Held(namespace="red", pod=name, container="main", resource=resource, ids=ids)
 
 
-class Kubelet(PodResourcesListerServicer):
+class Kubelet(stubs.PodResourcesListerServicer):
     """Answers what it is told to; `wrong` is the status it answers with instead."""
 
     def __init__(self) -> None:
@@ -62,8 +59,8 @@ class Kubelet(PodResourcesListerServicer):
 
 @asynccontextmanager
 async def serving(kubelet: Kubelet, socket: Path) -> AsyncGenerator[None]:
-    server = grpc.aio.server()
-    add_PodResourcesListerServicer_to_server(kubelet, server)  # pyright: ignore[reportUnknownMemberType]
+    server = grpc.aio.server()  # pyright: ignore[reportUnknownMemberType]
+    stubs.add_PodResourcesListerServicer_to_server(kubelet, server)  # pyright: ignore[reportUnknownMemberType]
     server.add_insecure_port(f"unix://{socket}")
     await server.start()
     try:
