@@ -41,11 +41,11 @@ def _gpu(node: str, machine: Machine, index: int) -> Json:
         "uuid": stable_uuid("GPU", node, index),
         "productName": machine.product.replace("-", " "),
         "brand": "Nvidia",
-        "architecture": machine.family.capitalize(),
+        "architecture": machine.model.architecture.capitalize(),
         "resource.kubernetes.io/pciBusID": bus_id(index),
     }
     return {
         "name": f"gpu-{index}",
         "attributes": {name: {"string": text} for name, text in texts.items()},
-        "capacity": {"memory": {"value": f"{machine.memory_mib}Mi"}},
+        "capacity": {"memory": {"value": f"{machine.model.memory_mib}Mi"}},
     }
