@@ -38,7 +38,6 @@ class Agent:
         self._driver = Driver(backend, observe=observe, call_s=call_s)
         self._monotonic_s = monotonic_s
         self._open = False
-        self._once_open = False
         self._closed = True
         self._problem = "the driver was not asked yet"
         self._facts: Told[DriverFacts] = NOT_OPEN
@@ -49,6 +48,7 @@ class Agent:
         self._retry_s = 0.0
         self._watched: frozenset[str] = frozenset()
         self._heard_gone = ""
+        self._times_opened = 0
         self._opened = asyncio.Event()
         self.woken = asyncio.Event()
         self.errors: Counter[tuple[str, int]] = Counter()
@@ -86,12 +86,15 @@ class Agent:
         """Hear of errors until cancelled."""
         while True:
             await self._opened.wait()
+            opened = self._times_opened
             try:
                 await self._hear()
             except DriverError as err:
-                self._heard_gone = str(err) or "it does not say why"
-                self._opened.clear()
-                self.woken.set()
+                # What became of a driver that was opened anew meanwhile is no news.
+                if opened == self._times_opened:
+                    self._heard_gone = str(err) or "it does not say why"
+                    self._opened.clear()
+                    self.woken.set()
 
     async def close(self) -> None:
         """Let go of the driver."""
@@ -112,12 +115,12 @@ class Agent:
             self._closed = False
             raise DriverError(explain(facts))
         self._facts, self._problem, self._pause_s = facts, "", FIRST_PAUSE_S
-        self._open, self._closed = True, False
+        self._open, self._closed, self._heard_gone = True, False, ""
+        self._times_opened += 1
         self._stale = set(self._devices)
         self._pairs.clear()
-        if self._once_open:
+        if self._times_opened > 1:
             self._devices = {uuid: memory.initialised(one) for uuid, one in self._devices.items()}
-        self._once_open = True
         self._watched = frozenset()
         self._opened.set()
 
