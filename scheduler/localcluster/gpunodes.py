@@ -54,11 +54,11 @@ def _device(node: str, machine: Machine, numa: int, slices: Sequence[Slice], ind
         "index": index,
         "uuid": _uuid("GPU", node, index),
         "model": machine.product,
-        "memoryMiB": machine.model.memory_mib,
+        "memoryMiB": machine.memory_mib,
         "pciBusId": f"0000:{_FIRST_BUS + _BUS_STEP * index:02x}:00.0",
         "numaNode": numa,
         "health": {"state": "Healthy"},
-        "migMode": "Disabled" if machine.model.mig else "NotSupported",
+        "migMode": "Disabled" if machine.mig else "NotSupported",
     }
     own = [s for s in slices if s.gpu == index]
     if not own:

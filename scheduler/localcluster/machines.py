@@ -29,6 +29,26 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
         """The GPU product as GPU feature discovery writes it into the node's labels."""
         return self.model.product
 
+    @property
+    def family(self) -> str:
+        """The GPU's architecture, likewise."""
+        return self.model.architecture
+
+    @property
+    def compute(self) -> str:
+        """The GPU's compute capability, as in "9.0"."""
+        return self.model.compute
+
+    @property
+    def memory_mib(self) -> int:
+        """Memory of each GPU."""
+        return self.model.memory_mib
+
+    @property
+    def mig(self) -> bool:
+        """Whether the GPUs can be divided."""
+        return bool(self.model.profiles)
+
 
 @functools.cache
 def machines() -> Mapping[str, Machine]:

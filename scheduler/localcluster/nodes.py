@@ -111,14 +111,14 @@ def _capacity(group: Group, machine: Machine | None) -> Json:
 
 
 def _gpu_labels(group: Group, machine: Machine) -> Mapping[str, str]:
-    major, _, minor = machine.model.compute.partition(".")
+    major, _, minor = machine.compute.partition(".")
     slices = group.slices()
     own = {
         "present": "true",
         "product": machine.product,
         "count": machine.gpus,
-        "memory": machine.model.memory_mib,
-        "family": machine.model.architecture,
+        "memory": machine.memory_mib,
+        "family": machine.family,
         "machine": group.machine,
         "compute.major": major,
         "compute.minor": minor,
@@ -127,7 +127,7 @@ def _gpu_labels(group: Group, machine: Machine) -> Mapping[str, str]:
         "mode": "compute",
     }
     labels = {f"nvidia.com/gpu.{key}": str(value) for key, value in own.items()}
-    labels["nvidia.com/mig.capable"] = str(bool(machine.model.mig)).lower()
+    labels["nvidia.com/mig.capable"] = str(machine.mig).lower()
     labels["nvidia.com/mig.strategy"] = "mixed" if slices else "single"
     for name, count in Counter(s.profile for s in slices).items():
         profile = profiles(machine)[name]
