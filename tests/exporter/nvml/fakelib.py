@@ -34,6 +34,8 @@ STATES = {"NotSupported": 0, "NotStarted": 1, "InProgress": 2, "Completed": 3}
 UINT, ULONGLONG = 1, 3
 
 GPU_AT, SET_AT = 0x1000, 0x9000
+GARBAGE = b"\xee" * 3
+"""What C leaves in the padding of a structure."""
 
 
 class FakeLib(FakeMig):
@@ -235,7 +237,7 @@ class FakeLib(FakeMig):
         if version not in self.fabric_versions:
             raise Code(25)
         raw = struct.pack("<I", info._obj.version) + raw + struct.pack("<I", self.health_mask)
-        raw += struct.pack("<B3x", self.health_summary) if version == 3 else b""
+        raw += struct.pack("<B3s", self.health_summary, GARBAGE) if version == 3 else b""
         ctypes.memmove(info, raw, len(raw))
 
     def fabric(self, gpu: int) -> bytes:
@@ -250,7 +252,7 @@ class FakeLib(FakeMig):
         name = bytes(16) if away else uuid.UUID(facts.cluster_uuid).bytes
         state = STATES["InProgress" if away else facts.state.value]
         status, clique = (999, 0) if away else (0, facts.clique)
-        return struct.pack("<16sIIB3x", name, status, clique, state)
+        return struct.pack("<16sIIB3s", name, status, clique, state, GARBAGE)
 
     def do_nvmlDeviceGetTotalEccErrors(self, handle: Any, kind: Any, since: Any, count: Any) -> None:
         self.told("ecc", self.gpu(handle))
