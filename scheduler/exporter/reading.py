@@ -177,7 +177,8 @@ class Utilisation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class DeviceState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What changes of a GPU while it runs.
 
-    `recovery_action` is the driver's number: 0 none, 1 reset, 2 reboot, 3 drain P2P, 4 drain and reset (field 230).
+    `recovery_action` is the driver's number: 0 none, 1 reset, 2 reboot, 3 drain P2P, 4 drain and reset, 5 recover the
+    IMEX domain, 6 reset the bus, 7 reboot the system (field 230; nvml.h, NVML_GPU_RECOVERY_ACTION_*).
     `nvlinks` is empty on a GPU without any. `instances` is empty where the GPU is not divided.
     """
 

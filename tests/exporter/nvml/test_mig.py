@@ -146,6 +146,23 @@ def test_mig_devices_that_may_not_be_seen(opened: Open) -> None:
     assert told[0].uuid == Unread(why=Why.NO_PERMISSION, call="nvmlDeviceGetMigDeviceHandleByIndex")
 
 
+def test_a_name_of_a_mig_device_that_is_no_text(opened: Open, monkeypatch: Any) -> None:
+    backend, lib = opened(instances=(HALF,))
+    real = lib.do_nvmlDeviceGetUUID
+
+    def name(handle: Any, told: Any, size: Any) -> None:
+        real(handle, told, size)
+        if not lib.is_gpu(handle):
+            told.value = b"MIG-\xff"
+
+    monkeypatch.setattr(lib, "do_nvmlDeviceGetUUID", name)
+    told = instances(backend, lib)
+    assert isinstance(told, tuple)
+    uuid = told[0].uuid
+    assert isinstance(uuid, Unread)
+    assert (uuid.why, uuid.call) == (Why.FAILED, "nvmlDeviceGetUUID")
+
+
 def test_whether_instances_may_be_seen(opened: Open) -> None:
     backend, lib = opened(instances=(HALF,))
     lib.fail["nvmlDeviceGetGpuInstances"] = 4
