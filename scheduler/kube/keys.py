@@ -97,6 +97,13 @@ RANK_KEYS = (
 """Labels or annotations with a pod's place among its like; the first that is there counts. The pods of LeaderWorkerSets
 belong to StatefulSets, which number them otherwise, so that key comes last."""
 
+MIG_STRATEGY_LABEL = "nvidia.com/mig.strategy"
+"""Written by GPU feature discovery: how the device plugin advertises MIG slices: none, single or mixed."""
+
+MIG_CONFIG_LABEL = "nvidia.com/mig.config"
+MIG_STATE_LABEL = "nvidia.com/mig.config.state"
+"""What the GPU operator's MIG manager is to make of a node, and how far it is: pending, rebooting, success, failed."""
+
 GPU_PRODUCT_LABEL = "nvidia.com/gpu.product"
 """Node label of GPU feature discovery: the GPU's model."""
 

@@ -66,6 +66,9 @@ def read_plain_node(raw: bytes | msgspec.Raw) -> tuple[Meta, NodeSeen]:
             ready=any(c.type == "Ready" and c.status == "True" for c in wire.status.conditions),
             allocatable=resources_of(read_quantities(wire.status.allocatable)),
             product=labels.get(keys.GPU_PRODUCT_LABEL, ""),
+            mig_strategy=labels.get(keys.MIG_STRATEGY_LABEL, ""),
+            mig_config=labels.get(keys.MIG_CONFIG_LABEL, ""),
+            mig_state=labels.get(keys.MIG_STATE_LABEL, ""),
             replicas=_replicas(labels.get(keys.GPU_REPLICAS_LABEL, "")),
         )
     )

@@ -74,10 +74,11 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     MIG slices and parts of GPUs come in two ways. Where the device plugin divides GPUs beforehand, `allocatable` counts
     `nvidia.com/mig-<profile>` and `nvidia.com/gpu.shared`, and these counts are all that a plan for pods goes by;
     `mig_instances` tell how GPUs could be divided otherwise (`in_use`: some pod holds it). Where GPUs are divided as
-    pods need it (`mig_on_demand`, `shares_on_demand`), the devices are what counts: `mig_instances` are
-    those that exist whether a pod holds them or not; more are made and go with their pod. `mig_models`: what the driver
-    tells of each product's profiles; where it does not, the table counts. `replicas`: into how many
-    parts the plugin divides each GPU that it shares; 1 where it shares none.
+    pods need it (`mig_on_demand`, `shares_on_demand`), the devices are what counts: `mig_instances` are those that
+    exist whether a pod holds them or not; more are made and go with their pod. `mig_models`: what the driver tells of
+    each product's profiles; where it does not, the table counts. `mig_strategy`, `mig_config`, `mig_state`: how the
+    plugin advertises slices, which layout the MIG manager was told to make, and how far it is. `replicas`: into how
+    many parts the plugin divides each GPU that it shares; 1 where it shares none.
 
     `claims_only`: its GPUs are there for pods that claim devices and for no others; `allocatable` counts them too.
     `slice_names`: how slices are claimed that are made as they are claimed.
@@ -99,6 +100,9 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     mig_on_demand: bool = False
     mig_instances: tuple[MigInstance, ...] = ()
     mig_models: tuple[MigModel, ...] = ()
+    mig_strategy: str = ""
+    mig_config: str = ""
+    mig_state: str = ""
     shares_on_demand: bool = False
     replicas: int = 1
     claims_only: bool = False
@@ -123,6 +127,11 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def on_demand(self) -> bool:
         """Whether its GPUs are divided as pods need it."""
         return self.mig_on_demand or self.shares_on_demand
+
+    @property
+    def mig_changing(self) -> bool:
+        """Whether its GPUs are being divided anew, so that what it advertises is about to change."""
+        return self.mig_state in {"pending", "rebooting"}
 
     @property
     def unhealthy_devices(self) -> int:

@@ -128,7 +128,8 @@ class Room:
         if self._ready_cordoned is None:
             self._ready_cordoned = usable.copy()
             for row in np.flatnonzero(~usable).tolist():
-                self._ready_cordoned[row] = self.snapshot.nodes[self.fleet.names[row]].ready
+                node = self.snapshot.nodes[self.fleet.names[row]]
+                self._ready_cordoned[row] = node.ready and not node.mig_changing
         return self._ready_cordoned
 
     def ports(self, row: int) -> tuple[HostPort, ...]:

@@ -268,9 +268,8 @@ class NodeBook:
         ailing = ailing_of(node.devices)
         if ailing is not None:
             self._ailing[name] = ailing
-        self._tables.set_node(
-            name, node.allocatable, gpus=healthy_gpus(node), usable=node.ready and not node.unschedulable
-        )
+        usable = node.ready and not node.unschedulable and not node.mig_changing
+        self._tables.set_node(name, node.allocatable, gpus=healthy_gpus(node), usable=usable)
 
     def _refresh_use(self, name: NodeName) -> None:
         self._ports.pop(name, None)

@@ -161,7 +161,7 @@ REPLACED = {
     "GangClaim": {"group", "name", "role_least"},
     "HostPort": {"address"},
     "InFlight": {"leaving", "queue", "workload"},
-    "Node": {"labels", "name", "uid"},
+    "Node": {"labels", "mig_config", "name", "uid"},
     "Pod": {
         *("name", "namespace", "node", "nominated_node", "owner_name", "owner_uid", "queue"),
         *("role", "role_required", "told", "topology_exclusive", "topology_preferred", "topology_required"),
@@ -200,7 +200,7 @@ KEPT = {
     "HostPort": {"protocol"},
     "MigInstance": {"profile"},
     "MigModel": {"products", "source"},
-    "Node": {"machine", "product"},
+    "Node": {"machine", "mig_state", "mig_strategy", "product"},
     "Pod": {"priority_key", "queue_key"},
     "Profile": {"name"},
     "PodShape": {"models", "scheduler_rules"},

@@ -14,6 +14,8 @@ def why_not_on(shape: PodShape, node: Node) -> list[str]:
     found: list[str] = []
     if not node.ready:
         found.append("the node is not ready")
+    if node.mig_state in {"pending", "rebooting"}:
+        found.append("its GPUs are being divided anew")
     cordon = Taint(key="node.kubernetes.io/unschedulable", effect="NoSchedule")
     if node.unschedulable and not _any_tolerates(shape.tolerations, cordon):
         found.append("the node is cordoned")

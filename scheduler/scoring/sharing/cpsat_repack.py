@@ -35,7 +35,7 @@ SOLVED = frozenset({cp_model.OPTIMAL, cp_model.FEASIBLE})
 
 
 def repack(problem: RepackProblem, limits: Limits) -> Repacked:
-    """What serves most by weight; of that what moves fewest instances in use, then what loses fewest idle ones.
+    """What serves most by weight; of that what moves fewest instances in use, then what destroys fewest idle ones.
 
     The proof is of the first. Without a budget the answer is that of `greedy`.
     """
@@ -148,10 +148,17 @@ class _Model:
         return msgspec.structs.replace(found, spent_ms=took_ms)
 
     def _harm(self) -> cp_model.LinearExpr:
-        """Moves count first, then idle instances that are lost, then GPUs that change."""
-        gpus = sum(stock.count for stock in self._problem.stocks) + 1
-        idle = sum(stock.count * (len(stock.idle) + 1) for stock in self._problem.stocks) + 1
-        return self._total(lambda o: gpus * (idle * len(o.leaving) + o.lost) + int(o.changed))
+        """Moves count first, then GPUs that change and idle instances on them, then those that are not made again."""
+        most = sum(stock.count * (len(stock.idle) + 1) for stock in self._problem.stocks) + 1
+        return _sum(
+            (most * (most * len(option.leaving) + self._touched(s, option)) + option.lost, count)
+            for s, option, count in self._each()
+        )
+
+    def _touched(self, s: int, option: Option) -> int:
+        """A GPU that changes, and what of it is destroyed on the way, even if the like is made again."""
+        stock = self._problem.stocks[s]
+        return 1 + (len(stock.idle) if stock.remade else option.lost) if option.changed else 0
 
     def _hint(self, hint: Repacked) -> None:
         left = [stock.count for stock in self._problem.stocks]

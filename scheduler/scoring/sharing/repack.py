@@ -14,7 +14,7 @@ import msgspec
 
 from scheduler.model.mig import MigModel
 from scheduler.model.plan import Proof
-from scheduler.scoring.sharing.mig import EMPTY, Layout, free_starts, with_one
+from scheduler.scoring.sharing.mig import EMPTY, Layout, free_starts, legal_layouts, place_mix, with_one
 
 WHOLE = ""
 """Stands for a GPU that is not divided, where the profiles of instances are named."""
@@ -168,12 +168,14 @@ def _remade(model: MigModel, used: Layout, idle: Layout, asked: frozenset[str], 
     """All instances go; others are made, or the GPU is whole."""
     if WHOLE in asked and not whole:
         yield Option(leaving=used, gives=((WHOLE, 1),), lost=len(idle), changed=True, whole=True)
-    for layout in largest_beside(model, EMPTY, asked):
-        if layout:
-            full = filled(model, layout, idle)
-            yield Option(
-                leaving=used, layout=full, gives=_gives(model, full), lost=_lost(idle, full) + whole, changed=True
-            )
+    seen: set[Gives] = set()
+    for mix in mixes(model, asked):
+        layout = place_mix(model, EMPTY, mix)
+        full = filled(model, layout or EMPTY, idle)
+        gives = _gives(model, full)
+        if gives not in seen:
+            seen.add(gives)
+            yield Option(leaving=used, layout=full, gives=gives, lost=_lost(idle, full) + whole, changed=True)
 
 
 def _beside(model: MigModel, rest: Layout, leaving: Layout, idle: Layout, asked: frozenset[str]) -> Iterator[Option]:
@@ -184,6 +186,15 @@ def _beside(model: MigModel, rest: Layout, leaving: Layout, idle: Layout, asked:
             yield Option(
                 leaving=leaving, layout=layout, gives=_gives(model, made), lost=_lost(idle, made), changed=True
             )
+
+
+@lru_cache(maxsize=KEPT)
+def mixes(model: MigModel, wanted: frozenset[str]) -> tuple[tuple[int, ...], ...]:
+    """Every number of instances of each profile that can stand on one GPU, of wanted profiles and at least one."""
+    profiles = range(len(model.profiles))
+    allowed = [profile_name(model, i) in wanted for i in profiles]
+    found = {tuple(sum(at == i for at, _ in layout) for i in profiles) for layout in legal_layouts(model)}
+    return tuple(sorted(mix for mix in found if any(mix) and all(allowed[i] or not mix[i] for i in profiles)))
 
 
 @lru_cache(maxsize=KEPT)

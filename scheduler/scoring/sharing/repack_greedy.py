@@ -18,8 +18,8 @@ from scheduler.scoring.sharing.repack import (
     wanted_of,
 )
 
-TRIES = 24
-"""Ways to move instances for one pod that are tried, the fewest moves first."""
+TRIES = (24, 8, 4)
+"""Ways to move instances that are tried, fewest moves first: for a pod, for one that moves for it, and for a third."""
 
 
 def greedy(problem: RepackProblem) -> Repacked:
@@ -85,21 +85,27 @@ class _Search:
         self._change(at, self._options[at][number], wish)
         return True
 
-    def move_for(self, wish: Wish) -> bool:
-        """Give one pod what it asks for where instances have to move, as few as possible."""
+    def move_for(self, wish: Wish, depth: int = 0) -> bool:
+        """Give one pod what it asks for where instances have to move, as few as possible.
+
+        `depth`: how many moves this one is for.
+        """
+        if depth == len(TRIES):
+            return False
         most = self._problem.most_moves - self.state.moved
         ways = sorted(
             (len(option.leaving), option.lost, at, number)
             for at, number, option in self._ways(wish)
             if 0 < len(option.leaving) <= most
         )
-        for _, _, at, number in ways[:TRIES]:
+        for _, _, at, number in ways[: TRIES[depth]]:
             before, option = self.state.copy(), self._options[at][number]
             self._change(at, option, wish)
             self.state.moved += len(option.leaving)
             model = self._problem.stocks[at].model
             # The largest first: they have the fewest places.
-            if all(self.serve(Wish(profile=profile_name(model, profile))) for profile, _ in option.leaving):
+            homeless = [Wish(profile=profile_name(model, profile)) for profile, _ in option.leaving]
+            if all(self.serve(one) or self.move_for(one, depth + 1) for one in homeless):
                 return True
             self.state = before
         return False

@@ -1,0 +1,1 @@
+"""Dividing GPUs anew on nodes whose MIG slices are made beforehand."""
