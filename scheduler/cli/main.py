@@ -46,6 +46,7 @@ COMMANDS: dict[str, Command] = {
         "scheduler.cli.defrag",
         "show the cheapest moves that open a topology domain or make a waiting gang fit; moves nothing",
     ),
+    "mig": Command("scheduler.cli.mig", "show how GPUs had better be divided into MIG slices for what waits"),
     "migrate": Command(
         "scheduler.cli.migrate",
         "say what of manifests for other schedulers is understood, and write their queues as Queues",

@@ -204,6 +204,19 @@ class Effects:
             "cordon", "PATCH", f"/api/v1/nodes/{node}", {"spec": {"unschedulable": on}}, MERGE_PATCH
         )
 
+    async def label_node(self, node: NodeName, labels: Mapping[str, str]) -> Outcome:
+        """Set labels of a node; others stay as they are."""
+        patch = {"metadata": {"labels": dict(labels)}}
+        return await self._send("label node", "PATCH", f"/api/v1/nodes/{node}", patch, MERGE_PATCH)
+
+    async def set_config(self, name: str, version: str, key: str, text: str) -> Outcome:
+        """Set one key of the ConfigMap `namespace/name` if it is still of that resourceVersion."""
+        namespace, _, own = name.partition("/")
+        patch = {"metadata": {"resourceVersion": version}, "data": {key: text}}
+        return await self._send(
+            "config", "PATCH", f"/api/v1/namespaces/{namespace}/configmaps/{own}", patch, MERGE_PATCH
+        )
+
     async def tell(self, pod: PodRef, *, planned: bool, reason: str, message: str) -> Outcome:
         """Write our condition on the pod: what it waits for, or that its plan stands."""
         return await self._condition("tell", pod, CONDITION_TYPE, planned, reason, message)

@@ -6,8 +6,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from scheduler.model.names import NodeName
-from scheduler.model.node import Device, MigInstance, Node
-from scheduler.model.resources import GPU, MIG_PREFIX, Resources, extended
+from scheduler.model.resources import MIG_PREFIX, Resources, extended
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Workload
 from scheduler.planning.repartition.check import broken_proposal
@@ -16,61 +15,8 @@ from scheduler.planning.repartition.proposal import Proposal
 from scheduler.planning.repartition.propose import propose
 from scheduler.planning.repartition.text import costs, layout_text, summary
 from scheduler.planning.settings import PlanSettings
-from tests.planning.build import gang, node, pods, queue, shape, single, snapshot
-
-SMALL, MIDDLE, LARGE = "1g.10gb", "2g.20gb", "3g.40gb"
-SIZES = {"1": SMALL, "2": MIDDLE, "3": LARGE, "4": "4g.40gb", "7": "7g.80gb"}
-STARTS = {"1": 1, "2": 2, "3": 4, "4": 4, "7": 8}
-
-
-def drawn(name: str, *gpus: str, milli_cpu: int = 64_000) -> Node:
-    """A node of H100s. `.`: whole and free, `#`: whole and held; `32`: slices by compute, `1#1`: the first in use."""
-    instances: list[MigInstance] = []
-    devices: list[Device] = []
-    counts: dict[str, int] = {}
-    for index, gpu in enumerate(gpus):
-        divided = gpu not in {".", "#"}
-        if gpu == "#":
-            HELD.add((name, index))
-        devices.append(Device(index=index, model="NVIDIA-H100-80GB-HBM3", mig_enabled=divided))
-        counts[GPU] = counts.get(GPU, 0) + (not divided)
-        start = 0
-        for at, sign in enumerate(gpu if divided else ""):
-            if sign in SIZES:
-                in_use = gpu[at + 1 : at + 2] == "#"
-                instances.append(MigInstance(device=index, profile=SIZES[sign], start=start, in_use=in_use))
-                counts[MIG_PREFIX + SIZES[sign]] = counts.get(MIG_PREFIX + SIZES[sign], 0) + 1
-                start += STARTS[sign]
-    made = node(
-        name,
-        gpus=len(gpus),
-        mig_strategy="mixed",
-        mig_instances=tuple(instances),
-        allocatable=Resources(milli_cpu=milli_cpu, memory_bytes=2**40, pods=110, extended=extended(counts)),
-    )
-    return replace(made, devices=tuple(devices))
-
-
-def cluster(nodes: list[Node], *workloads: Workload) -> Snapshot:
-    """The snapshot: what the drawings say is in use counts as used by others."""
-    held = {str(n.name): [d.index for d in n.devices if (n.name, d.index) in HELD] for n in nodes}
-    used: dict[str, Resources] = {}
-    for n in nodes:
-        counts: dict[str, int] = {}
-        for one in n.mig_instances:
-            if one.in_use:
-                counts[MIG_PREFIX + one.profile] = counts.get(MIG_PREFIX + one.profile, 0) + 1
-        used[n.name] = Resources(extended=extended(counts))
-    return snapshot(nodes, workloads, queues=[queue(nominal=1000)], held=held, used=used)
-
-
-HELD: set[tuple[str, int]] = set()
-"""Whole GPUs that the drawings of a test say are held."""
-
-
-@pytest.fixture(autouse=True)
-def _nothing_held() -> None:
-    HELD.clear()
+from tests.planning.build import gang, pods, queue, shape, single, snapshot
+from tests.planning.repartition.drawing import LARGE, MIDDLE, SIZES, SMALL, cluster, drawn
 
 
 def proposed(snap: Snapshot, *, moves: int = 0) -> Proposal:
