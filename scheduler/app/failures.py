@@ -16,8 +16,10 @@ from scheduler.state.cluster import ClusterState
 
 LOOK_PERIOD_S = 1.0
 
-SETTLE_S = {Cause.UNHEALTHY: 3.0, Cause.NODE_NOT_READY: 30.0}
-"""So long it must last: GPUs are unknown while the driver restarts, and a node is not ready while its kubelet does."""
+SETTLE_S = {Cause.UNHEALTHY: 10.0, Cause.NODE_NOT_READY: 30.0}
+"""So long it must last: GPUs are unknown while the driver restarts, and a node is not ready while its kubelet does.
+
+And an exporter takes seconds to tell that a pod of the same name, which was evicted, holds its GPU no more."""
 
 RECOVERED = "Recovered"
 RECOVERED_TEXT = "what it stands on does not fail any more"

@@ -75,7 +75,7 @@ class Predictions:
                 pods = {pod.uid: pod for pod in snapshot.workloads[decision.workload].pending}
                 for assignment in decision.placement.assignments:
                     pod = pods.get(assignment.pod)
-                    if pod is not None and pod.shape.requests.gpus:
+                    if pod is not None and pod.shape.requests.gpus and not pod.shape.by_claim:
                         starting.setdefault(assignment.node, []).append(pod)
         for name, some in starting.items():
             node = snapshot.nodes[name]

@@ -38,11 +38,11 @@ def devices_taken(
 def unsure_of(taken: frozenset[int], pods: Collection[Pod], flights: Iterable[PodShape]) -> Unsure | None:
     """What of `taken` is no more than expected; None where all is told. The plugin may give what no plan chose.
 
-    `flights`: shapes of the pods that plans in flight place. Containers count each by itself.
+    `flights`: shapes of the pods that plans in flight place. Containers count each by itself, and claims are exact.
     """
     known = {index for pod in pods for index in pod.devices}
     shapes = [*(pod.shape for pod in pods if not pod.devices), *flights]
-    counts = [n for shape in shapes for n in (shape.gpu_steps or (shape.requests.gpus,))]
+    counts = [n for shape in shapes if not shape.by_claim for n in shape.gpu_steps or (shape.requests.gpus,)]
     counts += [pod.shape.requests.gpus - len(pod.devices) for pod in pods if pod.devices]
     sizes = tuple(sorted((n for n in counts if n > 0), reverse=True))
     return Unsure(devices=taken - known, sizes=sizes) if sizes else None

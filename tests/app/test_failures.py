@@ -164,6 +164,9 @@ async def test_by_policy_the_gang_is_marked_and_evicted_whole() -> None:
     async with scene.running():
         scene.apply(node("n1", ready=False))
         await scene.until(lambda: scene.api.evicted == ["x", "y"])
+        await asyncio.sleep(0.05)
+        # They count as leaving until they are gone, so that nobody tells them that they stay.
+        assert all(scene.evictions.under_way(PodUid(uid)) for uid in ("x", "y"))
     kinds = [(kind, status) for _, kind, status, _ in scene.api.conditions]
     assert kinds == [("OnFailingDevice", "True"), ("MakesWay", "True"), ("MakesWay", "True")]
     marks = [at for at, (_, path, _) in enumerate(scene.api.writes) if path.endswith("/status")]
@@ -172,8 +175,6 @@ async def test_by_policy_the_gang_is_marked_and_evicted_whole() -> None:
     assert max(tries) < max(marks) < min(evictions)
     said = {text for _, reason, text in scene.api.events if reason == "OnFailingDevice"}
     assert said == {"2 pods of a/g evicted to be planned elsewhere: x stands on n1, which is not ready"}
-    # They count as leaving until they are gone, so that nobody tells them that they stay.
-    assert all(scene.evictions.under_way(PodUid(uid)) for uid in ("x", "y"))
 
 
 async def test_nobody_is_evicted_where_one_may_not_be_and_that_is_tried_again_later() -> None:

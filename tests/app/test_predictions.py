@@ -158,6 +158,13 @@ def test_nothing_is_expected_where_the_plugin_does_not_choose_by_links(more: dic
     assert scene.counts == {}
 
 
+def test_claims_are_exact_and_so_not_predicted() -> None:
+    scene = Scene("mixed_2sxm_2pcie")
+    scene.admit(replace(pod("p", gpus=2), shape=shape(2, by_claim=True)))
+    scene.hold(p=(0, 2))
+    assert scene.counts == {}
+
+
 def test_pods_that_go_before_they_are_told_of_are_forgotten() -> None:
     scene = Scene("mixed_2sxm_2pcie")
     scene.admit(pod("p", gpus=2))

@@ -12,6 +12,7 @@ from scheduler.state.events import (
     DevicesGone,
     DevicesSeen,
     NodeSeen,
+    PodSeen,
 )
 from tests.state.build import (
     N1,
@@ -109,6 +110,8 @@ def test_containers_that_ask_one_after_the_other_count_each_by_itself_as_long_as
     state.apply(reserved("pod:a/z", ("z", "n1", (4, 5, 6))))
     assert state.snapshot().devices_unsure[N1].sizes == (2, 2, 1, 1)
     state.apply(msgspec.structs.replace(known, held=(("a/x", (0, 1)),)))
+    assert state.snapshot().devices_unsure[N1].sizes == (2, 1, 1)
+    state.apply(PodSeen(pod=pod("c", shape=shape(2, by_claim=True), node=N1)))
     assert state.snapshot().devices_unsure[N1].sizes == (2, 1, 1)
 
 
