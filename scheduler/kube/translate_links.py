@@ -1,6 +1,7 @@
 """How the GPUs of a report are connected: as measured, or as its machine type has it."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TypeVar, get_args
 
 from scheduler.kube.wire_own import GPUNodeStatus, WireLink
@@ -9,6 +10,9 @@ from scheduler.scoring.devices.links import ASSUMED_LEVEL, link_graph, part
 from scheduler.scoring.devices.machines import machine_graph, machine_types
 
 MBPS_PER_GBPS = 1000
+
+REMEMBERED = 256
+"""Different machines whose links are kept, as they were told; only speed depends on it."""
 
 Value = TypeVar("Value")
 Pairs = dict[tuple[int, int], Value]
@@ -52,13 +56,22 @@ def _of_type(machine: str, size: int) -> tuple[LinkGraph | None, str]:
 
 
 def _measured(status: GPUNodeStatus, size: int) -> tuple[LinkGraph, tuple[str, ...]]:
-    known = {device.index for device in status.devices}
+    numa = tuple((device.index, device.numa_node) for device in status.devices)
+    return _graph_of(tuple(status.links), numa, size, switched=status.nvswitch)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _graph_of(
+    links: tuple[WireLink, ...], numa_nodes: tuple[tuple[int, int | None], ...], size: int, *, switched: bool
+) -> tuple[LinkGraph, tuple[str, ...]]:
+    """Made once for all nodes of a kind, and once for all reports of a node: only who holds what changes often."""
+    known = {index for index, _ in numa_nodes}
     said: list[str] = []
     counts: Pairs[int] = {}
     nvlink_mbps: Pairs[int] = {}
     levels: Pairs[PcieLevel | None] = {}
     pcie_mbps: Pairs[int] = {}
-    for link in status.links:
+    for link in links:
         wrong = _wrong(link, known)
         if wrong:
             said.append(wrong)
@@ -68,16 +81,16 @@ def _measured(status: GPUNodeStatus, size: int) -> tuple[LinkGraph, tuple[str, .
         else:
             levels[link.a, link.b] = LEVELS[link.pcie_level]
             pcie_mbps[link.a, link.b] = MBPS_PER_GBPS * link.gigabytes_per_second
-    if status.nvswitch and not counts:
+    if switched and not counts:
         counts = {(a, b): 1 for a in known for b in known if a != b}
-    numa = {device.index: device.numa_node for device in status.devices}
+    numa = dict(numa_nodes)
     graph, assumed = link_graph(
         nvlinks=_both_ways(counts, size, 0),
         nvlink_mbps=_both_ways(nvlink_mbps, size, 0),
         pcie=_both_ways(levels, size, None if levels else ASSUMED_LEVEL),
         pcie_mbps=_both_ways(pcie_mbps, size, 0),
         numa=[numa.get(index) for index in range(size)],
-        switched=status.nvswitch,
+        switched=switched,
     )
     return graph, (*said, *assumed)
 
