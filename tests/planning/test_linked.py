@@ -257,3 +257,13 @@ def test_beside_other_pods_of_a_gang_nothing_is_promised_to_container_after_cont
     for machine, starts in (("b200_one_gpu_off_fabric", False), ("hgx_h100", True)):
         made = decide(cluster([gang("g", members)], n=machine, allocator=Allocator.DEVICE_PLUGIN))
         assert bool(given(made)) == starts
+
+
+def test_where_the_plugin_chooses_a_node_is_as_good_as_the_worst_that_it_may_give() -> None:
+    """With one GPU off the switch the plugin may give a pair without NVLinks; the mesh gives pairs with two each."""
+    pair = single("w", shape(2))
+    off, mesh = "b200_one_gpu_off_fabric", "dgx1_v100"
+    exact = decide(cluster([pair], a=off, b=mesh))
+    assert given(exact)[0].startswith("a/")
+    guessed = decide(cluster([pair], allocator=Allocator.DEVICE_PLUGIN, a=off, b=mesh))
+    assert given(guessed)[0].startswith("b/")

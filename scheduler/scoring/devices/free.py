@@ -102,24 +102,23 @@ class FreeDevices:
         return self._each(rows, [self._usable(r) for r in rows], count, {}, steps)
 
     def tolls(self, rows: Codes, shape: PodShape) -> Tolls | None:
-        """What it would mean that the pod gets its GPUs on each of `rows`.
+        """What it would mean that the pod gets its GPUs on each of `rows`; where the plugin chooses, at the worst.
 
         None where that is no difference: on machines all of whose pairs of GPUs are alike, and for pods without GPUs.
         """
         gpus = shape.requests.count(GPU)
         if not gpus or not _uneven(self._fleet):
             return None
-        known: dict[tuple[int, int], tuple[int, int]] = {}
+        known: dict[tuple[int, int, Unsure | None], tuple[int, int]] = {}
         speed, loss = np.zeros(len(rows), dtype=np.int64), np.zeros(len(rows), dtype=np.int64)
         codes: list[int] = self._codes[rows].tolist()
+        unsure, names = self._snapshot.devices_unsure, self._fleet.names
         for at, (row, code) in enumerate(zip(rows.tolist(), codes, strict=True)):
             if code >= 0:
-                key = (code, self.at(row))
+                key = (code, self.at(row), unsure.get(names[row]) if unsure and self._wary[code] else None)
                 toll = known.get(key)
                 if toll is None:
-                    chooser = self._choosers[code]
-                    some = _best(chooser, key[1], gpus, shape.linked, (), shape.gpu_steps)
-                    toll = known[key] = chooser.toll(key[1], some)
+                    toll = known[key] = _toll(self._choosers[code], *key[1:], shape)
                 speed[at], loss[at] = toll
         return Tolls(speed, loss)
 
@@ -274,6 +273,15 @@ def _best(chooser: AnyChooser, free: int, gpus: int, wish: Linked, keep: Sizes, 
     if isinstance(chooser, PluginChooser):
         return chooser.best(free, gpus, wish, keep, steps)
     return chooser.best(free, gpus, wish, keep)
+
+
+def _toll(chooser: AnyChooser, free: int, unsure: Unsure | None, shape: PodShape) -> tuple[int, int]:
+    """How slow the GPUs of a pod may be, and what others lose at most."""
+    gpus = shape.requests.count(GPU)
+    if not isinstance(chooser, PluginChooser):
+        return chooser.toll(free, chooser.best(free, gpus, shape.linked))
+    tolls = [chooser.toll(state, gpus, shape.gpu_steps) for state in _states(chooser, free, unsure)]
+    return min(speed for speed, _ in tolls), max(loss for _, loss in tolls)
 
 
 def _states(chooser: AnyChooser, free: int, unsure: Unsure | None) -> Collection[int]:

@@ -43,6 +43,7 @@ class PluginChooser:
             for a, b in combinations(range(graph.size), 2)
         }
         self._best: dict[tuple[int, int, Linked, Sizes, Sizes], int] = {}
+        self._tolls: dict[tuple[int, int, Sizes], tuple[int, int]] = {}
         self._scores: dict[int, int] = {}
         self._cuts: dict[tuple[int, int, int], int] = {}
         self._picks: dict[tuple[int, int], tuple[int, ...]] = {}
@@ -69,9 +70,23 @@ class PluginChooser:
             found = self._best[key] = self._expected(free, count, wish, keep, steps)
         return found
 
-    def toll(self, free: int, some: int) -> tuple[int, int]:
-        """As `Chooser.toll`."""
-        return self._free_choice.toll(free, some)
+    def toll(self, free: int, count: int, steps: Sizes = ()) -> tuple[int, int]:
+        """As `Chooser.toll`, of the worst that the plugin may give: how slow the set is, what others lose at most.
+
+        Of more free GPUs than are looked at, of the best set. `steps` as of `best`.
+        """
+        found = self._tolls.get((free, count, steps))
+        if found is None:
+            if free.bit_count() > PREDICTED:
+                picks: tuple[int, ...] = (self._free_choice.best(free, count),)
+            else:
+                picks = self.picks_in_turn(free, steps or (count,)) or (0,)
+            tolls = [self._free_choice.toll(free, some) for some in picks]
+            if len(self._tolls) >= REMEMBERED:
+                self._tolls.clear()
+            found = min(speed for speed, _ in tolls), max(loss for _, loss in tolls)
+            self._tolls[free, count, steps] = found
+        return found
 
     def fits(self, free: int, count: int, steps: Sizes = ()) -> int:
         """How many pods, one after the other, are sure to get linked sets of `count` GPUs; `steps` as of `best`."""
