@@ -21,7 +21,7 @@ from scheduler.state.cluster import ClusterState
 from scheduler.state.events import DevicesSeen
 from scheduler.telemetry import PREDICTIONS, Telemetry
 
-MOST = 20_000
+MOST = 10_000
 """Pods of which it is remembered what was expected; the oldest are forgotten first."""
 
 DAY_S = 86_400

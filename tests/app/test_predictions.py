@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pytest
 from msgspec.structs import replace
 
+from scheduler.app import predictions
 from scheduler.app.predictions import DAY_S, REASON, Predictions
 from scheduler.kube.effects import OwnRef
 from scheduler.model.names import NodeName
@@ -163,6 +164,14 @@ def test_claims_are_exact_and_so_not_predicted() -> None:
     scene.admit(replace(pod("p", gpus=2), shape=shape(2, by_claim=True)))
     scene.hold(p=(0, 2))
     assert scene.counts == {}
+
+
+def test_only_so_many_expectations_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predictions, "MOST", 2)
+    scene = Scene(MESH)
+    scene.admit(*(pod(name, gpus=2) for name in "pqrs"))
+    scene.hold(p=(0, 3), q=(1, 2), r=(4, 7), s=(5, 6))
+    assert scene.counts == {"tie": 2}
 
 
 def test_pods_that_go_before_they_are_told_of_are_forgotten() -> None:

@@ -112,8 +112,9 @@ class FreeDevices:
         known: dict[tuple[int, int, Unsure | None], tuple[int, int]] = {}
         speed, loss = np.zeros(len(rows), dtype=np.int64), np.zeros(len(rows), dtype=np.int64)
         codes: list[int] = self._codes[rows].tolist()
+        listed: list[int] = rows.tolist()
         unsure, names = self._snapshot.devices_unsure, self._fleet.names
-        for at, (row, code) in enumerate(zip(rows.tolist(), codes, strict=True)):
+        for at, (row, code) in enumerate(zip(listed, codes, strict=True)):
             if code >= 0:
                 key = (code, self.at(row), unsure.get(names[row]) if unsure and self._wary[code] else None)
                 toll = known.get(key)

@@ -43,6 +43,7 @@ class PluginChooser:
             for a, b in combinations(range(graph.size), 2)
         }
         self._best: dict[tuple[int, int, Linked, Sizes, Sizes], int] = {}
+        self._may_get: dict[tuple[int, Sizes, Sizes, Sizes], frozenset[int]] = {}
         self._tolls: dict[tuple[int, int, Sizes], tuple[int, int]] = {}
         self._scores: dict[int, int] = {}
         self._cuts: dict[tuple[int, int, int], int] = {}
@@ -161,12 +162,16 @@ class PluginChooser:
 
         Pods of the sizes `before` get theirs first; those of `others` come in any order, before it or after it.
         """
-        found: set[int] = set()
-        for count in range(len(others) + 1):
-            for some in set(combinations(sorted(others), count)):
-                for left in self._left(pool, (*before, *some)):
-                    found.update(self.picks_in_turn(left, steps))
-        return frozenset(found)
+        key = (pool, before, steps, tuple(sorted(others)))
+        found = self._may_get.get(key)
+        if found is None:
+            comes_first = {some for count in range(len(others) + 1) for some in combinations(key[-1], count)}
+            states = {left for some in comes_first for left in self._left(pool, (*before, *some))}
+            found = frozenset(some for left in states for some in self.picks_in_turn(left, steps))
+            if len(self._may_get) >= REMEMBERED:
+                self._may_get.clear()
+            self._may_get[key] = found
+        return found
 
     def _expected(self, free: int, count: int, wish: Linked, keep: Sizes, steps: Sizes) -> int:
         if not 0 < count <= free.bit_count():
