@@ -8,6 +8,7 @@ import msgspec
 from scheduler.model.claims import DeviceName, Offered
 from scheduler.model.node import Allocator, Device, MigInstance, Node
 from scheduler.model.resources import GPU, extended
+from scheduler.scoring.devices.profiles import assumed_links
 from scheduler.state.events import DevicesSeen
 from scheduler.state.offers import Offer
 from scheduler.state.slicing import Slicing, slicing
@@ -16,12 +17,16 @@ _NUMBERS = re.compile(r"(\d+)", re.ASCII)
 
 
 class Claimable(msgspec.Struct, frozen=True):
-    """A node's devices with the names by which they are claimed, and the index of the GPU that each name is about."""
+    """A node's devices with the names by which they are claimed, and the index of the GPU that each name is about.
+
+    `reported`: an exporter tells of them too.
+    """
 
     devices: tuple[Device, ...]
     index_of: Mapping[DeviceName, int]
     product: str = ""
     slicing: Slicing | None = None
+    reported: bool = False
 
     def whole(self, names: Iterable[DeviceName]) -> set[int]:
         """The GPUs that somebody has who has these, whole as far as it is known."""
@@ -89,19 +94,29 @@ def claimable(report: DevicesSeen | None, offer: Offer) -> Claimable:
         for name, one in migs
         if one.parent in parents and (divided is None or name.device not in divided.by_name)
     )
-    return Claimable(devices=tuple(devices), index_of=index_of, product=product, slicing=divided)
+    return Claimable(
+        devices=tuple(devices),
+        index_of=index_of,
+        product=product,
+        slicing=divided,
+        reported=report is not None,
+    )
 
 
 def with_claimable(node: Node, found: Claimable) -> Node:
     """The node with its devices, where nothing but claims gives them out with their number among its resources.
 
-    `node.allocatable` is what the kubelet says: where a device plugin serves GPUs, it goes on to do so.
+    `node.allocatable` is what the kubelet says: where a device plugin serves GPUs, it goes on to do so. Where nobody
+    tells how the GPUs are connected, they are taken to be as in the machines that have them.
     """
     named = sum(device.claimed_as is not None for device in found.devices)
     only = bool(named) and not node.allocatable.wants_devices
     node = msgspec.structs.replace(node, devices=found.devices, product=node.product or found.product)
     if not only:
         return node
+    told = None if found.reported else assumed_links(node.product, named, named)
+    if told is not None:
+        node = msgspec.structs.replace(node, machine=told[0], links=told[1], links_assumed=True)
     if found.slicing is not None:
         node = msgspec.structs.replace(
             node, mig_on_demand=True, mig_models=(found.slicing.model,), slice_names=found.slicing.names

@@ -118,6 +118,15 @@ def test_nodes_have_the_gpus_of_slices_where_nothing_else_gives_them_out() -> No
     assert allocatable(snap, "n1") == 3
 
 
+def test_links_that_nobody_tells_are_taken_to_be_as_in_such_machines() -> None:
+    alone = replace(node(gpus=0), product="NVIDIA-H100-80GB-HBM3")
+    shown = state_of(alone, offer()).snapshot().nodes[N1]
+    assert (shown.machine, shown.links_assumed, shown.links is not None) == ("hgx_h100", True, True)
+    for there in ((offer(gpus=7),), (offer(), report())):
+        bare = state_of(alone, *there).snapshot().nodes[N1]
+        assert (bare.links_assumed, bare.links) == (False, None)
+
+
 def test_slices_and_a_report_are_matched_by_uuid_else_by_address() -> None:
     told = report(gpus=4, sick=[2])
     devices = tuple(replace(d, uuid=f"GPU-{3 - d.index}" if d.index < 2 else "") for d in told.devices)
