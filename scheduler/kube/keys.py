@@ -135,3 +135,6 @@ GPU_SHARING_LABEL = "nvidia.com/gpu.sharing-strategy"
 
 MIG_STRATEGY_LABEL = "nvidia.com/mig.strategy"
 """Node label of GPU feature discovery: how the device plugin offers MIG slices, `none`, `single` or `mixed`."""
+
+CHANNEL_CLASS = "compute-domain-default-channel.nvidia.com"
+"""The DeviceClass of the IMEX channels of NVIDIA's ComputeDomains, which kube-scheduler allocates."""

@@ -47,7 +47,10 @@ def read_claim(raw: bytes | msgspec.Raw) -> tuple[Meta, ClaimSeen]:
     guarded = any(each.uid == keys.GUARD["uid"] for each in wire.status.reserved_for)
     namespace = sys.intern(meta.namespace)
     plain = ClaimSeen(uid=meta.uid, namespace=namespace, name=meta.name, allocated=allocated, guarded=guarded)
-    if not any(one.device_class_name == keys.DEVICE_CLASS for r in devices.requests for one in _choices(r)):
+    classes = {one.device_class_name for r in devices.requests for one in _choices(r)}
+    if keys.CHANNEL_CLASS in classes:
+        plain = msgspec.structs.replace(plain, channel=True)
+    if keys.DEVICE_CLASS not in classes:
         return meta, plain
     draft = _Draft(meta.name)
     requests = [found for request in devices.requests if (found := draft.request(request)) is not None]

@@ -133,7 +133,8 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     was told that it stands on what fails.
     `index`: its rank, where its controller gives one. `devices`: indexes of the GPUs it is known to hold, in whole or
     in part. `slices`: the MIG instances it is known to hold. `claims`: what it asks
-    for by ResourceClaims that Bayplan allocates; `shape` counts these too.
+    for by ResourceClaims that Bayplan allocates; `shape` counts these too. `one_clique`: it claims a channel to GPUs of
+    other nodes, which reaches no farther than one clique of them.
     `makes_way`: it was told that it is to leave for others; `leaves_why`: for whom. `leaves_by_s`: by when it has to
     end; None unless it is being deleted. `asked_to_save_s`: when it was asked last to save its work.
     `checkpointed_s`: when it last saved its work; None where nobody said. `preemptible`: it may be moved or evicted.
@@ -185,6 +186,7 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     devices: tuple[int, ...] = ()
     slices: tuple[MigInstance, ...] = ()
     claims: tuple[PodClaim, ...] = ()
+    one_clique: bool = False
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
     told: tuple[str, str] | None = None

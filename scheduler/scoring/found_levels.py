@@ -44,6 +44,9 @@ TIER = re.compile(r"fabric\.topograph\.run/tier-(\d{1,2})\Z", re.ASCII)
 TIER_NAMES = ("leaf", "spine", "core")
 """What people call tiers 0, 1 and 2."""
 
+CLIQUE_LEVEL, CLIQUE_LABEL = "clique", "nvidia.com/gpu.clique"
+"""GPUs of several nodes that are one NVLink domain, by GPU feature discovery."""
+
 FABRICS = (
     Source(
         "topograph",
@@ -53,7 +56,7 @@ FABRICS = (
         ),
     ),
     Source("topograph before version 1", (("nvlink-domain", "network.topology.nvidia.com/accelerator"),)),
-    Source("GPU feature discovery", (("clique", "nvidia.com/gpu.clique"),)),
+    Source("GPU feature discovery", ((CLIQUE_LEVEL, CLIQUE_LABEL),)),
 )
 """NVLink between machines; the one that is on most nodes is used."""
 

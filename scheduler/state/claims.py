@@ -142,8 +142,9 @@ class ClaimBook:
         known = [(ref, self._claims.get(self._named.get(f"{pod.namespace}/{ref.claim}", ""))) for ref in pod.claims]
         missing = [msgspec.structs.replace(ref, waits="missing") for ref, claim in known if claim is None]
         ours = [(ref, claim) for ref, claim in known if claim is not None and claim.ours]
+        channel = pod.ours and any(claim.channel for _, claim in known if claim is not None)
         if not pod.ours or not ours:
-            return msgspec.structs.replace(pod, claims=tuple(missing))
+            return msgspec.structs.replace(pod, claims=tuple(missing), one_clique=channel)
         claims = [self._claim(pod, ref, claim) for ref, claim in ours]
         pin = _pin(pod, claims, node_of)
         models = tuple(sorted({model for _, claim in ours for model in claim.models}))
@@ -153,6 +154,7 @@ class ClaimBook:
             claims=(*missing, *claims),
             shape=self._shape(pod.shape, _amounts(claims), models, pin, only=only),
             managed=True,
+            one_clique=channel,
             problems=(*pod.problems, *_problems(pod, [claim for _, claim in ours])),
         )
 

@@ -98,7 +98,7 @@ class ClaimSeen(msgspec.Struct, frozen=True, kw_only=True):
 
     `models`: accepted GPU models; empty accepts any. `allocated`: the devices that it has, whoever allocated them, but
     those that it only watches over as an admin. `guarded`: these were given for a plan whose pods may not all stand.
-    `problems`: what could not be read of a claim that is ours.
+    `channel`: it asks for an IMEX channel. `problems`: what could not be read of a claim that is ours.
     """
 
     uid: str
@@ -109,6 +109,7 @@ class ClaimSeen(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[str, ...] = ()
     allocated: tuple[DeviceName, ...] = ()
     guarded: bool = False
+    channel: bool = False
     problems: tuple[Problem, ...] = ()
 
 

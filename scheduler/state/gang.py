@@ -5,7 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import assert_never
 
 from scheduler.model.names import QueueName
+from scheduler.model.node import NODE_LEVEL
 from scheduler.model.workload import QUEUE_KEY, GangClaim, Pod, Problem, RoleMinimums, Slices
+from scheduler.scoring.found_levels import CLIQUE_LABEL, CLIQUE_LEVEL
 from scheduler.state.events import GroupSeen, JobSeen
 from scheduler.state.queues import QueueFinder
 
@@ -51,6 +53,10 @@ def described(group: GroupSeen, role: str) -> GangClaim:
             return GangClaim(name="", least=number)
         case _:
             assert_never(group.form)
+
+
+WITHIN_A_CLIQUE = frozenset({CLIQUE_LABEL, CLIQUE_LEVEL, NODE_LEVEL.name, NODE_LEVEL.label})
+"""Levels that are no larger than a clique."""
 
 
 class Gang:
@@ -151,6 +157,21 @@ class Gang:
         if len(stated) > 1:
             self._add(f"{where} of gang {self._name}", " and ".join(stated), "one value for all members")
         return stated[0] if stated else None
+
+    def required_level(self) -> str | None:
+        """The level of which one domain holds the gang.
+
+        IMEX channels reach the memory of GPUs of one NVLink domain (NVIDIA DRA driver, ComputeDomains), so members that
+        claim one want no domain that is larger.
+        """
+        asked = self.one("annotation bayplan.dev/topology-required", [p.topology_required for p in self._members])
+        asked = asked or (None if self._group is None else self._group.topology_required)
+        if not any(p.one_clique for p in self._members) or asked in WITHIN_A_CLIQUE:
+            return asked
+        if asked is not None:
+            allowed = f"{CLIQUE_LABEL} or nothing where pods claim an IMEX channel, which reaches no farther"
+            self._add(f"required topology of gang {self._name}", asked, allowed)
+        return CLIQUE_LABEL
 
     def slices(self) -> Slices:
         """The slices that members give."""

@@ -65,8 +65,7 @@ def workload_of(
         created_s=min(p.created_s for p in members),
         members=members,
         user=gang.one("label that says whose it is", [p.user or None for p in members]) or "",
-        topology_required=gang.one("annotation bayplan.dev/topology-required", [p.topology_required for p in members])
-        or (group.topology_required if group is not None else None),
+        topology_required=gang.required_level(),
         topology_preferred=gang.one(
             "annotation bayplan.dev/topology-preferred", [p.topology_preferred for p in members]
         )

@@ -60,6 +60,11 @@ def test_claims_of_other_classes_are_not_ours_and_keep_what_they_have() -> None:
     assert seen().ours is False
 
 
+def test_claims_for_imex_channels_are_recognised() -> None:
+    event = seen({"name": "channel", "exactly": {"deviceClassName": "compute-domain-default-channel.nvidia.com"}})
+    assert (event.channel, event.ours, event.problems) == (True, False, ())
+
+
 def test_a_product_is_asked_for_by_name() -> None:
     event = seen(request(selectors=cel(f" {PRODUCT}\n")), request("more", selectors=cel(PRODUCT.replace("'", '"'))))
     assert (event.models, event.problems) == (("=NVIDIA-H100-80GB-HBM3",), ())

@@ -148,6 +148,39 @@ def test_claims_that_are_not_ready_are_waited_for(things: tuple[Thing, ...], wan
     assert waits(node("n1", gpus=0), offer("n1"), *things) == [(Reason.CLAIM_NOT_READY, *want)]
 
 
+def trays(count: int) -> list[Thing]:
+    """Nodes of 4 GPUs that are claimed, two to a clique."""
+    labels = [{"nvidia.com/gpu.clique": f"c.{i // 2}", "rack": "r"} for i in range(count)]
+    made = [node(f"n{i}", gpus=0, labels=each) for i, each in enumerate(labels)]
+    return [*made, *(offer(f"n{i}", gpus=4) for i in range(count))]
+
+
+def channel_gang(pods: int, **fields: object) -> list[Thing]:
+    """A gang whose pods claim 4 GPUs and an IMEX channel each."""
+    channel = replace(claim("channel", ours=False), channel=True)
+    members = [
+        replace(claiming(f"p{i}", f"c{i}", "channel", gang=GangClaim(name="g", size=pods)), **fields)
+        for i in range(pods)
+    ]
+    return [channel, *members, *(claim(f"c{i}", gpus=4) for i in range(pods))]
+
+
+def test_a_gang_with_imex_channels_stays_in_one_clique() -> None:
+    busy = claim("x", gpu_name("n0", 0), ours=False)
+    assert {at for at, _ in starts(*trays(4), *channel_gang(2), busy).values()} == {"n2", "n3"}
+    assert waits(*trays(4), *channel_gang(3))[0][0] is Reason.TOPOLOGY_UNSATISFIED
+    assert {at for at, _ in starts(*trays(4), *channel_gang(2, topology_required="clique"), busy).values()} == {
+        "n2",
+        "n3",
+    }
+    ((reason, told, _),) = waits(*trays(4), *channel_gang(2, topology_required="rack"))
+    assert (reason, told) == (
+        Reason.INVALID_REQUEST,
+        "required topology of gang a/g is 'rack'; allowed: nvidia.com/gpu.clique or nothing where pods claim an IMEX "
+        "channel, which reaches no farther",
+    )
+
+
 def test_a_gpu_model_is_exactly_what_a_claim_names() -> None:
     asked = (claiming("p", "c"), claim("c", models=("=NVIDIA-H200",)))
     nvl = (node("n1", gpus=0, product="NVIDIA-H200-NVL"), offer("n1"))
