@@ -10,7 +10,7 @@ from scheduler.kube import keys
 from scheduler.kube.wire import Meta, WirePod
 from scheduler.kube.wire_dra import WireClaim, WireClaimDevices, WireExactly, WireRequest
 from scheduler.model.claims import ClaimRequest, DeviceName, PodClaim
-from scheduler.model.resources import GPU, MIG_PREFIX
+from scheduler.model.resources import GPU, MIG_PREFIX, Resources
 from scheduler.model.workload import Problem
 from scheduler.state.events import ClaimSeen
 
@@ -26,6 +26,9 @@ _EQUALS = re.compile(
     r"device\.attributes\[(['\"])gpu\.nvidia\.com\1\]\.(productName|profile)\s*==\s*"
     r"(['\"])([A-Za-z0-9][A-Za-z0-9 ._/+-]*)\3\Z"
 )
+
+BY_CLASS = "deviceclass.resource.kubernetes.io/"
+BY_CLASS_ALLOWED = f"{GPU}, or a claim of the DeviceClass {keys.DEVICE_CLASS}, in pods that wait for a plan"
 
 _claim_decoder = msgspec.json.Decoder(WireClaim)
 
@@ -66,21 +69,34 @@ def read_claim(raw: bytes | msgspec.Raw) -> tuple[Meta, ClaimSeen]:
 
 def pod_claims(wire: WirePod) -> tuple[PodClaim, ...]:
     """The claims that a pod names; what they ask for and have stands on the claims themselves."""
-    if not wire.spec.resource_claims:
+    extended = wire.status.extended_resource_claim_status
+    if not wire.spec.resource_claims and extended is None:
         return ()
     made = {status.name: status.resource_claim_name for status in wire.status.resource_claim_statuses}
-    return tuple(
+    named = [
         PodClaim(
-            claim=named.resource_claim_name or made.get(named.name) or "",
+            claim=each.resource_claim_name or made.get(each.name) or "",
             uid="",
             requests=(),
-            shared=named.resource_claim_name is not None,
-            name=named.name,
+            shared=each.resource_claim_name is not None,
+            name=each.name,
         )
-        for named in wire.spec.resource_claims
+        for each in wire.spec.resource_claims
         # Of a template that was found to need no claim, none is made (core/v1, `PodResourceClaimStatus`).
-        if named.resource_claim_name is not None or made.get(named.name, "") is not None
-    )
+        if each.resource_claim_name is not None or made.get(each.name, "") is not None
+    ]
+    if extended is not None:
+        named.append(PodClaim(claim=extended.resource_claim_name, uid="", requests=(), served=True))
+    return tuple(named)
+
+
+def by_class(requests: Resources) -> list[Problem]:
+    """Amounts of a DeviceClass by its own name (KEP-5004), which only kube-scheduler can place."""
+    return [
+        Problem(where=f"resource {name} of its containers", value=str(count), allowed=BY_CLASS_ALLOWED)
+        for name, count in requests.extended
+        if name.startswith(BY_CLASS)
+    ]
 
 
 def _choices(request: WireRequest) -> Iterator[WireExactly]:

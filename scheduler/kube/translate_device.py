@@ -10,10 +10,10 @@ import msgspec
 from scheduler.kube import keys
 from scheduler.kube.quantities import nanos, whole
 from scheduler.kube.wire import Meta
-from scheduler.kube.wire_dra import WireAttribute, WireSlice, WireSliceDevice
+from scheduler.kube.wire_dra import WireAttribute, WireDeviceClass, WireSlice, WireSliceDevice
 from scheduler.model.claims import Offered
 from scheduler.model.names import NodeName
-from scheduler.state.events import SliceSeen
+from scheduler.state.events import DeviceClassSeen, SliceSeen
 
 MIB = 1 << 20
 
@@ -30,6 +30,7 @@ KEPT = 4096
 _MIG_NAME = re.compile(r"(gpu-[0-9]+)-mig-")
 
 _slice_decoder = msgspec.json.Decoder(WireSlice)
+_class_decoder = msgspec.json.Decoder(WireDeviceClass)
 
 
 def read_slice(raw: bytes | msgspec.Raw) -> tuple[Meta, SliceSeen]:
@@ -51,6 +52,17 @@ def read_slice(raw: bytes | msgspec.Raw) -> tuple[Meta, SliceSeen]:
         node=NodeName(sys.intern(spec.node_name)) if spec.node_name else None,
         devices=tuple(found for d in spec.devices if (found := _offered(d)) is not None) if local else (),
     )
+
+
+def read_class(raw: bytes | msgspec.Raw) -> tuple[Meta, DeviceClassSeen]:
+    """A DeviceClass's metadata, and as which extended resource its devices are given out.
+
+    Raises:
+        ValueError: the text is no DeviceClass.
+    """
+    wire = _class_decoder.decode(raw)
+    meta = wire.metadata
+    return meta, DeviceClassSeen(uid=meta.uid, name=meta.name, resource=wire.spec.extended_resource_name)
 
 
 def _offered(wire: WireSliceDevice) -> Offered | None:

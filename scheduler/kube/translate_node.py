@@ -16,7 +16,8 @@ from scheduler.model.names import NodeName
 from scheduler.model.node import Allocator, Device, Node, Taint
 from scheduler.state.events import DevicesSeen, NodeSeen
 
-ALLOCATORS = frozenset(allocator.value for allocator in Allocator)
+ALLOCATORS = frozenset({Allocator.DEVICE_PLUGIN.value, Allocator.DRA.value})
+"""What a report may say; who serves an extended resource is told by DeviceClasses."""
 
 MOST_REPLICAS = 1001
 

@@ -11,7 +11,7 @@ from scheduler.kube.dialects.table import understand
 from scheduler.kube.dialects.words import class_of, queue_of
 from scheduler.kube.requests import gpu_steps, pod_requests
 from scheduler.kube.selectors import host_ports, node_affinity, scheduler_rules, tolerations
-from scheduler.kube.translate_claim import pod_claims
+from scheduler.kube.translate_claim import by_class, pod_claims
 from scheduler.kube.wire import Condition, Meta, OwnerReference, PodStatus, WirePod
 from scheduler.model.names import NodeName, PodUid
 from scheduler.model.workload import Pod, PodShape, Problem
@@ -98,6 +98,7 @@ class PodReader:
         problems.extend(others.problems)
         gang = translate_values.gang_claim(labels, annotations, problems, others.gang)
         requests = pod_requests(wire)
+        problems.extend(by_class(requests))
         shape = self._interned(
             PodShape(
                 requests=requests,

@@ -241,6 +241,12 @@ class PodSpec(Wire, frozen=True, kw_only=True):
     active_deadline_seconds: int | None = None
 
 
+class ExtendedClaim(Wire, frozen=True, kw_only=True):
+    """status.extendedResourceClaimStatus: the claim that kube-scheduler made for extended resources (KEP-5004)."""
+
+    resource_claim_name: str = ""
+
+
 class PodStatus(Wire, frozen=True, kw_only=True):
     """status of a pod."""
 
@@ -250,6 +256,7 @@ class PodStatus(Wire, frozen=True, kw_only=True):
     container_statuses: list[ContainerStatus] = []
     init_container_statuses: list[ContainerStatus] = []
     resource_claim_statuses: list[PodResourceClaim] = []
+    extended_resource_claim_status: ExtendedClaim | None = None
     resources: Amounts | None = None
     allocated_resources: Quantities = {}
 

@@ -169,3 +169,16 @@ class WireClaim(Wire, frozen=True, kw_only=True):
     metadata: Meta
     spec: ClaimSpec = ClaimSpec()
     status: ClaimStatus = ClaimStatus()
+
+
+class ClassSpec(Wire, frozen=True, kw_only=True):
+    """spec of a DeviceClass."""
+
+    extended_resource_name: str = ""
+
+
+class WireDeviceClass(Wire, frozen=True, kw_only=True):
+    """DeviceClass."""
+
+    metadata: Meta
+    spec: ClassSpec = ClassSpec()

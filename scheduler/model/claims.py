@@ -69,7 +69,8 @@ class PodClaim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `name`: of the entry in the pod's spec. `claim` is "" until a controller has made it of the pod's template, and
     `uid` until the claim exists. `allocated`: the devices that it has, whoever allocated them. `shared`: it was not
     made of a template for this pod, so that others may use it too; `requests` are those that this pod is charged for,
-    and empty where another pod is. `waits`: why it cannot be planned; "" where it can.
+    and empty where another pod is. `waits`: why it cannot be planned; "" where it can. `served`: it is not ours, but
+    made by kube-scheduler for GPUs that the pod's containers ask for as an extended resource.
     """
 
     claim: str
@@ -79,6 +80,7 @@ class PodClaim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     shared: bool = False
     name: str = ""
     waits: ClaimWait = ""
+    served: bool = False
 
 
 class ClaimKey(msgspec.Struct, frozen=True, kw_only=True, gc=False):

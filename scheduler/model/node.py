@@ -62,6 +62,9 @@ class Allocator(Enum):
     DRA = "DRA"
     """Dynamic resource allocation: the plan's choice is carried out."""
 
+    SCHEDULER = "Scheduler"
+    """kube-scheduler, where dynamic resource allocation serves an extended resource (KEP-5004): not predicted."""
+
 
 class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A node as the planner sees it. `allocatable.pods` is the kubelet's pod limit.

@@ -14,6 +14,7 @@ from scheduler.state.cluster import ClusterState
 from scheduler.state.divided import undivided
 from scheduler.state.events import (
     ClaimSeen,
+    DeviceClassSeen,
     DevicesSeen,
     Event,
     GroupGone,
@@ -79,6 +80,7 @@ _KINDS = {
     PriorityClassSeen: "class",
     SliceSeen: "slice",
     ClaimSeen: "claim",
+    DeviceClassSeen: "device class",
 }
 
 
@@ -103,7 +105,7 @@ def _by_name(facts: Iterable[Event]) -> dict[str, msgspec.Struct]:
                 named[f"queue {queue.name}"] = queue
             case JobGone() | GroupGone() | QueueGone():
                 del named[f"queue {fact.name}" if isinstance(fact, QueueGone) else jobs[fact.uid]]
-            case NamespaceSeen() | TopologySeen() | PriorityClassSeen() | SliceSeen() | ClaimSeen():
+            case NamespaceSeen() | TopologySeen() | PriorityClassSeen() | SliceSeen() | DeviceClassSeen() | ClaimSeen():
                 space = f"{fact.namespace}/" if isinstance(fact, ClaimSeen) else ""
                 named[f"{_KINDS[type(fact)]} {space}{fact.name}"] = fact
             case _:

@@ -19,7 +19,7 @@ _NUMBERS = re.compile(r"(\d+)", re.ASCII)
 class Claimable(msgspec.Struct, frozen=True):
     """A node's devices with the names by which they are claimed, and the index of the GPU that each name is about.
 
-    `reported`: an exporter tells of them too.
+    `reported`: an exporter tells of them too. `served`: kube-scheduler gives them to pods that ask for whole GPUs.
     """
 
     devices: tuple[Device, ...]
@@ -27,6 +27,7 @@ class Claimable(msgspec.Struct, frozen=True):
     product: str = ""
     slicing: Slicing | None = None
     reported: bool = False
+    served: bool = False
 
     def whole(self, names: Iterable[DeviceName]) -> set[int]:
         """The GPUs that somebody has who has these, whole as far as it is known."""
@@ -45,7 +46,7 @@ class Claimable(msgspec.Struct, frozen=True):
         return found
 
 
-def claimable(report: DevicesSeen | None, offer: Offer) -> Claimable:
+def claimable(report: DevicesSeen | None, offer: Offer, *, served: bool = False) -> Claimable:
     """The devices of a report with what slices say of them, matched by uuid, else by PCI address.
 
     Without a report they are those of the slices, by PCI address. GPUs of which several claims may have parts are not
@@ -100,11 +101,12 @@ def claimable(report: DevicesSeen | None, offer: Offer) -> Claimable:
         product=product,
         slicing=divided,
         reported=report is not None,
+        served=served,
     )
 
 
 def with_claimable(node: Node, found: Claimable) -> Node:
-    """The node with its devices, where nothing but claims gives them out with their number among its resources.
+    """The node with its devices; where no device plugin gives them out, with their number among its resources.
 
     `node.allocatable` is what the kubelet says: where a device plugin serves GPUs, it goes on to do so. Where nobody
     tells how the GPUs are connected, they are taken to be as in the machines that have them.
@@ -117,14 +119,14 @@ def with_claimable(node: Node, found: Claimable) -> Node:
     told = None if found.reported else assumed_links(node.product, named, named)
     if told is not None:
         node = msgspec.structs.replace(node, machine=told[0], links=told[1], links_assumed=True)
-    if found.slicing is not None:
+    if found.slicing is not None and not found.served:
         node = msgspec.structs.replace(
             node, mig_on_demand=True, mig_models=(found.slicing.model,), slice_names=found.slicing.names
         )
     return msgspec.structs.replace(
         node,
-        claims_only=True,
-        allocator=Allocator.DRA,
+        claims_only=not found.served,
+        allocator=Allocator.SCHEDULER if found.served else Allocator.DRA,
         allocatable=msgspec.structs.replace(
             node.allocatable, extended=extended({**dict(node.allocatable.extended), GPU: named})
         ),

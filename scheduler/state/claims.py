@@ -139,19 +139,25 @@ class ClaimBook:
         """The pod with what its claims ask for and have. `node_of`: where the devices of each pool are."""
         if not pod.claims:
             return pod
-        known = [(ref, self._claims.get(self._named.get(f"{pod.namespace}/{ref.claim}", ""))) for ref in pod.claims]
+        every = [(ref, self._claims.get(self._named.get(f"{pod.namespace}/{ref.claim}", ""))) for ref in pod.claims]
+        served = [
+            msgspec.structs.replace(ref, uid=claim.uid, allocated=claim.allocated)
+            for ref, claim in every
+            if ref.served and claim is not None
+        ]
+        known = [(ref, claim) for ref, claim in every if not ref.served]
         missing = [msgspec.structs.replace(ref, waits="missing") for ref, claim in known if claim is None]
         ours = [(ref, claim) for ref, claim in known if claim is not None and claim.ours]
         channel = pod.ours and any(claim.channel for _, claim in known if claim is not None)
         if not pod.ours or not ours:
-            return msgspec.structs.replace(pod, claims=tuple(missing), one_clique=channel)
+            return msgspec.structs.replace(pod, claims=(*missing, *served), one_clique=channel)
         claims = [self._claim(pod, ref, claim) for ref, claim in ours]
         pin = _pin(pod, claims, node_of)
         models = tuple(sorted({model for _, claim in ours for model in claim.models}))
         only = not missing and len(ours) == len(known)
         return msgspec.structs.replace(
             pod,
-            claims=(*missing, *claims),
+            claims=(*missing, *claims, *served),
             shape=self._shape(pod.shape, _amounts(claims), models, pin, only=only),
             managed=True,
             one_clique=channel,

@@ -11,12 +11,15 @@ from scheduler.model.plan import Assignment
 from scheduler.model.queue import Queue
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Pod
+from scheduler.state.claim_events import take_in_claim
 from scheduler.state.claims import ClaimBook
 from scheduler.state.demand import DemandBook
 from scheduler.state.events import (
     ClaimEvent,
     ClaimGone,
     ClaimSeen,
+    DeviceClassGone,
+    DeviceClassSeen,
     DevicesGone,
     DevicesSeen,
     Event,
@@ -194,7 +197,7 @@ class ClusterState:
                 return changed and self._regroup(pods)
             case TopologySeen() | TopologyGone():
                 return self._topologies.take(event)
-            case SliceSeen() | SliceGone() | ClaimSeen() | ClaimGone():
+            case SliceSeen() | SliceGone() | DeviceClassSeen() | DeviceClassGone() | ClaimSeen() | ClaimGone():
                 return self._take_in_claim(event)
             case RequestsSeen():
                 return self._demand.recall(event)
@@ -206,25 +209,13 @@ class ClusterState:
                 assert_never(event)
 
     def _take_in_claim(self, event: ClaimEvent) -> bool:
-        match event:
-            case SliceSeen() | SliceGone():
-                nodes = self._offers.see(event) if isinstance(event, SliceSeen) else self._offers.forget(event.uid)
-                for node in sorted(nodes or ()):
-                    self._nodes.see_offer(node)
-                    self._see_again(pod.uid for pod in self._nodes.pods_on(node))
-                    self._groups.node_changed(node)
-                return nodes is not None
-            case ClaimSeen(uid=uid, namespace=namespace, name=name):
-                pools, named = self._claims.see(event), f"{namespace}/{name}"
-            case ClaimGone(uid=uid):
-                named, pools = self._claims.name_of(uid), self._claims.forget(uid)
-            case _:
-                assert_never(event)
-        if pools:
-            self._nodes.see_claims(pools)
-        if pools is not None:
-            self._see_again(pod.uid for pod in self._claims.users(named))
-        return pools is not None
+        taken = take_in_claim(self._offers, self._claims, self._nodes, event)
+        if taken is None:
+            return False
+        for node in taken.nodes:
+            self._groups.node_changed(node)
+        self._see_again(taken.pods)
+        return True
 
     def _see_again(self, uids: Iterable[PodUid]) -> None:
         """What these pods have, or ask for, may be something else now."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable
 
-from scheduler.model.node import Device, Node
+from scheduler.model.node import Allocator, Device, Node
 from scheduler.model.plan import Assignment
 from scheduler.model.resources import GPU, Resources
 from scheduler.model.snapshot import Ailing, Closed, Unsure
@@ -74,7 +74,10 @@ def closed_to(
     named = sum(d.claimed_as is not None for d in node.devices)
     partly = any(d.healthy and d.claimed_as is None for d in node.devices) or node.allocatable.gpus > named
     partly = partly and not node.claims_only
-    held = bool(claimed) or any(pod.shape.by_claim for pod in pods) or any(shape.by_claim for _, shape in flights)
+    # kube-scheduler knows what claims have, but not what plans are about to give them.
+    held = any(shape.by_claim for _, shape in flights)
+    if node.allocator is not Allocator.SCHEDULER:
+        held = held or bool(claimed) or any(pod.shape.by_claim for pod in pods)
     closed = Closed(to_claims=blind or partly, to_others=held and not node.claims_only)
     return closed if closed.to_claims or closed.to_others else None
 

@@ -93,6 +93,20 @@ class SliceGone(msgspec.Struct, frozen=True, kw_only=True):
     uid: str
 
 
+class DeviceClassSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """A DeviceClass. `resource`: the extended resource that its devices are given out as, where there is one."""
+
+    uid: str
+    name: str
+    resource: str = ""
+
+
+class DeviceClassGone(msgspec.Struct, frozen=True, kw_only=True):
+    """A DeviceClass was deleted."""
+
+    uid: str
+
+
 class ClaimSeen(msgspec.Struct, frozen=True, kw_only=True):
     """A ResourceClaim. `requests`: what it asks for through Bayplan's DeviceClass; `ours`: there is any such.
 
@@ -311,7 +325,7 @@ class Ticked(msgspec.Struct, frozen=True, kw_only=True):
     now_s: int
 
 
-ClaimEvent = SliceSeen | SliceGone | ClaimSeen | ClaimGone
+ClaimEvent = SliceSeen | SliceGone | DeviceClassSeen | DeviceClassGone | ClaimSeen | ClaimGone
 """What can be claimed, and what is."""
 
 GroupEvent = (
@@ -340,6 +354,8 @@ Event = (
     | DevicesGone
     | SliceSeen
     | SliceGone
+    | DeviceClassSeen
+    | DeviceClassGone
     | ClaimSeen
     | ClaimGone
     | PodSeen

@@ -139,7 +139,7 @@ class NodeBook:
         offer = self._offers.of(node)
         before = self._claimable.pop(node, None)
         if offer:
-            self._claimable[node] = claimable(self._reports.get(node), offer)
+            self._claimable[node] = claimable(self._reports.get(node), offer, served=self._offers.served)
         if before != self._claimable.get(node):
             self._static_generation += 1
             self._stale_nodes.add(node)
@@ -328,7 +328,7 @@ class NodeBook:
                 taken = devices_taken(node.devices, use.pods.values(), flights, claimed)
             if taken:
                 self._devices[node.name] = taken
-            if node.links is not None and node.allocator is Allocator.DEVICE_PLUGIN:
+            if node.links is not None and node.allocator is not Allocator.DRA:
                 unsure = unsure_of(taken, use.pods.values(), [shape for _, shape in use.flights.values()])
                 if unsure is not None:
                     self._unsure[node.name] = unsure
@@ -375,7 +375,7 @@ class NodeBook:
 
 def _charged(pod: Pod) -> list[DeviceName]:
     """What the claims have that a pod is charged for."""
-    return [name for claim in pod.claims if claim.requests for name in claim.allocated]
+    return [name for claim in pod.claims if claim.requests or claim.served for name in claim.allocated]
 
 
 def _on_demand(report: DevicesSeen) -> bool:

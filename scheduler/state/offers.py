@@ -4,15 +4,16 @@ from collections.abc import Iterator, Mapping
 
 from scheduler.model.claims import DeviceName, Offered
 from scheduler.model.names import NodeName
+from scheduler.model.resources import GPU
 from scheduler.state.claims import Pool
-from scheduler.state.events import SliceSeen
+from scheduler.state.events import DeviceClassGone, DeviceClassSeen, SliceSeen
 
 Offer = tuple[tuple[DeviceName, Offered], ...]
 """The GPUs of a node by name."""
 
 
 class OfferBook:
-    """Slices by pool. A pool that is not complete in its newest generation offers nothing (KEP-4381)."""
+    """Slices by pool, and classes. A pool that is not complete in its newest generation offers nothing (KEP-4381)."""
 
     def __init__(self) -> None:
         """No slices."""
@@ -20,6 +21,23 @@ class OfferBook:
         self._pools: dict[Pool, dict[str, SliceSeen]] = {}
         self._of_node: dict[NodeName, set[Pool]] = {}
         self._node_of: dict[Pool, NodeName] = {}
+        self._classes: dict[str, DeviceClassSeen] = {}
+
+    def take_class(self, event: DeviceClassSeen | DeviceClassGone) -> set[NodeName] | None:
+        """A DeviceClass as it is now, or is no more: the nodes for which that matters, None where it is no news."""
+        old, before = self._classes.get(event.uid), self.served
+        if isinstance(event, DeviceClassSeen):
+            self._classes[event.uid] = event
+        else:
+            self._classes.pop(event.uid, None)
+        if old == self._classes.get(event.uid):
+            return None
+        return set(self._of_node) if before != self.served else set()
+
+    @property
+    def served(self) -> bool:
+        """Whether kube-scheduler gives out devices to pods that ask for whole GPUs as an extended resource."""
+        return any(each.resource == GPU for each in self._classes.values())
 
     def see(self, seen: SliceSeen) -> set[NodeName] | None:
         """A slice as it is now: the nodes whose offers may be others now, None where it is no news."""
@@ -53,9 +71,10 @@ class OfferBook:
             for device in sorted((d for s in self._newest(pool) for d in s.devices), key=lambda d: d.name)
         )
 
-    def facts(self) -> Iterator[SliceSeen]:
-        """All slices."""
+    def facts(self) -> Iterator[SliceSeen | DeviceClassSeen]:
+        """All slices and classes."""
         yield from self._slices.values()
+        yield from self._classes.values()
 
     def _drop(self, uid: str) -> set[NodeName]:
         old = self._slices.pop(uid, None)

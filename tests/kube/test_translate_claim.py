@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from scheduler.kube.translate_claim import SELECTORS, pod_claims, read_claim
+from scheduler.kube.translate_claim import SELECTORS, by_class, pod_claims, read_claim
 from scheduler.kube.wire import Meta, PodResourceClaim, PodSpec, PodStatus, WirePod
 from scheduler.model.claims import ClaimRequest, DeviceName, PodClaim
-from scheduler.model.resources import GPU
+from scheduler.model.resources import GPU, Resources
 from scheduler.state.events import ClaimSeen
 
 CLASS = {"deviceClassName": "gpu.bayplan.dev"}
@@ -177,4 +177,14 @@ def test_the_claims_that_a_pod_names() -> None:
         PodClaim(name="own", claim="p-own-x", uid="", requests=()),
         PodClaim(name="waiting", claim="", uid="", requests=()),
         PodClaim(name="all", claim="everybodys", uid="", requests=(), shared=True),
+    )
+
+
+def test_amounts_of_a_class_by_its_name_are_refused() -> None:
+    name = "deviceclass.resource.kubernetes.io/gpu.nvidia.com"
+    asked = Resources(extended=((name, 2), (GPU, 1)))
+    (problem,) = by_class(asked)
+    assert str(problem) == (
+        f"resource {name} of its containers is '2'; allowed: nvidia.com/gpu, or a claim of the DeviceClass "
+        "gpu.bayplan.dev, in pods that wait for a plan"
     )

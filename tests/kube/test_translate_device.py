@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from scheduler.kube.translate_device import pci_address, read_slice
+from scheduler.kube.translate_device import pci_address, read_class, read_slice
 from scheduler.model.claims import Offered
 from scheduler.model.names import NodeName
-from scheduler.state.events import SliceSeen
+from scheduler.state.events import DeviceClassSeen, SliceSeen
 
 
 def gpu(minor: int, **fields: Any) -> dict[str, Any]:  # noqa: ANN401  JSON
@@ -148,3 +148,11 @@ def test_what_is_no_slice_cannot_be_read(text: bytes) -> None:
 )
 def test_pci_addresses_are_written_in_one_way(text: str, want: str) -> None:
     assert pci_address(text) == want
+
+
+@pytest.mark.parametrize(
+    ("spec", "resource"), [({"extendedResourceName": "nvidia.com/gpu"}, "nvidia.com/gpu"), ({}, "")]
+)
+def test_a_class_tells_as_which_resource_its_devices_are_given_out(spec: dict[str, Any], resource: str) -> None:
+    text = json.dumps({"metadata": {"name": "gpu.nvidia.com", "uid": "u"}, "spec": spec}).encode()
+    assert read_class(text)[1] == DeviceClassSeen(uid="u", name="gpu.nvidia.com", resource=resource)

@@ -17,7 +17,7 @@ from scheduler.planning.settings import PlanSettings
 from scheduler.scoring.devices.machines import machine_graph
 from scheduler.scoring.rules.check import broken_rules
 from scheduler.state.cluster import ClusterState
-from scheduler.state.events import Event
+from scheduler.state.events import DeviceClassSeen, Event
 from tests.state.build import (
     Thing,
     claim,
@@ -148,6 +148,15 @@ def test_claims_that_are_not_ready_are_waited_for(things: tuple[Thing, ...], wan
     assert waits(node("n1", gpus=0), offer("n1"), *things) == [(Reason.CLAIM_NOT_READY, *want)]
 
 
+def test_where_kube_scheduler_serves_gpus_nothing_is_promised_of_them() -> None:
+    serving = DeviceClassSeen(uid="k", name="gpu.nvidia.com", resource="nvidia.com/gpu")
+    there = (node("n1", gpus=0), replace(report("n1"), links=graph("dgx1_v100")), offer("n1"), serving)
+    assert starts(*there, pod("p", shape=shape(2)))["p"][0] == "n1"
+    assert starts(*there, pod("p", shape=shape(2, linked=Linked.REQUIRED))) == {}
+    assert len(starts(*there, pod("p"), pod("q"), claiming("r", "c", created_s=1), claim("c"))) == 2
+    assert len(starts(*there, claiming("r", "c"), claim("c", gpus=2))["r"][1]) == 2
+
+
 def trays(count: int) -> list[Thing]:
     """Nodes of 4 GPUs that are claimed, two to a clique."""
     labels = [{"nvidia.com/gpu.clique": f"c.{i // 2}", "rack": "r"} for i in range(count)]
@@ -174,10 +183,10 @@ def test_a_gang_with_imex_channels_stays_in_one_clique() -> None:
         "n3",
     }
     ((reason, told, _),) = waits(*trays(4), *channel_gang(2, topology_required="rack"))
-    assert (reason, told) == (
-        Reason.INVALID_REQUEST,
+    assert reason is Reason.INVALID_REQUEST
+    assert told == (
         "required topology of gang a/g is 'rack'; allowed: nvidia.com/gpu.clique or nothing where pods claim an IMEX "
-        "channel, which reaches no farther",
+        "channel, which reaches no farther"
     )
 
 

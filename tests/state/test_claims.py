@@ -10,7 +10,7 @@ from scheduler.model.resources import GPU
 from scheduler.model.snapshot import Closed, Snapshot
 from scheduler.model.workload import Pod, Problem
 from scheduler.state.audit import compare, inconsistencies
-from scheduler.state.events import ClaimGone, PodGone, PodSeen, Released, SliceGone
+from scheduler.state.events import ClaimGone, DeviceClassGone, DeviceClassSeen, PodGone, PodSeen, Released, SliceGone
 from tests.state.build import (
     N1,
     allocatable,
@@ -296,3 +296,20 @@ def test_a_gpu_is_sick_if_a_slice_of_it_is() -> None:
     off = tuple(replace(d, usable=d.name != "gpu-1-mig-1g.10gb-0-6") for d in seen.devices)
     shown = state_of(node(gpus=0), replace(seen, devices=off)).snapshot().nodes[N1]
     assert ([d.healthy for d in shown.devices], shown.mig_on_demand) == ([True, False], True)
+
+
+def test_gpus_that_kube_scheduler_serves_as_a_resource_count_and_are_not_predicted() -> None:
+    serving = DeviceClassSeen(uid="k", name="gpu.nvidia.com", resource=GPU)
+    state = state_of(node(gpus=0), offer(), serving)
+    shown = state.snapshot().nodes[N1]
+    assert (shown.claims_only, shown.allocator, allocatable(state.snapshot(), "n1")) == (False, Allocator.SCHEDULER, 8)
+    made = tuple(replace(each, served=True) for each in claiming("p", "x").claims)
+    state.apply(PodSeen(pod=pod("p", gpus=2, node=N1, claims=made)))
+    assert state.snapshot().closed == {N1: Closed(to_claims=True)}
+    state.apply(claim("x", gpu_name("n1", 3), gpu_name("n1", 6), ours=False))
+    snap = state.snapshot()
+    assert (member(snap, "p").devices, used(snap, "n1"), snap.devices_used) == ((3, 6), 2, {N1: frozenset({3, 6})})
+    assert snap.closed == {}
+    state.apply(DeviceClassGone(uid="k"))
+    assert not state.apply(DeviceClassGone(uid="k"))
+    assert (state.snapshot().nodes[N1].claims_only, inconsistencies(state)) == (True, [])

@@ -14,6 +14,8 @@ from scheduler.state.cluster import ClusterState
 from scheduler.state.events import (
     ClaimGone,
     ClaimSeen,
+    DeviceClassGone,
+    DeviceClassSeen,
     DevicesGone,
     DevicesSeen,
     Event,
@@ -183,6 +185,9 @@ def claim_users(draw: st.DrawFn) -> PodSeen:
         created_s=draw(st.integers(0, 2)),
         shape=shape(draw(st.sampled_from([0, 0, 1]))),
     )
+    if draw(st.integers(0, 3)) == 0:
+        made = tuple(replace(each, served=True) for each in seen.claims)
+        seen = replace(seen, shape=shape(draw(st.integers(1, 2))), claims=made)
     return PodSeen(pod=seen if draw(st.integers(0, 3)) else replace(seen, ours=False, managed=False))
 
 
@@ -196,6 +201,9 @@ def claims(draw: st.DrawFn) -> ClaimSeen:
         had = draw(st.lists(st.tuples(node_names, places), max_size=2, unique=True))
         seen = slice_claim(name, "1g.10gb", *(slice_name(n, *place) for n, place in had))
     return replace(seen, uid=seen.uid + draw(st.sampled_from(["", "-again"])))
+
+
+device_classes = st.sampled_from(["", "nvidia.com/gpu"]).map(lambda r: DeviceClassSeen(uid="k", name="k", resource=r))
 
 
 @st.composite
@@ -239,6 +247,7 @@ gone = st.one_of(
     keys.map(lambda k: Released(workload=k)),
     st.sampled_from([ClaimGone(uid=f"claim-{c}{e}") for c in ("c0", "c1") for e in ("", "-again")]),
     offers().map(lambda seen: SliceGone(uid=seen.uid)),
+    st.just(DeviceClassGone(uid="k")),
     st.integers(0, 20).map(lambda s: Ticked(now_s=s)),
 )
 events: st.SearchStrategy[Event] = st.one_of(

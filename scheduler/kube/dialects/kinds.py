@@ -8,8 +8,9 @@ from scheduler.kube.dialects.foreign import ForeignKind
 from scheduler.kube.keys import GPU_DRIVER
 from scheduler.kube.translate import Kind, Sighting, key_of
 from scheduler.kube.translate_claim import read_claim
+from scheduler.kube.translate_device import read_class as read_device_class
 from scheduler.kube.translate_device import read_slice
-from scheduler.state.events import ClaimGone, PriorityClassGone, SliceGone
+from scheduler.state.events import ClaimGone, DeviceClassGone, PriorityClassGone, SliceGone
 
 GROUP_KINDS: tuple[ForeignKind, ...] = (*native_groups.KINDS, *podgroups.KINDS, *owners.KINDS)
 """Those that describe gangs."""
@@ -40,6 +41,13 @@ DEVICE_KINDS = (
         read=read_slice,
         gone=lambda uid: SliceGone(uid=uid),
         query=(("fieldSelector", f"spec.driver={GPU_DRIVER}"),),
+    ),
+    ForeignKind(
+        group="resource.k8s.io",
+        plural="deviceclasses",
+        versions=("v1",),
+        read=read_device_class,
+        gone=lambda uid: DeviceClassGone(uid=uid),
     ),
     ForeignKind(
         group="resource.k8s.io",

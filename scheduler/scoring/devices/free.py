@@ -319,5 +319,7 @@ def _chooser(graph: LinkGraph, allocator: Allocator) -> AnyChooser:
             return exact_chooser(graph)
         case Allocator.DEVICE_PLUGIN:
             return plugin_chooser(graph)
+        case Allocator.SCHEDULER:
+            return PluginChooser(graph, predicted=0)
         case _:
             assert_never(allocator)

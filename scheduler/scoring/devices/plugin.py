@@ -31,7 +31,9 @@ _NO_CUT = -1
 class PluginChooser:
     """As `devices.Chooser`: `best` is what is expected of the plugin, and only what is sure counts as linked."""
 
-    def __init__(self, graph: LinkGraph) -> None:
+    def __init__(self, graph: LinkGraph, predicted: int = PREDICTED) -> None:
+        """`predicted`: free GPUs up to which the choice is worked out; 0 where nothing is known of how it is made."""
+        self._predicted = predicted
         self._free_choice = exact_chooser(graph)
         self.all = self._free_choice.all
         self._adjacent = [1 << a | sum(1 << b for b, n in enumerate(row) if n) for a, row in enumerate(graph.nvlinks)]
@@ -95,7 +97,7 @@ class PluginChooser:
             return 0
         if count == 1 or self._all_linked(free):
             return free.bit_count() // count
-        if free.bit_count() > PREDICTED:
+        if free.bit_count() > self._predicted:
             return 0
         found = self._fits.get((free, count, steps))
         if found is None:
@@ -114,7 +116,7 @@ class PluginChooser:
         pool = free | given
         if self._all_linked(pool):
             return frozenset({free})
-        if pool.bit_count() > PREDICTED:
+        if pool.bit_count() > self._predicted:
             return frozenset({0})
         return self._left(pool, sizes) | {free}
 
@@ -124,7 +126,7 @@ class PluginChooser:
             return False
         if not sizes or self._all_linked(free):
             return True
-        if free.bit_count() > PREDICTED:
+        if free.bit_count() > self._predicted:
             return False
         found = self._packable.get((free, sizes))
         if found is None:
@@ -176,7 +178,7 @@ class PluginChooser:
     def _expected(self, free: int, count: int, wish: Linked, keep: Sizes, steps: Sizes) -> int:
         if not 0 < count <= free.bit_count():
             return 0
-        if free.bit_count() > PREDICTED:
+        if free.bit_count() > self._predicted:
             sure = wish is not Linked.REQUIRED or self._all_linked(free)
             return self._free_choice.best(free, count, wish, keep) if sure and self.packable(free, keep) else 0
         picks = self.picks_in_turn(free, steps or (count,))
