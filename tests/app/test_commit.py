@@ -1,16 +1,19 @@
 """Plans on their way, and what happens to them when their pods change."""
 
 import asyncio
+from collections.abc import Collection
 
 import msgspec
 import pytest
 
+from scheduler.app.allocations import Allocations
 from scheduler.app.board import Board
 from scheduler.app.carry import CarryResult, Withdrawn
 from scheduler.app.commit import Clocks, CommitLimits, Committer
 from scheduler.extender.guard import BindRequest
 from scheduler.kube.api import Response
 from scheduler.kube.effects import Effects
+from scheduler.kube.effects_claims import Allocation, ClaimEffects
 from scheduler.kube.http import Method
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
 from scheduler.model.node import Device, Node
@@ -18,8 +21,10 @@ from scheduler.model.plan import Admit, Assignment, Offer, Placement
 from scheduler.model.queue import Queue
 from scheduler.model.resources import Resources
 from scheduler.model.workload import GangClaim, Pod, PodShape
+from scheduler.state.claims import ClaimBook
 from scheduler.state.cluster import ClusterState
 from scheduler.state.events import DevicesSeen, NodeRefused, NodeSeen, PodGone, PodSeen, QueueSeen, Ticked
+from tests.state import build
 
 KEY = WorkloadKey("gang:ns/g")
 SHAPE = PodShape(requests=Resources(pods=1, extended=(("nvidia.com/gpu", 8),)))
@@ -31,7 +36,13 @@ class Yes:
     """Takes every write."""
 
     async def request(
-        self, method: Method, path: str, *, body: bytes | None = None, content_type: str = "application/json"
+        self,
+        method: Method,
+        path: str,
+        *,
+        body: bytes | None = None,
+        content_type: str = "application/json",
+        accept: str = "",
     ) -> Response:
         await asyncio.sleep(0)
         return Response(status=200, body=b"{}")
@@ -205,3 +216,56 @@ async def test_only_the_members_that_start_are_charged() -> None:
     assert [a.pod for a in flight.assignments] == [pod]
     assert flight.milli_gpu == 8000
     await desk.committer.stop()
+
+
+class Given(Allocations):
+    """Gives every claim its devices, and keeps what was taken back."""
+
+    def __init__(self, effects: Effects, claims: ClaimBook) -> None:
+        super().__init__(effects, ClaimEffects(effects, Yes()), claims)
+        self.given: set[str] = set()
+        self.taken_back: set[str] = set()
+
+    async def give(self, wanted: Collection[Allocation]) -> None:
+        self.given.update(grant.device.device for each in wanted for grant in each.grants)
+
+    async def take_back(self, given: Collection[Allocation]) -> None:
+        await asyncio.sleep(0)
+        self.taken_back.update(grant.device.device for each in given for grant in each.grants)
+
+
+async def test_devices_of_a_plan_that_others_take_are_free_before_its_room_is() -> None:
+    state = build.state_of(
+        build.node("n1", gpus=0), build.offer("n1"), build.queue(), build.claiming("p", "c"), build.claim("c")
+    )
+    effects = Effects(Yes(), may_write=lambda: True, concurrency=8, instance="test")
+    claims = Given(effects, state.claims)
+    ends: list[CarryResult] = []
+    committer = Committer(
+        effects=effects,
+        board=Board(),
+        limits=CommitLimits(arrival_timeout_s=60.0, refusal_memory_s=60.0, offer_timeout_s=60.0),
+        state=state,
+        clocks=Clocks(now_s=lambda: 0, scheduler_seen_s=lambda: 0.0),
+        wake=lambda: None,
+        claims=claims,
+        ended=lambda _key, result: ends.append(result),
+    )
+    (workload,) = state.snapshot().workloads.values()
+    (pod,) = workload.pending
+    placement = Placement(assignments=(Assignment(pod=pod.uid, node=NodeName("n1"), devices=(3,)),))
+    committer.admit(Admit(workload=workload.key, placement=placement), workload, nominate=False, plan_name="1")
+    assert committer.planned(pod.uid)
+    await asyncio.sleep(0)
+    committer.claim_seen("other", (build.gpu_name("n1", 4),))
+    committer.claim_seen("other", (build.gpu_name("n1", 3),))
+    async with asyncio.timeout(5):
+        while not claims.taken_back:
+            assert workload.key in state.snapshot().in_flight
+            await asyncio.sleep(0)
+        while not ends:  # noqa: ASYNC110  the same
+            await asyncio.sleep(0)
+    assert ends == [Withdrawn(why="gpu-3 of n1 was given to another claim")]
+    assert claims.given == claims.taken_back == {"gpu-3"}
+    assert not committer.planned(pod.uid)
+    assert workload.key not in state.snapshot().in_flight

@@ -79,6 +79,13 @@ def test_slices_are_asked_for_by_profile() -> None:
     assert [(p.value, p.allowed) for p in twice.problems] == [("1g.10gb+me and 2g.10gb+me", "one profile")]
 
 
+def test_a_claim_with_the_guard_was_given_its_devices_for_a_plan() -> None:
+    pod = {"resource": "pods", "name": "p", "uid": "x"}
+    guard = {"apiGroup": "bayplan.dev", "resource": "plans", "name": "plan", "uid": "bayplan.dev/plan"}
+    assert not seen(request(), status={"reservedFor": [pod]}).guarded
+    assert seen(request(), status={"reservedFor": [pod, guard]}).guarded
+
+
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
