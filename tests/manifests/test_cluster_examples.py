@@ -22,6 +22,7 @@ COLLECTIONS = {
     "Service": "/api/v1/namespaces/red/services",
     "StatefulSet": "/apis/apps/v1/namespaces/red/statefulsets",
     "Deployment": "/apis/apps/v1/namespaces/red/deployments",
+    "ResourceClaimTemplate": "/apis/resource.k8s.io/v1/namespaces/red/resourceclaimtemplates",
 }
 
 

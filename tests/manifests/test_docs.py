@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from scheduler.model.plan import Reason
-from tests.manifests.files import MANIFESTS, ROOT, base
+from tests.manifests.files import MANIFESTS, ROOT, base, objects
 
 USERS = ROOT / "docs" / "users.md"
 OPERATORS = ROOT / "docs" / "operators.md"
@@ -51,4 +51,5 @@ def test_files_and_policies_that_are_named_are_there(page: Path) -> None:
         for kind in ("MutatingAdmissionPolicy", "ValidatingAdmissionPolicy", "CustomResourceDefinition")
         for d in base(kind)
     } | {"mark-pods.bayplan.dev"}
+    known |= {d["metadata"]["name"] for folder in ("dra", "dra-alone") for d in objects(MANIFESTS / folder)}
     assert [name for name in re.findall(r"[a-z-]+\.bayplan\.dev", text) if name not in known] == []
