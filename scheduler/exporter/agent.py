@@ -97,10 +97,11 @@ class Agent:
                     self.woken.set()
 
     async def close(self) -> None:
-        """Let go of the driver."""
+        """Let go of the driver for good."""
         self._open = False
         self._opened.clear()
         await self._driver.close()
+        self._driver.end()
 
     async def _reach(self) -> None:
         if self._monotonic_s() < self._retry_s:

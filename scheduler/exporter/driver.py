@@ -106,6 +106,11 @@ class Driver:
         for uuid in [known for known, lane in self._gpus.items() if known not in uuids and lane.stuck is None]:
             self._gpus.pop(uuid).end()
 
+    def end(self) -> None:
+        """Let all threads end that are not stuck."""
+        for lane in (self._whole, self._errors, *self._gpus.values()):
+            lane.end()
+
     def _lane(self, uuid: str) -> Lane:
         return self._gpus.setdefault(uuid, Lane(uuid))
 

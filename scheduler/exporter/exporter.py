@@ -109,6 +109,20 @@ class Exporter:
             await self.agent.close()
         return self.current()
 
+    async def publish_once(self) -> str:
+        """Look and publish, once; "", or why nothing could be published."""
+        try:
+            if self._own is not None:
+                await self._read_sharing(self._own)
+            await self.agent.look()
+            if self.publisher is not None:
+                self.publisher.offer(self.current())
+                if not await self.publisher.step():
+                    return self._wrong
+        finally:
+            await self.agent.close()
+        return ""
+
     async def after_first_look(self, what: Callable[[], None]) -> None:
         """Call it once the GPUs were looked at, and look again."""
         await self._seen.wait()
@@ -157,19 +171,21 @@ class Exporter:
 
     async def _read_labels(self, own: OwnReport) -> None:
         while True:
-            sharing: Told[Sharing] = self._sharing
-            try:
-                node = await own.node()
-            except (ApiError, msgspec.MsgspecError) as err:
-                if sharing == NO_SHARING:
-                    sharing = Unread(why=Why.NO_DATA, said=f"the node's labels cannot be read: {_short(str(err))}")
-            else:
-                if node is not None:
-                    sharing = Sharing(strategy=node.strategy, replicas=node.replicas, mig_strategy=node.mig_strategy)
-            if sharing != self._sharing:
-                self._sharing = sharing
+            before = self._sharing
+            await self._read_sharing(own)
+            if before != self._sharing:
                 self._changed()
             await asyncio.sleep(LABELS_S * random.uniform(0.9, 1.1))  # noqa: S311  jitter
+
+    async def _read_sharing(self, own: OwnReport) -> None:
+        try:
+            node = await own.node()
+        except (ApiError, msgspec.MsgspecError) as err:
+            if self._sharing == NO_SHARING:
+                self._sharing = Unread(why=Why.NO_DATA, said=f"the node's labels cannot be read: {_short(str(err))}")
+            return
+        if node is not None:
+            self._sharing = Sharing(strategy=node.strategy, replicas=node.replicas, mig_strategy=node.mig_strategy)
 
     def _changed(self) -> None:
         """Something may be otherwise than it was: make the report anew."""

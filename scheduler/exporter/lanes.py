@@ -6,7 +6,6 @@ would have to go there is told at once that the driver does not answer. Threads 
 
 import asyncio
 import queue
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -64,7 +63,7 @@ class Lane:
     def __init__(self, name: str, *, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         self._name = name
         self._monotonic_s = monotonic_s
-        self._calls: queue.SimpleQueue[Work] = queue.SimpleQueue()
+        self._calls: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._under_way: asyncio.Future[object] | None = None
         self._said = ""
@@ -104,18 +103,21 @@ class Lane:
         return call.done.result()
 
     def end(self) -> None:
-        """Let the thread end after what is under way."""
+        """Let the thread end after what is under way; a later call starts another."""
         if self._thread is not None:
-            self._calls.put(sys.exit)
+            self._thread = None
+            self._calls.put(None)
+            self._calls = queue.SimpleQueue()
 
     def _start(self) -> None:
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            self._thread = threading.Thread(target=_serve, args=(self._calls,), name=self._name, daemon=True)
             self._thread.start()
 
-    def _run(self) -> None:
-        while True:
-            self._calls.get()()
+
+def _serve(calls: "queue.SimpleQueue[Work | None]") -> None:
+    while (work := calls.get()) is not None:
+        work()
 
 
 def _any(future: "asyncio.Future[T]") -> "asyncio.Future[object]":

@@ -117,7 +117,7 @@ class Publisher:
             return True
         standing = next_standing(wanted, self._standing, now_s=time.time(), boot_id=self._boot_id)
         try:
-            written = await self._own.write(standing)
+            written = await self._own.write(standing, missing=self._standing is None)
         except ApiError as err:
             self._wrong(_word(err), str(err))
             return False

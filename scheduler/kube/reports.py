@@ -62,16 +62,20 @@ class OwnReport:
         except msgspec.ValidationError:
             return None
 
-    async def write(self, report: ReportStanding) -> bool:
-        """Write the report, over an object that goes with its node; False where the node is not there."""
+    async def write(self, report: ReportStanding, *, missing: bool = False) -> bool:
+        """Write the report, over an object that goes with its node; False where the node is not there.
+
+        `missing`: nothing stands there as far as it is known, so that the object is made first.
+        """
         body = msgspec.json.encode({"status": report})
-        try:
-            await self._patch(body)
-        except ApiRefusedError as err:
-            if err.status != NOT_FOUND:
-                raise
-        else:
-            return True
+        if not missing:
+            try:
+                await self._patch(body)
+            except ApiRefusedError as err:
+                if err.status != NOT_FOUND:
+                    raise
+            else:
+                return True
         node = await self.node()
         if node is None:
             return False

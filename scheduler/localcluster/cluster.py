@@ -275,7 +275,7 @@ class LocalCluster:
             LocalClusterError: they did not get ready.
         """
         api = self.api()
-        names = populate.create(api, fleet, with_reports=with_reports)
+        names = populate.create(api, fleet, reports_by=self.kubeconfig() if with_reports else None)
         populate.wait_ready(api, names, self.table.check)
         return names
 

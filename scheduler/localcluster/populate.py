@@ -1,18 +1,18 @@
 """Creating the nodes of a fleet, many at a time."""
 
+import asyncio
 import datetime as dt
 import functools
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
-from scheduler.localcluster import device_slices, gpunodes, nodes
+from scheduler.localcluster import device_slices, nodes, reports
 from scheduler.localcluster.api import Api, Json
 from scheduler.localcluster.fleet import Fleet
-from scheduler.localcluster.gpunodes import API_VERSION
 from scheduler.localcluster.waiting import until
 
 _NODES = "/api/v1/nodes"
-_GPU_NODES = f"/apis/{API_VERSION}/gpunodes"
 _SLICES = "/apis/resource.k8s.io/v1/resourceslices"
 _AT_A_TIME = 8
 """Requests under way at once; more gains nothing on a machine that also runs the server."""
@@ -21,8 +21,8 @@ _READY_S = 120.0
 _NOT_READY = "node.kubernetes.io/not-ready"
 
 
-def create(api: Api, fleet: Fleet, *, with_reports: bool) -> list[str]:
-    """Create all nodes of `fleet`, with the GPUs that can be claimed, and their GPUNodes if `with_reports`.
+def create(api: Api, fleet: Fleet, *, reports_by: Path | None) -> list[str]:
+    """Create all nodes of `fleet`, with the GPUs that can be claimed; exporters report by this kubeconfig.
 
     Returns the nodes' names.
 
@@ -33,18 +33,11 @@ def create(api: Api, fleet: Fleet, *, with_reports: bool) -> list[str]:
     with ThreadPoolExecutor(_AT_A_TIME, thread_name_prefix="fleet") as pool:
         made = list(pool.map(functools.partial(api.create, _NODES), nodes.nodes(fleet, now=now)))
         uids = {node["metadata"]["name"]: node["metadata"]["uid"] for node in made}
-        if with_reports:
-            list(pool.map(functools.partial(_report, api, uids), gpunodes.gpu_nodes(fleet, now=now)))
         list(pool.map(functools.partial(_offer, api, uids), device_slices.resource_slices(fleet)))
+        if reports_by is not None:
+            # On a thread of its own: the caller may have an event loop already.
+            pool.submit(asyncio.run, reports.publish(reports_by, fleet, at_a_time=_AT_A_TIME)).result()
     return list(uids)
-
-
-def _report(api: Api, uids: dict[str, str], body: Json) -> None:
-    """Create a GPUNode that goes with its node, and then its status, which the first write leaves out."""
-    name: str = body["metadata"]["name"]
-    owner = {"apiVersion": "v1", "kind": "Node", "name": name, "uid": uids[name]}
-    api.create(_GPU_NODES, {**body, "metadata": {"name": name, "ownerReferences": [owner]}})
-    api.merge(f"{_GPU_NODES}/{name}/status", {"status": body["status"]})
 
 
 def _offer(api: Api, uids: dict[str, str], body: Json) -> None:

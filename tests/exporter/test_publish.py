@@ -45,6 +45,8 @@ class Server:
         given = json.loads(body or b"")
         if method == "POST":
             assert "status" not in given
+            if self.object is not None:
+                raise ApiRefusedError(409, "AlreadyExists", "it is there")
             self.object = given
         elif self.object is None:
             raise ApiRefusedError(404, "NotFound", "no such object")
@@ -100,12 +102,24 @@ async def test_the_object_is_made_for_its_node_and_then_written() -> None:
     one, wrong = publisher(server)
     one.offer(REPORT)
     assert await one.step()
-    assert server.writes == [f"PATCH {PATH}/n/status", f"POST {PATH}", f"PATCH {PATH}/n/status"]
+    assert server.writes == [f"POST {PATH}", f"PATCH {PATH}/n/status"]
     assert server.object is not None
     assert server.object["metadata"]["ownerReferences"] == [
         {"apiVersion": "v1", "kind": "Node", "name": "n", "uid": "u"}
     ]
     assert (server.status["deviceCount"], server.status["generation"], server.status["bootId"]) == (1, 1, "b")
+    assert wrong == []
+
+
+async def test_an_object_that_somebody_deleted_is_made_again() -> None:
+    server = Server()
+    one, wrong = publisher(server)
+    one.offer(REPORT)
+    await one.step()
+    server.object = None
+    one.offer(SICK)
+    assert await one.step()
+    assert server.status["healthyDeviceCount"] == 0
     assert wrong == []
 
 
@@ -159,6 +173,10 @@ async def test_an_unchanged_report_is_written_again_after_a_while() -> None:
 )
 async def test_a_write_that_fails_is_tried_again(failure: Exception, word: str) -> None:
     server = Server()
+    server.object = {
+        "metadata": {"name": "n"},
+        "status": msgspec.to_builtins(next_standing(SICK, None, now_s=0, boot_id=None)),
+    }
     server.failures = [failure, failure]
     one, wrong = publisher(server)
     one.offer(REPORT)
@@ -168,7 +186,7 @@ async def test_a_write_that_fails_is_tried_again(failure: Exception, word: str) 
             await asyncio.sleep(0.01)
     task.cancel()
     assert wrong == [word, word]
-    assert server.status["deviceCount"] == 1
+    assert server.status["healthyDeviceCount"] == 1
 
 
 async def test_a_node_that_is_not_there_gets_no_report() -> None:

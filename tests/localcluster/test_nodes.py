@@ -3,13 +3,15 @@ from typing import Any
 
 import pytest
 
+from scheduler.exporter.exporter import Exporter, Options
+from scheduler.exporter.publish import encode
 from scheduler.kube.translate_node import read_report
 from scheduler.localcluster import fleet as fleets
 from scheduler.localcluster.device_slices import resource_slices
 from scheduler.localcluster.fleet import Fleet, Group, NodeTaint
-from scheduler.localcluster.gpunodes import gpu_nodes
 from scheduler.localcluster.machines import machines
 from scheduler.localcluster.nodes import nodes
+from scheduler.localcluster.reports import backends
 from scheduler.scoring.devices.machines import machine_graph
 
 NOW = "2026-01-01T00:00:00Z"
@@ -20,9 +22,18 @@ def only(group: Group) -> dict[str, Any]:
     return node
 
 
-def reported(group: Group) -> dict[str, Any]:
-    (report,) = gpu_nodes(Fleet(groups=[group]), now=NOW)
-    return report["status"]
+async def reports(fleet: Fleet) -> dict[str, dict[str, Any]]:
+    """What the exporter of each node reports, as JSON, by node."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, backend in backends(fleet):
+        report = await Exporter(backend, Options(simulated=True)).once()
+        found[name] = json.loads(encode(report))
+    return found
+
+
+async def reported(group: Group) -> dict[str, Any]:
+    ((_, status),) = (await reports(Fleet(groups=[group]))).items()
+    return status
 
 
 def test_a_node_offers_what_its_machine_has() -> None:
@@ -79,11 +90,11 @@ def test_nodes_without_a_machine_have_no_gpus_and_no_report() -> None:
         key.startswith("nvidia.com/")
         for key in only(Group(name="c", count=1, cpu=4, memory_gib=8))["metadata"]["labels"]
     )
-    assert list(gpu_nodes(Fleet(groups=[group]), now=NOW)) == []
+    assert list(backends(Fleet(groups=[group]))) == []
 
 
-def test_a_report_tells_devices_and_links() -> None:
-    status = reported(Group(name="h", count=1, machine="hgx_h100"))
+async def test_a_report_tells_devices_and_links() -> None:
+    status = await reported(Group(name="h", count=1, machine="hgx_h100"))
     assert status["deviceCount"] == status["healthyDeviceCount"] == len(status["devices"]) == 8
     assert len({device["uuid"] for device in status["devices"]}) == 8
     assert {device["migMode"] for device in status["devices"]} == {"Disabled"}
@@ -94,15 +105,15 @@ def test_a_report_tells_devices_and_links() -> None:
     assert status["nvswitch"] is True
 
 
-def test_a_report_tells_slices_and_where_more_could_be_made() -> None:
-    status = reported(Group(name="a", count=1, machine="dgx_a100", mig={"3g.40gb": 1}))
+async def test_a_report_tells_slices_and_where_more_could_be_made() -> None:
+    status = await reported(Group(name="a", count=1, machine="dgx_a100", mig={"3g.40gb": 1}))
     whole, divided = status["devices"][0], status["devices"][7]
     assert (whole["migMode"], divided["migMode"]) == ("Disabled", "Enabled")
     assert "migInstances" not in whole
     assert [(i["profile"], i["start"], i["size"]) for i in divided["migInstances"]] == [("3g.40gb", 0, 4)]
     free = {(p["profile"], p["start"]) for p in divided["freePlacements"]}
     assert free == {
-        *(("1g.10gb", start) for start in (4, 5, 6)),
+        *((name, start) for name in ("1g.10gb", "1g.10gb+me") for start in (4, 5, 6)),
         ("1g.20gb", 4),
         ("1g.20gb", 6),
         ("2g.20gb", 4),
@@ -110,19 +121,19 @@ def test_a_report_tells_slices_and_where_more_could_be_made() -> None:
     }
 
 
-def test_the_same_fleet_has_the_same_uuids_and_other_nodes_have_others() -> None:
+async def test_the_same_fleet_has_the_same_uuids_and_other_nodes_have_others() -> None:
     fleet = fleets.default()
-    first, second = (json.dumps(list(gpu_nodes(fleet, now=NOW))) for _ in range(2))
+    first, second = [await reports(fleet) for _ in range(2)]
     assert first == second
-    uuids = [device["uuid"] for report in json.loads(first) for device in report["status"]["devices"]]
+    uuids = [device["uuid"] for report in first.values() for device in report["devices"]]
     assert len(uuids) == len(set(uuids)) == 160
 
 
 @pytest.mark.parametrize("name", machines())
-def test_the_service_reads_the_links_of_the_machine_type(name: str) -> None:
+async def test_the_service_reads_the_links_of_the_machine_type(name: str) -> None:
     """Bandwidths are reported in whole GB/s."""
-    (report,) = gpu_nodes(Fleet(groups=[Group(name="x", count=1, machine=name)]), now=NOW)
-    seen = read_report(json.dumps(report).encode())[1]
+    status = await reported(Group(name="x", count=1, machine=name))
+    seen = read_report(json.dumps({"metadata": {"name": "x-0"}, "status": status}).encode())[1]
     graph = machine_graph(name)
     assert graph is not None
     assert seen.links is not None
@@ -134,13 +145,13 @@ def test_the_service_reads_the_links_of_the_machine_type(name: str) -> None:
     assert all(0 <= graph.mbps[a][b] - seen.links.mbps[a][b] < 1000 for a, b in pairs)
 
 
-def test_gpus_that_are_claimed_stand_in_slices_and_not_among_the_nodes_resources() -> None:
+async def test_gpus_that_are_claimed_stand_in_slices_and_not_among_the_nodes_resources() -> None:
     group = Group(name="d", count=1, machine="hgx_h100", dra=True)
     node = only(group)
     assert "nvidia.com/gpu" not in node["status"]["allocatable"]
     assert node["metadata"]["labels"]["nvidia.com/gpu.product"] == "NVIDIA-H100-80GB-HBM3"
     (made,) = resource_slices(Fleet(groups=[group, Group(name="h", count=1, machine="hgx_h100")]))
     assert (made["spec"]["nodeName"], len(made["spec"]["devices"])) == ("d-0", 8)
-    reports = {d["uuid"]: d["pciBusId"] for d in reported(group)["devices"]}
+    told = {d["uuid"]: d["pciBusId"] for d in (await reported(group))["devices"]}
     offered = [d["attributes"] for d in made["spec"]["devices"]]
-    assert {a["uuid"]["string"]: a["resource.kubernetes.io/pciBusID"]["string"] for a in offered} == reports
+    assert {a["uuid"]["string"]: a["resource.kubernetes.io/pciBusID"]["string"] for a in offered} == told

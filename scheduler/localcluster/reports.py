@@ -1,0 +1,50 @@
+"""GPUNodes of a fleet: each node has the exporter that a real one has, over a simulated driver."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+from scheduler.exporter.exporter import Exporter, Options
+from scheduler.exporter.simulated.backend import FixtureBackend
+from scheduler.exporter.simulated.node import Placed
+from scheduler.kube.api import ApiClient
+from scheduler.kube.reports import OwnReport
+from scheduler.localcluster.errors import ApiError
+from scheduler.localcluster.fleet import Fleet
+from scheduler.localcluster.nodes import names
+
+_TRIES = 5
+_PAUSE_S = 1.0
+
+
+def backends(fleet: Fleet) -> Iterator[tuple[str, FixtureBackend]]:
+    """Each node that has GPUs and an exporter, with the driver that its exporter asks."""
+    for group in fleet.groups:
+        if group.machine and group.reports:
+            placed = [Placed(gpu=one.gpu, profile=one.profile, start=one.start) for one in group.slices()]
+            for name in names(group):
+                yield name, FixtureBackend(group.machine, node=name, instances=placed)
+
+
+async def publish(kubeconfig: Path, fleet: Fleet, *, at_a_time: int) -> None:
+    """Let the exporter of each node publish once, so many at a time.
+
+    Raises:
+        ApiError: the server refused a report.
+    """
+    free = asyncio.Semaphore(at_a_time)
+    async with await ApiClient.connect(kubeconfig, parallel=at_a_time) as api, asyncio.TaskGroup() as tasks:
+        for name, backend in backends(fleet):
+            await free.acquire()
+            task = tasks.create_task(_publish_one(name, backend, OwnReport(api, name)))
+            task.add_done_callback(lambda _done: free.release())
+
+
+async def _publish_one(name: str, backend: FixtureBackend, own: OwnReport) -> None:
+    wrong = ""
+    for attempt in range(_TRIES):
+        await asyncio.sleep(attempt * _PAUSE_S)
+        wrong = await Exporter(backend, Options(simulated=True), own=own).publish_once()
+        if not wrong:
+            return
+    raise ApiError(f"the report on {name} was not taken: {wrong}")
