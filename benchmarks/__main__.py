@@ -12,6 +12,7 @@ from benchmarks import (
     churn,
     determinism,
     end_to_end,
+    exporter,
     extender_latency,
     gang_cases,
     gang_plan,
@@ -64,6 +65,10 @@ def _end_to_end(arguments: argparse.Namespace) -> Sequence[table.Row]:
 
 def _extender_latency(arguments: argparse.Namespace) -> Sequence[table.Row]:
     return extender_latency.run(quick=arguments.quick)
+
+
+def _exporter(arguments: argparse.Namespace) -> Sequence[table.Row]:
+    return exporter.run(quick=arguments.quick)
 
 
 def _determinism(arguments: argparse.Namespace) -> Sequence[table.Row]:
@@ -125,6 +130,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     end_to_end.NAME: Benchmark(
         "gangs and single pods, from create to bound, beside the default scheduler", _end_to_end
     ),
+    exporter.NAME: Benchmark("a node's exporter: memory, and CPU at rest", _exporter),
     extender_latency.NAME: Benchmark(
         "calls of the extender over HTTP, with the planner at rest and busy", _extender_latency
     ),

@@ -11,6 +11,7 @@ from scheduler.exporter import memory
 from scheduler.exporter.backend import DriverError, NvmlBackend
 from scheduler.exporter.driver import CALL_S, Driver, Observe
 from scheduler.exporter.health import explain
+from scheduler.exporter.lanes import Lane, ThreadLane
 from scheduler.exporter.node import DeviceKnown, NodeKnown
 from scheduler.exporter.reading import DriverFacts, Pair, Slot, Told, Unread, Why, Xid
 
@@ -32,10 +33,11 @@ class Agent:
         backend: NvmlBackend,
         *,
         call_s: float = CALL_S,
+        lane: Callable[[str], Lane] = ThreadLane,
         observe: Observe = lambda _call, _seconds, _wrong: None,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._driver = Driver(backend, observe=observe, call_s=call_s)
+        self._driver = Driver(backend, observe=observe, call_s=call_s, lane=lane)
         self._monotonic_s = monotonic_s
         self._open = False
         self._closed = True

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TypeVar
 
 from scheduler.exporter.backend import DriverError, NvmlBackend
-from scheduler.exporter.lanes import Lane, Stuck
+from scheduler.exporter.lanes import Lane, Stuck, ThreadLane
 from scheduler.exporter.reading import DeviceFacts, DeviceState, DriverFacts, Pair, Slot, Unread, Why, Xid
 
 T = TypeVar("T")
@@ -25,12 +25,20 @@ Observe = Callable[[str, float, str], None]
 class Driver:
     """A backend behind threads: one for the driver as a whole, one for errors, one for each GPU."""
 
-    def __init__(self, backend: NvmlBackend, *, observe: Observe, call_s: float = CALL_S) -> None:
+    def __init__(
+        self,
+        backend: NvmlBackend,
+        *,
+        observe: Observe,
+        call_s: float = CALL_S,
+        lane: Callable[[str], Lane] = ThreadLane,
+    ) -> None:
         self._backend = backend
         self._observe = observe
         self._call_s = call_s
-        self._whole = Lane("driver")
-        self._errors = Lane("errors")
+        self._make_lane = lane
+        self._whole = lane("driver")
+        self._errors = lane("errors")
         self._gpus: dict[str, Lane] = {}
 
     async def open(self) -> DriverFacts | Unread:
@@ -112,7 +120,9 @@ class Driver:
             lane.end()
 
     def _lane(self, uuid: str) -> Lane:
-        return self._gpus.setdefault(uuid, Lane(uuid))
+        if uuid not in self._gpus:
+            self._gpus[uuid] = self._make_lane(uuid)
+        return self._gpus[uuid]
 
     async def _ask(self, lane: Lane, said: str, work: Callable[[], T], deadline_s: float) -> T | Unread:
         began_s = time.monotonic()

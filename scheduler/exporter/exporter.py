@@ -14,6 +14,7 @@ from scheduler.exporter.agent import Agent
 from scheduler.exporter.backend import NvmlBackend
 from scheduler.exporter.driver import CALL_S
 from scheduler.exporter.holdings import HoldingsReader
+from scheduler.exporter.lanes import DirectLane, ThreadLane
 from scheduler.exporter.metrics import Metrics, Moment
 from scheduler.exporter.node import NO_SHARING, Sharing
 from scheduler.exporter.publish import Publisher
@@ -42,7 +43,10 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """How to run. `boot_id` is "" where errors of earlier runs are not to be remembered, as of simulated machines."""
+    """How to run. `boot_id` is "" where errors of earlier runs are not to be remembered, as of simulated machines.
+
+    `threads`: the driver may hang, so each call has a deadline, on a thread of its own.
+    """
 
     interval_s: float = 10.0
     ignored_xids: frozenset[int] = IGNORED
@@ -50,6 +54,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     kubelet_socket: Path | None = None
     call_s: float = CALL_S
     boot_id: str = ""
+    threads: bool = True
 
 
 class Exporter:
@@ -59,7 +64,12 @@ class Exporter:
         self._options = options
         self._own = own
         self.metrics = Metrics(self._moment)
-        self.agent = Agent(backend, observe=self.metrics.call, call_s=options.call_s)
+        self.agent = Agent(
+            backend,
+            observe=self.metrics.call,
+            call_s=options.call_s,
+            lane=ThreadLane if options.threads else lambda _name: DirectLane(),
+        )
         self.publisher = None if own is None else self._publisher(own)
         self._kubelet = (
             HoldingsReader(options.kubelet_socket, self._changed) if options.kubelet_socket is not None else None

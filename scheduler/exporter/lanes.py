@@ -9,7 +9,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -57,7 +57,47 @@ class _Call(Generic[T]):
             self.done.set_exception(failure)
 
 
-class Lane:
+class Lane(Protocol):
+    """A way for one kind of call."""
+
+    @property
+    def stuck(self) -> Stuck | None:
+        """The call that is under way, None where there is none."""
+        ...
+
+    async def idle(self, timeout_s: float) -> bool:
+        """Wait until nothing is under way; whether that came in time."""
+        ...
+
+    async def call(self, said: str, work: Callable[[], T], *, deadline_s: float) -> T | Stuck:
+        """What `work` gives, or that it did not come back in time. Whatever it raised in time is raised."""
+        ...
+
+    def end(self) -> None:
+        """Nothing more is to be called."""
+        ...
+
+
+class DirectLane:
+    """Calls in place, for what cannot hang: hundreds of simulated nodes would need thousands of threads."""
+
+    stuck: Stuck | None = None
+
+    async def idle(self, timeout_s: float) -> bool:
+        """Nothing is ever under way."""
+        del timeout_s
+        return True
+
+    async def call(self, said: str, work: Callable[[], T], *, deadline_s: float) -> T | Stuck:
+        """What `work` gives."""
+        del said, deadline_s
+        return work()
+
+    def end(self) -> None:
+        """There is nothing to end."""
+
+
+class ThreadLane:
     """One thread for one kind of call, started with the first."""
 
     def __init__(self, name: str, *, monotonic_s: Callable[[], float] = time.monotonic) -> None:

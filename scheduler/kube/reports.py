@@ -39,15 +39,17 @@ class OwnReport:
         self._api = api
         self._node = node
         self._path = f"{GPU_NODES}/{node}"
+        self._known: NodeSharing | None = None
 
     async def node(self) -> NodeSharing | None:
         """How the node's GPUs are shared, by its labels; None where there is no such node."""
         try:
-            return read_sharing((await self._api.request("GET", f"/api/v1/nodes/{self._node}")).body)
+            self._known = read_sharing((await self._api.request("GET", f"/api/v1/nodes/{self._node}")).body)
         except ApiRefusedError as err:
-            if err.status == NOT_FOUND:
-                return None
-            raise
+            if err.status != NOT_FOUND:
+                raise
+            self._known = None
+        return self._known
 
     async def standing(self) -> ReportStanding | None:
         """The report as it stands; None where there is none, or one that this version does not understand."""
@@ -76,7 +78,8 @@ class OwnReport:
                     raise
             else:
                 return True
-        node = await self.node()
+        # A node that was made anew has another UID, so what is known of it serves for one object.
+        node, self._known = self._known or await self.node(), None
         if node is None:
             return False
         await self._create(node.uid)
