@@ -133,8 +133,5 @@ GPU_DRIVER = "gpu.nvidia.com"
 GPU_SHARING_LABEL = "nvidia.com/gpu.sharing-strategy"
 """Node label of GPU feature discovery: how GPUs are shared, `none`, `time-slicing` or `mps`."""
 
-MIG_STRATEGY_LABEL = "nvidia.com/mig.strategy"
-"""Node label of GPU feature discovery: how the device plugin offers MIG slices, `none`, `single` or `mixed`."""
-
 CHANNEL_CLASS = "compute-domain-default-channel.nvidia.com"
 """The DeviceClass of the IMEX channels of NVIDIA's ComputeDomains, which kube-scheduler allocates."""
