@@ -130,6 +130,22 @@ def test_each_field_has_its_own_return_code(opened: Open, monkeypatch: Any) -> N
     ]
 
 
+@pytest.mark.parametrize(
+    ("kind", "member", "number"),
+    [(1, "uiVal", 1 << 31), (2, "ulVal", 1 << 40), (3, "ullVal", 1 << 63), (4, "sllVal", -(1 << 40)), (5, "siVal", -7)],
+)
+def test_numbers_of_every_width(opened: Open, monkeypatch: Any, kind: int, member: str, number: int) -> None:
+    backend, lib = opened()
+
+    def values(handle: Any, count: Any, values: Any) -> None:
+        for value in values._obj:
+            value.nvmlReturn, value.valueType = 0, kind
+            setattr(value.value, member, number)
+
+    monkeypatch.setattr(lib, "do_nvmlDeviceGetFieldValues", values)
+    assert {link.mbps for link in nvlinks(backend, lib)} == {number}
+
+
 @pytest.mark.parametrize(("status", "want"), [(0, True), (1, False), (3, False), (5, False), (7, False)])
 def test_p2p_status(opened: Open, monkeypatch: Any, status: int, want: bool) -> None:
     backend, lib = opened()

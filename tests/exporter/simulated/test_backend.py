@@ -137,6 +137,14 @@ def test_a_direct_link_that_is_down_is_down_at_both_ends() -> None:
     assert up(backend, own[lane.peer]) == [link for link in range(6) if link != lane.peer_link]
 
 
+@pytest.mark.parametrize("fault", ["lost:3", "absent:3"])
+def test_links_to_a_gpu_that_is_away_are_down(fault: str) -> None:
+    own, lanes = uuids("dgx1_v100"), machine("dgx1_v100").lanes
+    backend = opened("dgx1_v100", fault)
+    for gpu in (0, 1, 2, 4, 5, 6, 7):
+        assert up(backend, own[gpu]) == [link for link, lane in enumerate(lanes[gpu]) if lane.peer != 3]
+
+
 def test_faults_of_memory_and_recovery() -> None:
     backend = opened("hgx_h100", "ecc:1=3", "rows:2", "pending-rows:3", "recovery:4", "recovery:5=4")
     told = [state(backend, uuid) for uuid in HGX]
