@@ -17,7 +17,7 @@ class WorkReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     Attributes:
         gpus: whole GPUs of all pods, `slices` MIG slices of all pods.
-        lost_s: when it was evicted, and `made_way_for` for whom.
+        lost_s: when it was evicted, `left` why, and `made_way_for` for whom.
         reasons: what it waited for: machine-readable reason and sentence, in order.
     """
 
@@ -31,6 +31,7 @@ class WorkReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     submitted_s: float | None
     started_s: float | None
     lost_s: float | None
+    left: str
     made_way_for: str | None
     completed_s: float | None
     wait_s: float | None
@@ -72,6 +73,7 @@ def _work_report(work: Work, trace: Trace, fabric: Fabric) -> WorkReport:
         submitted_s=_short(trace.submitted_s),
         started_s=_short(trace.started_s),
         lost_s=_short(trace.lost_s),
+        left="" if trace.lost_s is None else work.leaves,
         made_way_for=None if trace.lost_s is None else work.promise.makes_way_for,
         completed_s=_short(trace.completed_s),
         wait_s=_short(trace.wait_s),

@@ -11,7 +11,7 @@ from scheduler.demo import home, report, verdict
 from scheduler.demo.fabric import Fabric, read_fabric
 from scheduler.demo.report import Report
 from scheduler.demo.sight import look
-from scheduler.demo.story import Json, Story, Work, read_story
+from scheduler.demo.story import SETTINGS, Json, Story, Work, read_story
 from scheduler.demo.track import Tracker
 from scheduler.demo.view import View
 from scheduler.localcluster import ClusterOptions, LocalCluster, Progress, fleet
@@ -62,7 +62,10 @@ def _cluster(options: DemoOptions, progress: Progress) -> Generator[LocalCluster
     cluster = LocalCluster(options.state_dir)
     kept = False
     try:
-        cluster.start(ClusterOptions(fleet=fleet.default(), survive=options.keep), progress)
+        cluster.start(
+            ClusterOptions(fleet=fleet.default(), survive=options.keep, service_arguments=("--config", str(SETTINGS))),
+            progress,
+        )
         yield cluster
         kept = options.keep
     finally:
@@ -95,11 +98,15 @@ def _watch(story: Story, tracker: Tracker, cluster: LocalCluster, api: Api, view
     """Submit the work when its time has come, and look until all has come to its end or the time is up."""
     began_s = time.monotonic()
     left = list(story.work.values())
+    sound = [work for work in left if work.promise.breaks]
     while True:
         for work in [w for w in left if _due(w, tracker)]:
             tracker.submitted(work.name, time.monotonic() - began_s)
             _create(api, work.manifest)
             left.remove(work)
+        for work in [w for w in sound if tracker.traces[w.name].state == "running"]:
+            cluster.break_node(fleet.default(), tracker.traces[work.name].nodes[0], work.promise.breaks)
+            sound.remove(work)
         sights = look(api, story)
         at_s = time.monotonic() - began_s
         changes = tracker.saw(sights, at_s)

@@ -7,6 +7,7 @@ from typing import Any, Literal, NewType, cast
 import msgspec
 import yaml
 
+from scheduler.exporter.simulated.faults import parse_fault
 from scheduler.model.resources import GPU, MIG_PREFIX
 
 Json = dict[str, Any]
@@ -16,6 +17,9 @@ WorkName = NewType("WorkName", str)
 Ending = Literal["completed", "running", "waiting"]
 
 _DATA = Path(__file__).parent / "data"
+
+SETTINGS = _DATA / "settings.yaml"
+"""The settings of the service in the demo."""
 
 
 class Promise(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -27,6 +31,7 @@ class Promise(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_
     waits: Sequence[str] = ()
     starts_after: WorkName | None = None
     makes_way_for: WorkName | None = None
+    breaks: str = ""
     ends: Ending
     nodes: int = 0
     racks: int = 0
@@ -58,6 +63,13 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     def name(self) -> WorkName:
         """`namespace/name`."""
         return self.promise.name
+
+    @property
+    def leaves(self) -> str:
+        """Why it has to leave its nodes before its end; "" where it has not."""
+        if self.promise.breaks:
+            return f"left a node that failed ({self.promise.breaks})"
+        return f"made way for {self.promise.makes_way_for}" if self.promise.makes_way_for is not None else ""
 
     @property
     def asks(self) -> str:
@@ -93,6 +105,8 @@ def read_story(folder: Path = _DATA) -> Story:
         odd = sorted(set(promised) ^ set(objects))
         raise ValueError(f"{odd[0]} stands in one of story.yaml and workloads.yaml only")
     for promise in told.workloads:
+        if promise.breaks:
+            parse_fault(promise.breaks)
         named = [*promise.after, *(one for one in (promise.starts_after, promise.makes_way_for) if one)]
         unknown = sorted(set(named) - set(objects))
         if unknown:

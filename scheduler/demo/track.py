@@ -24,9 +24,9 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
         submitted_s: when it was submitted.
         first_placed_s: when its first pod was seen with a node.
         started_s: when all its pods were.
-        lost_s: when any of them had none again, before its end.
+        lost_s: when any of them had none again, before its end, or another.
         completed_s: when all its pods had succeeded.
-        nodes: where it stood when it started.
+        nodes: where it stood when it started, and `latest_nodes` when it was seen to stand last.
         reasons: what it waited for, each reason with its first sentence, in order.
     """
 
@@ -36,6 +36,7 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
     lost_s: float | None = None
     completed_s: float | None = None
     nodes: tuple[str, ...] = ()
+    latest_nodes: tuple[str, ...] = ()
     reasons: tuple[tuple[str, str], ...] = ()
     state: State = "expected"
 
@@ -78,13 +79,16 @@ class Tracker:
 
 def _after(trace: Trace, sight: Sight, at_s: float) -> Trace:
     replace = msgspec.structs.replace
-    if trace.state == "running" and sight.state not in ("running", "completed") and trace.lost_s is None:
+    moved = sight.state == "running" and not {*sight.nodes} <= {*trace.latest_nodes}
+    if trace.state == "running" and (moved or sight.state not in ("running", "completed")) and trace.lost_s is None:
         trace = replace(trace, lost_s=at_s)
     trace = replace(trace, state=sight.state)
     if sight.placed and trace.first_placed_s is None:
         trace = replace(trace, first_placed_s=at_s)
     if sight.state in ("running", "completed") and trace.started_s is None:
         trace = replace(trace, started_s=at_s, nodes=sight.nodes)
+    if sight.state == "running":
+        trace = replace(trace, latest_nodes=sight.nodes)
     if sight.state == "completed" and trace.completed_s is None:
         trace = replace(trace, completed_s=at_s)
     if sight.reason and all(sight.reason != reason for reason, _ in trace.reasons):

@@ -20,7 +20,7 @@ def _at_end(work: Work, trace: Trace) -> bool:
     ends = work.promise.ends
     match ends:
         case "completed" | "running":
-            return trace.state == ends and (work.promise.makes_way_for is None or trace.lost_s is not None)
+            return trace.state == ends and (not work.leaves or trace.lost_s is not None)
         case "waiting":
             return trace.state == "waiting" and any(reason in work.promise.waits for reason, _ in trace.reasons)
         case _:
@@ -36,6 +36,8 @@ def _broken(work: Work, traces: Mapping[WorkName, Trace], fabric: Fabric) -> lis
     promise, trace = work.promise, traces[work.name]
     if promise.makes_way_for is not None and trace.lost_s is None:
         return [f"{work.name} should make way for {promise.makes_way_for}, but never left its nodes"]
+    if promise.breaks and trace.lost_s is None:
+        return [f"{work.name} should leave the node that fails ({promise.breaks}), but never did"]
     if not _at_end(work, trace):
         why = f" ({trace.reasons[-1][0]}: {trace.reasons[-1][1]})" if trace.reasons else ""
         return [f"{work.name} should be {promise.ends} in the end, but is {trace.state}{why}"]
@@ -49,6 +51,8 @@ def _broken(work: Work, traces: Mapping[WorkName, Trace], fabric: Fabric) -> lis
             found.append(f"{work.name} got a node before {promise.starts_after} had ended")
     if work.gang and trace.spread_s is not None and trace.spread_s > WHOLE_WITHIN_S:
         found.append(f"the gang {work.name} took {trace.spread_s:.1f} s from its first pod to its last")
+    if promise.breaks and trace.nodes[0] in trace.latest_nodes:
+        found.append(f"{work.name} should stay away from {trace.nodes[0]}, which failed, but came back to it")
     found += _misplaced(work, trace, fabric)
     return found
 

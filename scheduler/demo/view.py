@@ -104,10 +104,9 @@ def plain_line(change: Change, work: Work) -> str:
 
 def _why(sight: Sight, work: Work, *, evicted: bool) -> str:
     said = f"{sight.reason}: {sight.message}" if sight.reason else ""
-    if not evicted or sight.state not in ("expected", "waiting") or work.promise.makes_way_for is None:
+    if not evicted or sight.state not in ("expected", "waiting") or not work.leaves:
         return said
-    left = f"made way for {work.promise.makes_way_for}"
-    return f"{left}; {said}" if said else left
+    return f"{work.leaves}; {said}" if said else work.leaves
 
 
 def nodes_text(nodes: Sequence[str]) -> str:
@@ -154,5 +153,5 @@ def closing_table(reports: Sequence[WorkReport], console: Console) -> None:
 
 
 def _told(work: WorkReport) -> list[str]:
-    left = "" if work.lost_s is None else f"made way for {work.made_way_for} after {work.lost_s:.1f} s"
+    left = "" if work.lost_s is None else f"{work.left} after {work.lost_s:.1f} s"
     return [*([left] if left else []), *(f"{reason}: {message}" for reason, message in work.reasons)]

@@ -1,5 +1,6 @@
 """A local cluster: start it, look at it, break parts of it, end it."""
 
+import asyncio
 import contextlib
 import secrets as chance
 import shutil
@@ -11,7 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from scheduler.localcluster import build, install, parts, populate, record, secrets
+from scheduler.localcluster import build, install, parts, populate, record, reports, secrets
 from scheduler.localcluster.api import Api
 from scheduler.localcluster.errors import ApiError, InputError, LocalClusterError
 from scheduler.localcluster.fleet import Fleet
@@ -278,6 +279,15 @@ class LocalCluster:
         names = populate.create(api, fleet, reports_by=self.kubeconfig() if with_reports else None)
         populate.wait_ready(api, names, self.table.check)
         return names
+
+    def break_node(self, fleet: Fleet, node: str, fault: str) -> None:
+        """Let something of a node of `fleet` fail, as its exporter then reports: `fault` as `bayplan exporter --break`.
+
+        Raises:
+            BadFaultError: the node's machine has no part that the fault names.
+            ApiError: the server refused the report.
+        """
+        asyncio.run(reports.publish_broken(self.kubeconfig(), fleet, node, fault))
 
     def add_namespace(self, name: str) -> None:
         """Create a namespace and wait until pods can be made in it.

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from scheduler.exporter.exporter import Exporter, Options
 from scheduler.exporter.simulated.backend import FixtureBackend
+from scheduler.exporter.simulated.faults import parse_fault
 from scheduler.exporter.simulated.node import Placed
 from scheduler.kube.api import ApiClient
 from scheduler.kube.reports import OwnReport
@@ -48,3 +49,16 @@ async def _publish_one(name: str, backend: FixtureBackend, own: OwnReport) -> No
         if not wrong:
             return
     raise ApiError(f"the report on {name} was not taken: {wrong}")
+
+
+async def publish_broken(kubeconfig: Path, fleet: Fleet, node: str, fault: str) -> None:
+    """Let the exporter of one node publish what it sees once this has happened.
+
+    Raises:
+        BadFaultError: the node's machine has no part that the fault names.
+        ApiError: the server refused the report.
+    """
+    backend = next(backend for name, backend in backends(fleet) if name == node)
+    backend.apply(parse_fault(fault))
+    async with await ApiClient.connect(kubeconfig) as api:
+        await _publish_one(node, backend, OwnReport(api, node))

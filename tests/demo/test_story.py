@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.demo.story import Work, WorkName, read_story
+from scheduler.config import load_settings
+from scheduler.demo.story import SETTINGS, Work, WorkName, read_story
 from scheduler.model.resources import GPU
 from tests.demo.cases import work
 
@@ -38,6 +39,9 @@ def test_the_story_has_what_the_demo_is_to_show() -> None:
     assert not told.work[WorkName("search/reindex")].gang
     borrower = told.work[WorkName("search/crawler")]
     assert (borrower.gang, borrower.promise.makes_way_for) == (True, "language/label")
+    failing = told.work[WorkName("language/translator")]
+    assert (failing.gang, failing.leaves) == (True, "left a node that failed (lost:2)")
+    assert load_settings(SETTINGS).on_failing_devices == "replan"
     assert {w.promise.ends for w in told.work.values()} == {"completed", "running", "waiting"}
 
 
@@ -60,6 +64,11 @@ def test_what_is_promised_must_be_there_and_what_is_there_must_be_promised(tmp_p
 def test_a_promise_about_nobody_is_refused(tmp_path: Path, more: str) -> None:
     with pytest.raises(ValueError, match=r"team/a names team/nobody, which is no workload"):
         read_story(files(tmp_path, more=more))
+
+
+def test_a_fault_that_there_is_not_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r'fault "lots:2" is unknown; allowed: lost'):
+        read_story(files(tmp_path, more=', breaks: "lots:2"'))
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,14 @@ def test_who_had_to_leave_is_known_from_then_on() -> None:
     assert (trace.started_s, trace.lost_s, trace.state, trace.nodes) == (1.0, 2.0, "running", ("a-0", "a-1"))
 
 
+def test_who_stands_elsewhere_at_the_next_look_had_to_leave() -> None:
+    tracker = Tracker(story(work()))
+    for at, nodes in enumerate((("a-0", "a-1"), ("a-0",), ("a-0", "a-1"))):
+        tracker.saw({NAME: Sight(state="running", placed=len(nodes), nodes=nodes)}, 1.0 + at)
+    assert tracker.traces[NAME].lost_s == 3.0
+    assert tracker.traces[NAME].latest_nodes == ("a-0", "a-1")
+
+
 def test_what_ends_has_not_had_to_leave() -> None:
     tracker = Tracker(story(work()))
     for seen in (Sight(state="running", placed=2), Sight(state="completed", placed=1), Sight(state="expected")):

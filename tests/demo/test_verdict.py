@@ -71,6 +71,20 @@ def test_one_that_is_to_make_way_has_to_come_back() -> None:
     assert broken(told, {FIRST: back}, FABRIC) == []
 
 
+def test_one_whose_node_fails_has_to_come_back_elsewhere() -> None:
+    told = story(work(Promise(name=FIRST, what="", ends="running", breaks="lost:2")))
+    stays = Trace(first_placed_s=1, started_s=1, state="running", nodes=("a-0", "a-1"), latest_nodes=("a-0", "a-1"))
+    assert not settled(told, {FIRST: stays})
+    assert broken(told, {FIRST: stays}, FABRIC) == [
+        "team/first should leave the node that fails (lost:2), but never did"
+    ]
+    again = msgspec.structs.replace(stays, lost_s=3.0)
+    assert broken(told, {FIRST: again}, FABRIC) == [
+        "team/first should stay away from a-0, which failed, but came back to it"
+    ]
+    assert broken(told, {FIRST: msgspec.structs.replace(again, latest_nodes=("a-1", "b-0"))}, FABRIC) == []
+
+
 def test_one_that_is_to_wait_for_good_has_to_say_why() -> None:
     told = story(work(Promise(name=FIRST, what="", ends="waiting", waits=["QuotaExhausted"])))
     waits = Trace(state="waiting")
