@@ -1,12 +1,13 @@
-"""A gang on a GPU that breaks on a real cluster: it is told which, and by policy goes elsewhere whole."""
+"""What is told of GPUs on a real cluster: a gang on one that breaks, which by policy goes elsewhere; assumed links."""
 
 from collections.abc import Iterator
 
 import pytest
 
+from scheduler.localcluster.fleet import Group
 from tests.cluster.harness.cli import bayplan
 from tests.cluster.harness.lab import Lab
-from tests.cluster.harness.objects import condition, gang_job
+from tests.cluster.harness.objects import condition, gang_job, noted, pod
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster-2")]
 
@@ -77,3 +78,18 @@ def test_by_policy_the_gang_goes_elsewhere_whole(sound: Lab) -> None:
     assert broken not in lab.bound("train-").values()
     told = [condition(seen.pod, "bayplan.dev/MakesWay") for seen in lab.watch.history()]
     assert {mark["reason"] for mark in told if mark is not None and mark["status"] == "True"} == {"OnFailingDevice"}
+
+
+def test_linked_gpus_are_planned_where_nobody_reports_and_that_is_said(lab: Lab) -> None:
+    lab.nodes(Group(name="plain", count=1, machine="hgx_h100", reports=False))
+    lab.start_service()
+    lab.create(noted(pod("linked", gpus=4), {"bayplan.dev/linked": "required"}))
+    lab.bound_whole("linked", 1)
+    lab.eventually("it is told", lambda: [e for e in lab.events("linked") if e["reason"] == "LinksAssumed"])
+    (event,) = [e for e in lab.events("linked") if e["reason"] == "LinksAssumed"]
+    assert event["note"] == (
+        "How the GPUs of plain-0 are connected is not reported; they are taken to be as in machines of type hgx_h100"
+    )
+    said = bayplan("explain", "linked", "--kubeconfig", str(lab.cluster.kubeconfig()))
+    assert "are taken to be as in machines of type hgx_h100" in " ".join(said.split())
+    lab.check()
