@@ -48,10 +48,16 @@ def paying(desk: Desk, *, nominal: bool = False) -> Pays:
 
 
 def _placed(desk: Desk, candidate: Candidate) -> list[Part] | None:
-    """All pending members, on suspect GPUs only where there is no other way."""
+    """All pending members, on suspect GPUs only where there is no other way.
+
+    Half of the solver's budget is kept for that, so that sparing them keeps nobody from starting.
+    """
     for sound_only in desk.room.passes:
+        kept_ms = desk.solver_left_ms / 2 if sound_only else 0.0
+        desk.solver_left_ms -= kept_ms
         with desk.room.kept_sound(sound_only=sound_only):
             found = _parts(desk, candidate)
+        desk.solver_left_ms += kept_ms
         if found is not None:
             return found
     return None
