@@ -109,7 +109,7 @@ class NodeBook:
         old = self._reports.get(report.node)
         if old == report:
             return False
-        if _lasting(report) != _lasting(old) or (old is None and self._assumed(report.node)):
+        if _lasting(report) != _lasting(old):
             self._static_generation += 1
         self._reports[report.node] = report
         self._held[report.node] = dict(report.held)
@@ -123,16 +123,11 @@ class NodeBook:
         old = self._reports.pop(node, None)
         if old is None:
             return False
-        self._static_generation += _lasting(old) != _lasting(None) or self._assumed(node)
+        self._static_generation += _lasting(old) != _lasting(None)
         del self._held[node], self._slices_held[node]
         self._stale_nodes.add(node)
         self.see_offer(node)
         return True
-
-    def _assumed(self, node: NodeName) -> bool:
-        """Whether links of the node are assumed while there is no report."""
-        known = self._nodes.get(node)
-        return known is not None and known.links_assumed
 
     def see_offer(self, node: NodeName) -> None:
         """What can be claimed of a node is what the offers say now."""
