@@ -213,7 +213,7 @@ def _found(arguments: Namespace, target: Target) -> tuple[Advice | NoAdvice, Map
             snapshot, now_s = at_start(doc)
         else:
             kubeconfig = cast("Path | None", arguments.kubeconfig) or default_kubeconfig()
-            state, _ = read_cluster(kubeconfig, settings.scheduler_name, settings.user_label)
+            state, _ = read_cluster(kubeconfig, settings)
             snapshot, now_s = state.snapshot(), int(time.time())
     found = advise(
         snapshot, target, now_s=now_s, settings=planning, rules=rules, let_wait=let_wait, budget_ms=budget_ms

@@ -73,7 +73,7 @@ def run(arguments: Namespace) -> int:
         found = ask(server, namespace, name)
     else:
         settings, rules = read_settings(config)
-        state, pods = read_cluster(kubeconfig, scheduler_name or settings.scheduler_name, settings.user_label)
+        state, pods = read_cluster(kubeconfig, settings, scheduler_name)
         snapshot, now_s = state.snapshot(), int(time.time())
         planned = plan(snapshot, now_s=now_s, settings=settings.planning, rules=rules)
         told = with_losses(snapshot, planned, read_evictions(kubeconfig, namespace), now_s=now_s)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from scheduler.app.losses import TOLD
 from scheduler.cli.output import BadInputError, CommandError, complain
+from scheduler.config import Settings
 from scheduler.kube.api import ApiClient, ApiRefusedError, ApiUnreachableError
 from scheduler.kube.discovery import foreign_kinds
 from scheduler.kube.keys import GROUP_VERSION
@@ -25,11 +26,11 @@ class ForbiddenError(CommandError):
 
 
 def read_cluster(
-    kubeconfig: Path | None, scheduler_name: str, user_label: str | None = None
+    kubeconfig: Path | None, settings: Settings, scheduler_name: str | None = None
 ) -> tuple[ClusterState, list[Pod]]:
     """Everything that planning needs to know of the cluster of `kubeconfig`, and all its pods.
 
-    `scheduler_name`, `user_label`: as in the settings.
+    `scheduler_name`: instead of that in the settings.
 
     Raises:
         BadInputError: the credentials cannot be used.
@@ -37,7 +38,7 @@ def read_cluster(
         CommandError: the API server does not answer, or refuses.
     """
     try:
-        return asyncio.run(_listed(kubeconfig, scheduler_name, user_label))
+        return asyncio.run(_listed(kubeconfig, settings, scheduler_name or settings.scheduler_name))
     except LoginError as err:
         raise BadInputError(str(err)) from err
     except ApiRefusedError as err:
@@ -62,12 +63,11 @@ async def _evictions(kubeconfig: Path | None, namespace: str) -> list[ToldEvicti
         return await told_evictions(api, TOLD, namespace)
 
 
-async def _listed(
-    kubeconfig: Path | None, scheduler_name: str, user_label: str | None
-) -> tuple[ClusterState, list[Pod]]:
+async def _listed(kubeconfig: Path | None, settings: Settings, scheduler_name: str) -> tuple[ClusterState, list[Pod]]:
     state, pods = ClusterState(), list[Pod]()
+    own = kinds(scheduler_name, settings.user_label, assume_links=settings.assume_links)
     async with await ApiClient.connect(kubeconfig) as api:
-        for kind in (*kinds(scheduler_name, user_label), *await foreign_kinds(api)):
+        for kind in (*own, *await foreign_kinds(api)):
             for event in await list_events(api, kind, lambda what, text: complain("bayplan", f"{what}: {text}")):
                 state.apply(event)
                 if isinstance(event, PodSeen):

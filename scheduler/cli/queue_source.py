@@ -82,6 +82,5 @@ def read_moment(arguments: Namespace) -> Moment:
         if isinstance(doc, Refused):
             raise BadInputError(f"{scenario}: {doc}")
         return Moment(*at_start(doc), settings.planning, rules)
-    name = arguments.scheduler_name or settings.scheduler_name
-    state, _ = read_cluster(kubeconfig_of(arguments), name, settings.user_label)
+    state, _ = read_cluster(kubeconfig_of(arguments), settings, arguments.scheduler_name)
     return Moment(state.snapshot(), int(time.time()), settings.planning, rules)

@@ -51,7 +51,7 @@ def run(arguments: Namespace) -> int:
     out = cast("Path", arguments.out)
     settings, rules = read_settings(cast("Path | None", arguments.config))
     kubeconfig = cast("Path | None", arguments.kubeconfig) or default_kubeconfig()
-    state, _ = read_cluster(kubeconfig, settings.scheduler_name, settings.user_label)
+    state, _ = read_cluster(kubeconfig, settings)
     snapshot = masked(state.snapshot()) if arguments.mask else state.snapshot()
     now_s = int(time.time())
     planned = plan(snapshot, now_s=now_s, settings=settings.planning, rules=rules)

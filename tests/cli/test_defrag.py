@@ -7,6 +7,7 @@ import pytest
 
 from scheduler.cli.defrag import BY_HAND, WITH_APPLY
 from scheduler.cli.main import main
+from scheduler.config import Settings
 from scheduler.model.workload import Pod
 from scheduler.planning.defrag.text import gpu_time, some, span
 from scheduler.planning.settings import PlanSettings
@@ -104,8 +105,8 @@ def test_the_live_cluster_gives_the_same_answer(
     for event in world.seen_at_start():
         state.apply(event)
 
-    def read(kubeconfig: Path | None, scheduler_name: str, user_label: str | None) -> tuple[ClusterState, list[Pod]]:
-        assert (kubeconfig, scheduler_name, user_label) == (Path("k"), "bayplan", None)
+    def read(kubeconfig: Path | None, settings: Settings) -> tuple[ClusterState, list[Pod]]:
+        assert (kubeconfig, settings) == (Path("k"), Settings())
         return state, []
 
     monkeypatch.setattr("scheduler.cli.defrag.read_cluster", read)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from scheduler.cli.main import main
+from scheduler.config import Settings
 from scheduler.kube.translate_eviction import ToldEviction
 from scheduler.model.names import pod_key
 from scheduler.model.workload import Pod
@@ -22,8 +23,11 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     waiting = pod("waiting", gated=True)
 
-    def read(kubeconfig: Path | None, scheduler_name: str, user_label: str | None) -> tuple[ClusterState, list[Pod]]:
-        names.append(scheduler_name if user_label is None else f"{scheduler_name}, users by {user_label}")
+    def read(
+        kubeconfig: Path | None, settings: Settings, scheduler_name: str | None = None
+    ) -> tuple[ClusterState, list[Pod]]:
+        name, user_label = scheduler_name or settings.scheduler_name, settings.user_label
+        names.append(name if user_label is None else f"{name}, users by {user_label}")
         return state_of(node("n1"), queue("default", "a"), waiting), [waiting]
 
     def load(filters: list[str] | None, _scores: list[str] | None) -> OwnRules:

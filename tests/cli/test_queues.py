@@ -9,6 +9,7 @@ import pytest
 
 from scheduler.cli.main import main
 from scheduler.cli.remote_queues import METHOD
+from scheduler.config import Settings
 from scheduler.model.workload import Pod
 from scheduler.planning.overview.stands import queue_stands
 from scheduler.planning.settings import PlanSettings
@@ -97,9 +98,10 @@ def test_a_scenario_as_it_stands_at_its_start(tmp_path: Path, capsys: pytest.Cap
 def test_a_live_cluster(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     asked: list[tuple[Path | None, str]] = []
 
-    def read(kubeconfig: Path | None, scheduler_name: str, user_label: str | None) -> tuple[ClusterState, list[Pod]]:
-        assert user_label is None
-        asked.append((kubeconfig, scheduler_name))
+    def read(
+        kubeconfig: Path | None, settings: Settings, scheduler_name: str | None = None
+    ) -> tuple[ClusterState, list[Pod]]:
+        asked.append((kubeconfig, scheduler_name or settings.scheduler_name))
         return state_of(node(), queue("team", "a"), pod("p")), []
 
     monkeypatch.setattr("scheduler.cli.queue_source.read_cluster", read)

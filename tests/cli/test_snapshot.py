@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from scheduler.cli.main import main
+from scheduler.config import Settings
 from scheduler.model.workload import Pod
 from scheduler.simulate.snapshot import SnapshotFile, read_snapshot, write_snapshot
 from scheduler.state.cluster import ClusterState
@@ -20,8 +21,8 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     pods = [pod(f"{gang}-{i}", gpus=8, gang=gang, size=2) for gang in ("first", "second") for i in range(2)]
     state = state_of(node("node-a"), node("node-b"), queue("default", "a"), *pods)
 
-    def read(kubeconfig: Path | None, scheduler_name: str, user_label: str | None) -> tuple[ClusterState, list[Pod]]:
-        assert (kubeconfig, scheduler_name, user_label) == (Path("k"), "bayplan", None)
+    def read(kubeconfig: Path | None, settings: Settings) -> tuple[ClusterState, list[Pod]]:
+        assert (kubeconfig, settings) == (Path("k"), Settings())
         return state, pods
 
     monkeypatch.setattr("scheduler.cli.snapshot.read_cluster", read)
