@@ -72,7 +72,7 @@ def test_a_node_that_is_being_divided_is_left_alone_and_takes_no_pods(
     lab = divided
     lab.api.merge(NODE, {"metadata": {"labels": {"nvidia.com/mig.config.state": "pending"}}})
     assert asked(lab) == 0
-    assert "being divided anew right now (nvidia.com/mig.config.state): mig-0" in capsys.readouterr().out
+    assert "Left out mig-0: its GPUs are being divided anew right now" in capsys.readouterr().out
     assert "nvidia.com/mig.config" not in node(lab)["metadata"]["labels"]
     small = pod("small")
     for kind in ("requests", "limits"):

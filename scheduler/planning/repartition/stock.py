@@ -68,7 +68,7 @@ def gpus_of(
             found += _of_node(snapshot, node, given.get(name, Counter()))
         elif why:
             left_out.setdefault(why, []).append(name)
-    return found, [f"{why}: {_some(names)}" for why, names in left_out.items()]
+    return found, [f"{_some(names)}: {why}" for why, names in left_out.items()]
 
 
 def _why_not(snapshot: Snapshot, node: Node) -> str | None:
@@ -76,17 +76,17 @@ def _why_not(snapshot: Snapshot, node: Node) -> str | None:
     if node.on_demand or all(model_on(node, device.model or node.product) is None for device in node.devices):
         return ""
     if node.mig_changing:
-        return "being divided anew right now (nvidia.com/mig.config.state)"
+        return f"its GPUs are being divided anew right now (nvidia.com/mig.config.state is {node.mig_state})"
     if node.mig_state == "failed":
-        return "the MIG manager failed to divide GPUs here (nvidia.com/mig.config.state is failed)"
+        return "the MIG manager failed to divide its GPUs (nvidia.com/mig.config.state is failed)"
     if node.claimable:
-        return "left out, as pods claim their devices, and slices are made as they are claimed"
+        return "pods claim its devices, and slices are made as they are claimed"
     if any(_unknown(node, one) for one in node.mig_instances):
-        return "left out, as they have MIG instances of profiles that nobody knows"
+        return "it has MIG instances of profiles that nobody knows"
     if node.mig_strategy != MIXED:
-        return f"left out, as the device plugin's MIG strategy is {node.mig_strategy or 'not told'}; needed: {MIXED}"
+        return f"the device plugin's MIG strategy is {node.mig_strategy or 'not told'}; needed: {MIXED}"
     if not snapshot.columns.usable[snapshot.columns.row_of[node.name]]:
-        return "left out, as no pods are taken (not ready, or cordoned)"
+        return "it takes no pods (not ready, or cordoned)"
     return None
 
 

@@ -50,7 +50,7 @@ def costs(proposal: Proposal) -> list[str]:
             lines.append(f"The planner would start {_some(names)} then.")
         if late:
             lines.append(f"Other rules keep {_some(late)} from starting even then; `bayplan explain` tells which.")
-    return [*lines, *(f"Nodes {note}." for note in proposal.notes)]
+    return [*lines, *(f"Left out {note}." for note in proposal.notes)]
 
 
 def layout_text(gpu: GpuLayout) -> str:

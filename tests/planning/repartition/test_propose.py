@@ -122,17 +122,17 @@ def test_a_node_without_room_for_the_pod_otherwise_is_of_no_use() -> None:
     [
         (
             {"mig_state": "pending"},
-            "Nodes being divided anew right now (nvidia.com/mig.config.state): n1.",
+            "Left out n1: its GPUs are being divided anew right now (nvidia.com/mig.config.state is pending).",
         ),
         (
             {"mig_state": "failed"},
-            "Nodes the MIG manager failed to divide GPUs here (nvidia.com/mig.config.state is failed): n1.",
+            "Left out n1: the MIG manager failed to divide its GPUs (nvidia.com/mig.config.state is failed).",
         ),
         (
             {"mig_strategy": "single"},
-            "Nodes left out, as the device plugin's MIG strategy is single; needed: mixed: n1.",
+            "Left out n1: the device plugin's MIG strategy is single; needed: mixed.",
         ),
-        ({"unschedulable": True}, "Nodes left out, as no pods are taken (not ready, or cordoned): n1."),
+        ({"unschedulable": True}, "Left out n1: it takes no pods (not ready, or cordoned)."),
     ],
 )
 def test_nodes_that_are_left_out_and_why(changes: dict[str, object], said: str) -> None:
