@@ -110,6 +110,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     audit_period_s: SecondsOrNever = 300.0
     """How often the believed state is compared with a fresh list; 0: never."""
 
+    mig_repartition: Literal["never", "idle"] = "never"
+    """Whether nodes whose MIG slices are made beforehand are divided anew for what waits: `idle` has it done, through
+    NVIDIA's MIG manager, on nodes of which no GPU is in use; it needs the rights of `manifests/mig`."""
+
+    mig_config_map: str = ""
+    """With `migRepartition: idle`: the ConfigMap that the MIG manager reads, as `namespace/name`."""
+
+    mig_repartition_period_s: Seconds = 30.0
+    """How often that is looked at."""
+
+    mig_settle_s: SecondsOrNever = 120.0
+    """How long the MIG manager may take to see a change of its ConfigMap: the kubelet brings the file up to date."""
+
     filters: tuple[str, ...] | None = None
     """The filters of your own that take part, by the names of their entry points; absent: all that are installed."""
 
@@ -153,6 +166,11 @@ def load_settings(path: Path | None) -> Settings:
         raise SettingsError(f"the settings file {str(path)!r} is no YAML: {' '.join(str(err).split())}") from err
     except msgspec.ValidationError as err:
         raise SettingsError(f"the settings file {str(path)!r} is refused: {err}") from err
+    if settings.mig_repartition != "never" and not all(settings.mig_config_map.partition("/")):
+        raise SettingsError(
+            f"the settings file {str(path)!r} is refused: migRepartition is {settings.mig_repartition!r} and "
+            f"migConfigMap {settings.mig_config_map!r}; allowed: the MIG manager's ConfigMap, as namespace/name"
+        )
     if not settings.renew_period_s < settings.renew_deadline_s < settings.lease_duration_s:
         raise SettingsError(
             f"the settings file {str(path)!r} is refused: renewPeriodS {settings.renew_period_s} must be less than "

@@ -25,6 +25,8 @@ def test_a_file_sets_what_it_names(tmp_path: Path) -> None:
         pytest.param("- a\n- b", "object", id="no mapping"),
         pytest.param("a: [", "no YAML", id="no YAML"),
         pytest.param("renewPeriodS: 8", "renewPeriodS 8.0 must be less", id="periods in the wrong order"),
+        pytest.param("migRepartition: idle", "migConfigMap ''; allowed: the MIG manager's", id="no ConfigMap"),
+        pytest.param("migRepartition: always", "always", id="more than idle nodes"),
         pytest.param("arrivalTimeoutS: -1", "arrivalTimeoutS", id="negative time"),
     ],
 )

@@ -30,6 +30,7 @@ from scheduler.app.node_teller import NodeTeller
 from scheduler.app.note_teller import NoteTeller
 from scheduler.app.planner import PlannerLoop
 from scheduler.app.predictions import Predictions
+from scheduler.app.repartition import Repartition
 from scheduler.app.replans import Replans
 from scheduler.app.reporter import Reporter
 from scheduler.app.teller import Teller
@@ -261,6 +262,9 @@ class Service:
                     asyncio.ensure_future(self._auditor.run(self._settings.audit_period_s)),
                     asyncio.ensure_future(self._tick()),
                 ]
+                if self._settings.mig_repartition == "idle":
+                    anew = Repartition(self._effects, self._state, self._settings, self._rules, self._leads, _now_s)
+                    tasks.append(asyncio.ensure_future(anew.run()))
                 await _first(stop, *tasks)
         finally:
             log.info("stopping")

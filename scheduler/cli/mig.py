@@ -14,10 +14,11 @@ import msgspec
 from scheduler.cli.chosen import read_settings
 from scheduler.cli.explain import default_kubeconfig
 from scheduler.cli.live import read_cluster
-from scheduler.cli.mig_apply import SETTLE_S, apply, confirmed
+from scheduler.cli.mig_apply import apply, confirmed
 from scheduler.cli.output import BadInputError, CommandError, Commands, print_json, table
 from scheduler.cli.snapshot_plan import open_snapshot, rules_of
 from scheduler.kube.keys import MIG_CONFIG_LABEL
+from scheduler.kube.mig_configs import SETTLE_S
 from scheduler.model.names import NodeName, people_name
 from scheduler.model.snapshot import Snapshot
 from scheduler.planning.repartition.check import broken_proposal

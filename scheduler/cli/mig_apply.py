@@ -11,32 +11,20 @@ from pathlib import Path
 from typing import assert_never
 
 import msgspec
-import yaml
 
 from scheduler.cli.output import BadInputError, CommandError
 from scheduler.kube.api import ApiClient, Response
 from scheduler.kube.effects import Effects
 from scheduler.kube.keys import MIG_CONFIG_LABEL, MIG_STATE_LABEL
 from scheduler.kube.login import LoginError
+from scheduler.kube.mig_configs import add_configs
 from scheduler.kube.outcomes import Done, Fenced, Gone, Outcome, Refused, Unreachable
 from scheduler.planning.repartition.parted import config_name, configs_of
 from scheduler.planning.repartition.proposal import NodeChange, Proposal
 
-SETTLE_S = 120
-"""Twice the kubelet's usual period for volumes of ConfigMaps (`syncFrequency` 1 min)."""
-
-CONFIG_KEY = "config.yaml"
-"""The key of the ConfigMap that the MIG manager reads (k8s-mig-manager, `CONFIG_FILE`)."""
-
 
 class _Meta(msgspec.Struct):
-    resourceVersion: str = ""  # noqa: N815  the API's spelling
     labels: dict[str, str] = {}
-
-
-class _ConfigMap(msgspec.Struct):
-    metadata: _Meta
-    data: dict[str, str] = {}
 
 
 class _Node(msgspec.Struct):
@@ -104,26 +92,10 @@ async def _refuse_busy(effects: Effects, node: NodeChange) -> None:
 
 async def _add_configs(effects: Effects, config_map: str, proposal: Proposal) -> bool:
     """Add the configurations that the ConfigMap lacks; whether any were."""
-    namespace, _, name = config_map.partition("/")
-    path = f"/api/v1/namespaces/{namespace}/configmaps/{name}"
-    answer = await effects.look(path)
-    if not isinstance(answer, Response):
-        raise CommandError(f"ConfigMap {config_map} cannot be read. The nodes are cordoned, and not labelled")
-    read = msgspec.json.decode(answer.body, type=_ConfigMap)
-    try:
-        document: object = yaml.safe_load(read.data.get(CONFIG_KEY, "")) or {"version": "v1"}
-        known = msgspec.convert(document, dict[str, object])
-        there = msgspec.convert(known.get("mig-configs", {}), dict[str, object])
-    except (yaml.YAMLError, msgspec.ValidationError) as err:
-        raise CommandError(f"{CONFIG_KEY} of ConfigMap {config_map} is no configuration of the MIG manager") from err
-    wanted = {name: [each.document for each in some] for name, some in configs_of(proposal.nodes).items()}
-    missing = {name: some for name, some in wanted.items() if name not in there}
-    if not missing:
-        return False
-    text = yaml.safe_dump({**known, "mig-configs": {**there, **missing}}, sort_keys=False)
-    outcome = await effects.set_config(config_map, read.metadata.resourceVersion, CONFIG_KEY, text)
+    configs = {name: [each.document for each in some] for name, some in configs_of(proposal.nodes).items()}
+    outcome, added = await add_configs(effects, config_map, configs)
     _done(outcome, f"ConfigMap {config_map}", "The nodes are cordoned, and not labelled")
-    return True
+    return added
 
 
 def _done(outcome: Outcome, what: str, meanwhile: str) -> None:

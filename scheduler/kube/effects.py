@@ -21,6 +21,9 @@ from scheduler.kube.keys import (
     FAILING_CONDITION_TYPE,
     GROUP_VERSION,
     MAKES_WAY_CONDITION_TYPE,
+    MIG_CONFIG_LABEL,
+    MIG_STATE_LABEL,
+    MIG_WANTED_LABEL,
     PLAN_ANNOTATION,
     PLAN_GATE,
     QUEUE_FINALIZER,
@@ -204,10 +207,25 @@ class Effects:
             "cordon", "PATCH", f"/api/v1/nodes/{node}", {"spec": {"unschedulable": on}}, MERGE_PATCH
         )
 
-    async def label_node(self, node: NodeName, labels: Mapping[str, str]) -> Outcome:
-        """Set labels of a node; others stay as they are."""
+    async def label_node(self, node: NodeName, labels: Mapping[str, str | None]) -> Outcome:
+        """Set labels of a node, or take those off that are None; others stay as they are."""
         patch = {"metadata": {"labels": dict(labels)}}
         return await self._send("label node", "PATCH", f"/api/v1/nodes/{node}", patch, MERGE_PATCH)
+
+    async def mark_node(self, node: NodeName, config: str) -> Outcome:
+        """Keep new pods off a node, and say which configuration its GPUs are to take."""
+        patch = {"metadata": {"labels": {MIG_WANTED_LABEL: config}}, "spec": {"unschedulable": True}}
+        return await self._send("mark node", "PATCH", f"/api/v1/nodes/{node}", patch, MERGE_PATCH)
+
+    async def divide_node(self, node: NodeName, config: str) -> Outcome:
+        """Have the MIG manager apply a configuration; how far it was with another is forgotten."""
+        return await self.label_node(node, {MIG_CONFIG_LABEL: config, MIG_STATE_LABEL: None})
+
+    async def release_node(self, node: NodeName, *, opened: bool) -> Outcome:
+        """Take our mark off a node, and let new pods onto it if `opened`."""
+        spec = {"spec": {"unschedulable": False}} if opened else {}
+        patch = {"metadata": {"labels": {MIG_WANTED_LABEL: None}}, **spec}
+        return await self._send("release node", "PATCH", f"/api/v1/nodes/{node}", patch, MERGE_PATCH)
 
     async def set_config(self, name: str, version: str, key: str, text: str) -> Outcome:
         """Set one key of the ConfigMap `namespace/name` if it is still of that resourceVersion."""

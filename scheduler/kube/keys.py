@@ -97,8 +97,8 @@ RANK_KEYS = (
 """Labels or annotations with a pod's place among its like; the first that is there counts. The pods of LeaderWorkerSets
 belong to StatefulSets, which number them otherwise, so that key comes last."""
 
-MIG_STRATEGY_LABEL = "nvidia.com/mig.strategy"
-"""Written by GPU feature discovery: how the device plugin advertises MIG slices: none, single or mixed."""
+MIG_WANTED_LABEL = "bayplan.dev/mig-config"
+"""On a node that is closed while its GPUs are divided anew: the configuration that it is to take."""
 
 MIG_CONFIG_LABEL = "nvidia.com/mig.config"
 MIG_STATE_LABEL = "nvidia.com/mig.config.state"

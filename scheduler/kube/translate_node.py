@@ -69,6 +69,7 @@ def read_plain_node(raw: bytes | msgspec.Raw) -> tuple[Meta, NodeSeen]:
             product=labels.get(keys.GPU_PRODUCT_LABEL, ""),
             mig_strategy=labels.get(keys.MIG_STRATEGY_LABEL, ""),
             mig_config=labels.get(keys.MIG_CONFIG_LABEL, ""),
+            mig_wanted=labels.get(keys.MIG_WANTED_LABEL, ""),
             mig_state=labels.get(keys.MIG_STATE_LABEL, ""),
             replicas=_replicas(labels.get(keys.GPU_REPLICAS_LABEL, "")),
         )

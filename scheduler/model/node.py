@@ -80,8 +80,9 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     pods need it (`mig_on_demand`, `shares_on_demand`), the devices are what counts: `mig_instances` are those that
     exist whether a pod holds them or not; more are made and go with their pod. `mig_models`: what the driver tells of
     each product's profiles; where it does not, the table counts. `mig_strategy`, `mig_config`, `mig_state`: how the
-    plugin advertises slices, which layout the MIG manager was told to make, and how far it is. `replicas`: into how
-    many parts the plugin divides each GPU that it shares; 1 where it shares none.
+    plugin advertises slices, which layout the MIG manager was told to make, and how far it is; `mig_wanted`: which it
+    is to be told of, while the node is closed for that. `replicas`: into how many parts the plugin divides each GPU
+    that it shares; 1 where it shares none.
 
     `claims_only`: its GPUs are there for pods that claim devices and for no others; `allocatable` counts them too.
     `slice_names`: how slices are claimed that are made as they are claimed.
@@ -106,6 +107,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     mig_strategy: str = ""
     mig_config: str = ""
     mig_state: str = ""
+    mig_wanted: str = ""
     shares_on_demand: bool = False
     replicas: int = 1
     claims_only: bool = False

@@ -154,6 +154,7 @@ class _Mask:
             name=self._node_name(node.name),
             uid=self._uids.of(node.uid),
             mig_config=self._texts.of(node.mig_config),
+            mig_wanted=self._texts.of(node.mig_wanted),
             labels={key: self._value(key, value) for key, value in node.labels.items()},
             taints=tuple(replace(t, value=self._value(_TAINT, t.value)) for t in node.taints),
             devices=tuple(self._device(device) for device in node.devices),

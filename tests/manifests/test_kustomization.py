@@ -31,7 +31,7 @@ def test_every_file_is_named_and_every_name_is_there(folder: Path) -> None:
 
 
 def test_base_leads_to_every_folder_that_is_no_variant() -> None:
-    variants = {"base", "components", "dra", "dra-alone", "examples", "scheduler-profile"}
+    variants = {"base", "components", "dra", "dra-alone", "examples", "mig", "scheduler-profile"}
     wanted = {p for p in MANIFESTS.iterdir() if p.is_dir() and p.name not in variants}
     assert {f.parent for f in resource_files(MANIFESTS / "base")} - {MANIFESTS / "base"} == wanted
 
@@ -44,7 +44,7 @@ def test_no_object_stands_twice() -> None:
 def test_everything_is_labelled_as_bayplans() -> None:
     bare = [
         name_of(o)
-        for folder in ("base", "dra", "dra-alone")
+        for folder in ("base", "dra", "dra-alone", "mig")
         for o in objects(MANIFESTS / folder)
         if o["metadata"].get("labels", {}).get("app.kubernetes.io/part-of") != "bayplan"
         or "app.kubernetes.io/name" not in o["metadata"]["labels"]

@@ -11,6 +11,7 @@ FILES = sorted(
     [
         *(p for p in (MANIFESTS / "rbac").glob("*.yaml") if p.name != "kustomization.yaml"),
         MANIFESTS / "dra" / "rbac.yaml",
+        MANIFESTS / "mig" / "rbac.yaml",
         MANIFESTS / "exporter" / "rbac.yaml",
     ]
 )

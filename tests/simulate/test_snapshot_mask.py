@@ -161,7 +161,7 @@ REPLACED = {
     "GangClaim": {"group", "name", "role_least"},
     "HostPort": {"address"},
     "InFlight": {"leaving", "queue", "workload"},
-    "Node": {"labels", "mig_config", "name", "uid"},
+    "Node": {"labels", "mig_config", "mig_wanted", "name", "uid"},
     "Pod": {
         *("name", "namespace", "node", "nominated_node", "owner_name", "owner_uid", "queue"),
         *("role", "role_required", "told", "topology_exclusive", "topology_preferred", "topology_required"),

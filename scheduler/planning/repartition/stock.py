@@ -75,6 +75,8 @@ def _why_not(snapshot: Snapshot, node: Node) -> str | None:
     """Why the node's GPUs are not divided anew; empty where there is nothing to say, None where they are."""
     if node.on_demand or all(model_on(node, device.model or node.product) is None for device in node.devices):
         return ""
+    if node.links_assumed:
+        return "no exporter reports its GPUs"
     if node.mig_changing:
         return f"its GPUs are being divided anew right now (nvidia.com/mig.config.state is {node.mig_state})"
     if node.mig_state == "failed":
