@@ -1,7 +1,7 @@
 """Compares what is believed with what the API server says, now and then and when asked."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
 
 import msgspec
@@ -54,6 +54,7 @@ class Auditor:
         self._state = state
         self._kinds = kinds
         self._telemetry = telemetry
+        self._unclear: Mapping[str, bool] = {}
 
     async def audit(self) -> Findings:
         """Two looks, and what both found.
@@ -84,6 +85,9 @@ class Auditor:
                 continue
             if found.count:
                 log.warning("the state is not what the API server has", **msgspec.structs.asdict(found))
+            self._unclear, told = lasting(self._unclear, self._state.unclear())
+            for text in told:
+                log.warning(text)
 
     async def _look(self) -> Findings:
         fresh = [event for kind in self._kinds() for event in await self._listed(kind)]
@@ -99,6 +103,15 @@ class Auditor:
                 raise
             # Its definition was deleted, and all its objects with it; that is not noticed at once.
             return ()
+
+
+def lasting(before: Mapping[str, bool], now: Iterable[str]) -> tuple[dict[str, bool], list[str]]:
+    """What to remember until the next look, and of what is unclear what to tell: at the second look, and only then.
+
+    Drivers write what belongs together step by step.
+    """
+    seen = {text: text in before for text in now}
+    return seen, [text for text in seen if before.get(text) is False]
 
 
 def _findings(believed: Iterable[Event], fresh: Iterable[Event], snapshot: Snapshot) -> Findings:

@@ -150,6 +150,10 @@ class ClusterState:
         """Whether the Job was seen; until then nobody can say whether its pods are a gang."""
         return self._groups.job_known(uid)
 
+    def unclear(self) -> list[str]:
+        """What is seen of devices and cannot be used as it is, in sentences."""
+        return self._offers.unclear()
+
     def facts(self) -> Iterator[Event]:
         """Events that would bring a fresh state to where this one is."""
         for fact in self._nodes.facts():

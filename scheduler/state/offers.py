@@ -71,6 +71,22 @@ class OfferBook:
             for device in sorted((d for s in self._newest(pool) for d in s.devices), key=lambda d: d.name)
         )
 
+    def unclear(self) -> list[str]:
+        """Of pools that offer nothing, why that is, one sentence each."""
+        found: list[str] = []
+        for pool in sorted(self._pools.keys() - self._node_of.keys()):
+            slices = self._pools[pool].values()
+            newest = max(s.generation for s in slices)
+            there = [s for s in slices if s.generation == newest]
+            what = f"pool {pool[1]} of driver {pool[0]} in generation {newest}"
+            nodes = {s.node for s in there}
+            if any(s.slices != len(there) for s in there):
+                wanted = max(s.slices for s in there)
+                found.append(f"{what} has {len(there)} of {wanted} ResourceSlices; its devices are not given out")
+            elif len(nodes) > 1:
+                found.append(f"{what} has devices of {len(nodes)} nodes; only pools of one node are given out")
+        return found
+
     def facts(self) -> Iterator[SliceSeen | DeviceClassSeen]:
         """All slices and classes."""
         yield from self._slices.values()

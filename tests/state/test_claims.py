@@ -162,6 +162,15 @@ def test_only_complete_pools_of_the_newest_generation_count() -> None:
     assert inconsistencies(state) == []
 
 
+def test_pools_that_offer_nothing_are_told() -> None:
+    away = replace(offer("n3", gpus=[2], slices=2), node=NodeName("n2"))
+    state = state_of(offer(gpus=[0], slices=3), offer("n2"), offer("n3", gpus=[0], slices=2), away)
+    assert state.unclear() == [
+        "pool n1 of driver gpu.nvidia.com in generation 1 has 1 of 3 ResourceSlices; its devices are not given out",
+        "pool n3 of driver gpu.nvidia.com in generation 1 has devices of 2 nodes; only pools of one node are given out",
+    ]
+
+
 def test_a_pool_of_devices_on_several_nodes_is_local_to_none() -> None:
     away = replace(offer(gpus=[2], slices=2), node=NodeName("n2"))
     state = state_of(node("n1", gpus=0), node("n2", gpus=0), offer(gpus=[0], slices=2), away)
