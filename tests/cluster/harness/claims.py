@@ -103,12 +103,14 @@ class ClaimLab:
         self._service = Somebody(lab.cluster.kubeconfig(), SERVICE)
         self._made: list[str] = []
 
+    def create_slices(self, *made: Json) -> None:
+        for each in made:
+            self.api.create(SLICES, each)
+            self._made.append(f"{SLICES}/{each['metadata']['name']}")
+
     def publish(self, nodes: Sequence[str], gpus: int = 8) -> None:
         """Offer so many GPUs of each node."""
-        for node in nodes:
-            made = slice_of(node, [gpu(node, i) for i in range(gpus)])
-            self.api.create(SLICES, made)
-            self._made.append(f"{SLICES}/{made['metadata']['name']}")
+        self.create_slices(*(slice_of(node, [gpu(node, i) for i in range(gpus)]) for node in nodes))
 
     def add_class(self, made: Json) -> None:
         self.api.create(CLASSES, made)
