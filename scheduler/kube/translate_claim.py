@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from scheduler.kube import keys
+from scheduler.kube.quantities import nanos, whole
 from scheduler.kube.wire import Meta, WirePod
 from scheduler.kube.wire_dra import WireClaim, WireClaimDevices, WireExactly, WireRequest
 from scheduler.model.claims import ClaimRequest, DeviceName, PodClaim
@@ -14,12 +15,19 @@ from scheduler.model.resources import GPU, MIG_PREFIX, Resources
 from scheduler.model.workload import Problem
 from scheduler.state.events import ClaimSeen
 
+MIB = 1 << 20
+
 MOST_DEVICES = 32
 """Devices of one allocation (resource.k8s.io/v1, `AllocationResultsMaxSize`)."""
 
 SELECTORS = (
-    f"device.attributes['{keys.GPU_DRIVER}'].productName == 'NAME', or the same with profile for a MIG profile "
-    "as in '1g.10gb'; each in a selector of its own"
+    f"device.attributes['{keys.GPU_DRIVER}'].productName == 'NAME', the same with profile for a MIG profile as in "
+    f"'1g.10gb', or device.capacity['{keys.GPU_DRIVER}'].memory.compareTo(quantity('40Gi')) >= 0 for whole GPUs; each "
+    "in a selector of its own"
+)
+
+_MEMORY = re.compile(
+    r"device\.capacity\[(['\"])gpu\.nvidia\.com\1\]\.memory\.compareTo\(quantity\((['\"])([0-9A-Za-z.+-]+)\2\)\)\s*>=\s*0\Z"
 )
 
 _EQUALS = re.compile(
@@ -63,6 +71,7 @@ def read_claim(raw: bytes | msgspec.Raw) -> tuple[Meta, ClaimSeen]:
         ours=True,
         requests=tuple(requests),
         models=tuple(sorted(draft.models)),
+        memory_mib=draft.memory_mib,
         problems=tuple(draft.problems),
     )
 
@@ -111,6 +120,7 @@ class _Draft:
     def __init__(self, claim: str) -> None:
         self._claim = claim
         self.models: set[str] = set()
+        self.memory_mib = 0
         self.problems: list[Problem] = []
 
     def request(self, wire: WireRequest) -> ClaimRequest | None:
@@ -139,6 +149,8 @@ class _Draft:
         profiles = {p for s in exactly.selectors if (p := self._selector(wire, s.cel.expression)) is not None}
         if len(profiles) > 1:
             self._refuse(wire, "selectors", " and ".join(sorted(profiles)), "one profile")
+        if profiles and self.memory_mib:
+            self._refuse(wire, "selectors", f"{self.memory_mib} MiB", "no memory beside a profile, which says it")
         resource = MIG_PREFIX + profiles.pop().replace("+", ".") if profiles else GPU
         kept = len(self.problems) == before
         return ClaimRequest(name=wire.name, resource=resource, count=exactly.count) if kept else None
@@ -159,6 +171,10 @@ class _Draft:
 
     def _selector(self, wire: WireRequest, expression: str) -> str | None:
         """The MIG profile that an expression asks for; None where it asks for something else, which is noted."""
+        memory = _MEMORY.match(expression.strip())
+        if memory is not None:
+            self._memory(wire, expression, memory[3])
+            return None
         read = _EQUALS.match(expression.strip())
         if read is None:
             self._refuse(wire, "selectors", expression, SELECTORS)
@@ -171,6 +187,13 @@ class _Draft:
             self._refuse(wire, "selectors", expression, "the same productName wherever one is named")
         self.models.add(model)
         return None
+
+    def _memory(self, wire: WireRequest, expression: str, quantity: str) -> None:
+        try:
+            # A GPU of fewer MiB than asked for is too small, be it by a part of one.
+            self.memory_mib = max(self.memory_mib, -(-whole(nanos(quantity)) // MIB))
+        except ValueError:
+            self._refuse(wire, "selectors", expression, SELECTORS)
 
     def _refuse(self, wire: WireRequest, field: str, value: object, allowed: str) -> None:
         where = f"{field} of request {wire.name} of ResourceClaim {self._claim}"

@@ -61,7 +61,8 @@ class PodShape(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `share_milli`: the part of one GPU that each `nvidia.com/gpu.shared` of its requests stands for; 1000 is all of it.
     `scheduler_rules` names rules that only kube-scheduler can judge ("inter-pod affinity", "topology spread",
     "volumes", "resource claims").
-    `by_claim`: the GPUs, slices and parts among its requests are claimed as devices (`Pod.claims`).
+    `by_claim`: the GPUs, slices and parts among its requests are claimed as devices (`Pod.claims`), and each GPU has to
+    have `gpu_memory_mib`.
     """
 
     requests: Resources = NOTHING
@@ -74,6 +75,7 @@ class PodShape(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     scheduler_rules: tuple[str, ...] = ()
     share_milli: int = MILLI_GPU
     by_claim: bool = False
+    gpu_memory_mib: int = 0
     gpu_steps: tuple[int, ...] = ()
 
     @property

@@ -36,7 +36,8 @@ def static_mask(fleet: Fleet, shape: PodShape) -> Mask:
     linked = linked_size(shape)
     share = 0 if shape.by_claim else smallest_part(shape)
     devices = shape.by_claim if shape.requests.wants_devices else None
-    key = ("static", shape.node_selector, shape.affinity, shape.tolerations, models, linked, share, devices)
+    pod = (shape.node_selector, shape.affinity, shape.tolerations)
+    key = ("static", pod, models, linked, share, devices, shape.gpu_memory_mib)
 
     def make() -> Mask:
         mask = selector_mask(fleet, shape.node_selector, shape.affinity) & taint_mask(fleet, shape.tolerations)
@@ -48,6 +49,8 @@ def static_mask(fleet: Fleet, shape: PodShape) -> Mask:
             mask &= parts_mask(fleet, share)
         if devices is not None:
             mask &= fleet.claimable if devices else ~fleet.claims_only
+        if shape.gpu_memory_mib:
+            mask &= fleet.gpu_memory_mib >= shape.gpu_memory_mib
         mask.setflags(write=False)
         return mask
 

@@ -118,6 +118,16 @@ class Fleet:
         """The nodes whose GPUs only pods get that claim them."""
         return self._which("claims only", lambda node: node.claims_only)
 
+    @property
+    def gpu_memory_mib(self) -> Codes:
+        """What each GPU of a node has at least, of those that pods can claim."""
+
+        def make() -> Codes:
+            named = [[d.memory_mib for d in node.devices if d.claimed_as is not None] for node in self._nodes]
+            return np.array([min(some, default=0) for some in named], dtype=np.int64)
+
+        return self.remember("GPU memory", make)
+
     def _which(self, key: str, holds: Callable[[Node], bool]) -> Mask:
         def make() -> Mask:
             mask = np.array([holds(node) for node in self._nodes], dtype=np.bool_)

@@ -82,6 +82,7 @@ def claimable(report: DevicesSeen | None, offer: Offer, *, served: bool = False)
             devices[at] = msgspec.structs.replace(
                 devices[at],
                 healthy=devices[at].healthy and gpu.name not in sick,
+                memory_mib=gpu.memory_mib or devices[at].memory_mib,
                 claimed_as=None if gpu.shared else name,
             )
     product = next((gpu.model.replace(" ", "-") for _, gpu in gpus if gpu.model), "")

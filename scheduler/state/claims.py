@@ -30,7 +30,7 @@ class ClaimBook:
         self._guarded: set[str] = set()
         self._pods: dict[PodUid, Pod] = {}
         self._users: dict[str, set[PodUid]] = {}
-        self._shapes: dict[tuple[PodShape, Resources, tuple[str, ...], NodeName | None, bool], PodShape] = {}
+        self._shapes: dict[tuple[PodShape, Resources, tuple[str, ...], int, NodeName | None, bool], PodShape] = {}
 
     def see(self, claim: ClaimSeen) -> set[Pool] | None:
         """A claim as it is now: the pools in which it has or had devices, None where it is no news."""
@@ -154,11 +154,12 @@ class ClaimBook:
         claims = [self._claim(pod, ref, claim) for ref, claim in ours]
         pin = _pin(pod, claims, node_of)
         models = tuple(sorted({model for _, claim in ours for model in claim.models}))
+        memory_mib = max(claim.memory_mib for _, claim in ours)
         only = not missing and len(ours) == len(known)
         return msgspec.structs.replace(
             pod,
             claims=(*missing, *claims, *served),
-            shape=self._shape(pod.shape, _amounts(claims), models, pin, only=only),
+            shape=self._shape(pod.shape, _amounts(claims), models, memory_mib, pin, only=only),
             managed=True,
             one_clique=channel,
             problems=(*pod.problems, *_problems(pod, [claim for _, claim in ours])),
@@ -183,10 +184,17 @@ class ClaimBook:
         )
 
     def _shape(
-        self, shape: PodShape, more: Resources, models: tuple[str, ...], pin: NodeName | None, *, only: bool
+        self,
+        shape: PodShape,
+        more: Resources,
+        models: tuple[str, ...],
+        memory_mib: int,
+        pin: NodeName | None,
+        *,
+        only: bool,
     ) -> PodShape:
         """The shape with what is claimed; equal ones are the same record."""
-        key = (shape, more, models, pin, only)
+        key = (shape, more, models, memory_mib, pin, only)
         known = self._shapes.get(key)
         if known is None:
             if len(self._shapes) >= SHAPES_KEPT:
@@ -201,6 +209,7 @@ class ClaimBook:
                 affinity=tuple((*term, *here) for term in shape.affinity or ((),)) if here else shape.affinity,
                 scheduler_rules=tuple(r for r in shape.scheduler_rules if r != RULE) if only else shape.scheduler_rules,
                 by_claim=True,
+                gpu_memory_mib=memory_mib,
             )
         return known
 

@@ -110,9 +110,10 @@ class DeviceClassGone(msgspec.Struct, frozen=True, kw_only=True):
 class ClaimSeen(msgspec.Struct, frozen=True, kw_only=True):
     """A ResourceClaim. `requests`: what it asks for through Bayplan's DeviceClass; `ours`: there is any such.
 
-    `models`: accepted GPU models; empty accepts any. `allocated`: the devices that it has, whoever allocated them, but
-    those that it only watches over as an admin. `guarded`: these were given for a plan whose pods may not all stand.
-    `channel`: it asks for an IMEX channel. `problems`: what could not be read of a claim that is ours.
+    `models`: accepted GPU models; empty accepts any. `memory_mib`: what each GPU has to have. `allocated`: the devices
+    that it has, whoever allocated them, but those that it only watches over as an admin. `guarded`: these were given
+    for a plan whose pods may not all stand. `channel`: it asks for an IMEX channel. `problems`: what could not be read
+    of a claim that is ours.
     """
 
     uid: str
@@ -121,6 +122,7 @@ class ClaimSeen(msgspec.Struct, frozen=True, kw_only=True):
     ours: bool = False
     requests: tuple[ClaimRequest, ...] = ()
     models: tuple[str, ...] = ()
+    memory_mib: int = 0
     allocated: tuple[DeviceName, ...] = ()
     guarded: bool = False
     channel: bool = False

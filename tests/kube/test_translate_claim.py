@@ -70,6 +70,22 @@ def test_a_product_is_asked_for_by_name() -> None:
     assert (event.models, event.problems) == (("=NVIDIA-H100-80GB-HBM3",), ())
 
 
+@pytest.mark.parametrize(("quantity", "mib"), [("40Gi", 40960), ("1", 1), ("80e9", 76294), ("1.5Mi", 2)])
+def test_memory_is_asked_for_at_least(quantity: str, mib: int) -> None:
+    memory = f"device.capacity['gpu.nvidia.com'].memory.compareTo(quantity('{quantity}')) >= 0"
+    event = seen(request(selectors=[*cel(memory), *cel(PRODUCT)]))
+    assert (event.memory_mib, event.problems) == (mib, ())
+    profile = "device.attributes['gpu.nvidia.com'].profile == '1g.10gb'"
+    (problem,) = seen(request(selectors=[*cel(memory), *cel(profile)])).problems
+    assert problem.allowed == "no memory beside a profile, which says it"
+
+
+@pytest.mark.parametrize("wrong", ["quantity('much')) >= 0", "quantity('40Gi')) > 0", "quantity('40Gi')) >= 0 || true"])
+def test_memory_is_asked_for_in_one_form(wrong: str) -> None:
+    event = seen(request(selectors=cel(f"device.capacity['gpu.nvidia.com'].memory.compareTo({wrong}")))
+    assert [p.allowed for p in event.problems] == [SELECTORS]
+
+
 def test_slices_are_asked_for_by_profile() -> None:
     profile = "device.attributes['gpu.nvidia.com'].profile == '1g.10gb+me'"
     event = seen(request(count=2, selectors=[*cel(profile), *cel(PRODUCT)]), request("whole"))

@@ -197,6 +197,16 @@ def test_a_gpu_model_is_exactly_what_a_claim_names() -> None:
     assert starts(*nvl, node("n2", gpus=0, product="NVIDIA-H200"), offer("n2"), *asked) == {"p": ("n2", (0,))}
 
 
+def test_gpus_have_the_memory_that_is_asked_for() -> None:
+    small, large = (
+        replace(seen, devices=tuple(replace(d, memory_mib=mib) for d in seen.devices))
+        for seen, mib in ((offer("n1"), 40_000), (offer("n2"), 80_000))
+    )
+    there, asked = (node("n1", gpus=0), node("n2", gpus=0), small), (claiming("p", "c"), claim("c", memory_mib=50_000))
+    assert starts(*there, large, *asked) == {"p": ("n2", (0,))}
+    assert waits(*there, *asked)[0][:2] == (Reason.NO_NODE_MATCHES, "no node has GPUs of 50000 MiB")
+
+
 def test_slices_are_planned_by_the_places_that_are_offered() -> None:
     snap, made = planned(
         state_of(

@@ -229,6 +229,14 @@ def test_of_several_pods_that_name_a_claim_one_is_charged() -> None:
     assert inconsistencies(state) == []
 
 
+def test_a_pod_on_a_node_is_charged_for_its_claim_whoever_came_first() -> None:
+    first, second = (claiming(name, "c", shared=True, created_s=at) for name, at in (("p", 1), ("q", 2)))
+    stands = replace(second, node=N1)
+    state = state_of(node(gpus=0), offer(), first, stands, claim("c", gpu_name("n1", 4)))
+    assert (gpus_of(state.snapshot(), "p"), gpus_of(state.snapshot(), "q")) == (0, 1)
+    assert member(state.snapshot(), "q").devices == (4,)
+
+
 def test_where_a_plugin_serves_too_claims_and_others_keep_off_each_other() -> None:
     state = state_of(node(gpus=8), report(), offer())
     assert (state.snapshot().closed, state.snapshot().nodes[N1].claims_only) == ({}, False)

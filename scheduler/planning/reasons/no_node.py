@@ -130,7 +130,11 @@ def _claim_conditions(desk: Desk, shape: PodShape) -> list[Condition]:
         text = "GPUs for pods that do not claim them"
         met = ~fleet.claims_only & (room.allocatable[:, asked] > 0).all(axis=1)
         lift = "claim GPUs with the DeviceClass gpu.bayplan.dev"
-    return [Condition(Blocker(kind="selector", subject=text), text, met, lift)]
+    found = [Condition(Blocker(kind="selector", subject=text), text, met, lift)]
+    if shape.gpu_memory_mib:
+        text, met = f"GPUs of {shape.gpu_memory_mib} MiB", fleet.gpu_memory_mib >= shape.gpu_memory_mib
+        found.append(Condition(Blocker(kind="selector", subject=text), text, met, "claim GPUs with less memory"))
+    return found
 
 
 def _own_condition(name: str, met: Mask) -> Condition:

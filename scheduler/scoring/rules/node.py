@@ -35,6 +35,8 @@ def why_not_on(shape: PodShape, node: Node) -> list[str]:
         found.append(f"its product {node.product!r} is none of {', '.join(shape.models)}")
     if shape.requests.wants_devices and shape.by_claim and not any(d.claimed_as is not None for d in node.devices):
         found.append("none of its devices can be claimed")
+    if any(d.memory_mib < shape.gpu_memory_mib for d in node.devices if d.claimed_as is not None):
+        found.append(f"not all of its GPUs have {shape.gpu_memory_mib} MiB")
     if shape.requests.wants_devices and not shape.by_claim and node.claims_only:
         found.append("its GPUs are only there for pods that claim them")
     share = 1000 if shape.by_claim else shape.share_milli
