@@ -87,6 +87,9 @@ class Intake:
         key = self._state.workload_of(seen.uid)
         pod = self._state.pod(seen.uid)
         if key is None or pod is None:
+            if seen.node is not None:
+                # A pod that was ours to plan for its gate alone is not any more once it stands.
+                self._committer.pod_seen(seen)
             return
         self._committer.pod_seen(pod)
         self._claims.pod_seen(pod)

@@ -1,6 +1,6 @@
 """Devices by claim: a driver that publishes GPUs as the real one does, claims, and the pods that name them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from scheduler.localcluster.api import Api, Json
@@ -50,6 +50,47 @@ def slice_of(node: str, devices: Sequence[Json], *, name: str = "", **spec: obje
             **spec,
         },
     }
+
+
+PROFILES: Mapping[str, tuple[Sequence[int], int]] = {
+    "1g.10gb": (range(7), 1),
+    "2g.20gb": ((0, 2, 4), 2),
+    "3g.40gb": ((0, 4), 4),
+    "7g.80gb": ((0,), 8),
+}
+"""Some MIG profiles of an H100: where an instance may begin, and how many of eight memory slices it takes."""
+
+
+def divisible(node: str, gpus: int) -> list[Json]:
+    """The slices of a node whose GPUs are divided as they are claimed: counters, then GPUs and what they become."""
+    counters = {f"memory-slice-{i}": {"value": "1"} for i in range(8)}
+    sets = [{"name": f"gpu-{i}-counter-set", "counters": counters} for i in range(gpus)]
+    devices: list[Json] = []
+    for index in range(gpus):
+        whole = gpu(node, index)
+        devices.append({**whole, "consumesCounters": [_taken(index, range(8))]})
+        devices += [
+            {
+                "name": f"gpu-{index}-mig-{profile.replace('.', '')}-{number}-{start}",
+                "attributes": {
+                    "type": {"string": "mig"},
+                    "profile": {"string": profile},
+                    "parentUUID": whole["attributes"]["uuid"],
+                    "productName": whole["attributes"]["productName"],
+                },
+                "consumesCounters": [_taken(index, range(start, start + size))],
+            }
+            for number, (profile, (starts, size)) in enumerate(PROFILES.items())
+            for start in starts
+        ]
+    pool = {"name": node, "generation": 1, "resourceSliceCount": 2}
+    shared = slice_of(node, (), name=f"{node}-counters", sharedCounters=sets, pool=pool)
+    del shared["spec"]["devices"]
+    return [shared, slice_of(node, devices, pool=pool)]
+
+
+def _taken(index: int, places: Iterable[int]) -> Json:
+    return {"counterSet": f"gpu-{index}-counter-set", "counters": {f"memory-slice-{i}": {"value": "1"} for i in places}}
 
 
 def device_class(name: str, *configs: Json) -> Json:
