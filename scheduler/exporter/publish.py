@@ -113,11 +113,14 @@ class Publisher:
         wanted = self._wanted
         if wanted is None:
             return True
-        if not differs(wanted, self._standing) and not self._due():
+        before = self._standing
+        same = before is not None and before.boot_id == self._boot_id and not differs(wanted, before)
+        if same and not self._due():
             return True
-        standing = next_standing(wanted, self._standing, now_s=time.time(), boot_id=self._boot_id)
+        standing = next_standing(wanted, before, now_s=time.time(), boot_id=self._boot_id)
         try:
-            written = await self._own.write(standing, missing=self._standing is None)
+            written = same and await self._own.touch(standing.observed_time)
+            written = written or await self._own.write(standing, missing=before is None)
         except ApiError as err:
             self._wrong(_word(err), str(err))
             return False

@@ -86,6 +86,16 @@ class OwnReport:
         await self._patch(body)
         return True
 
+    async def touch(self, observed_time: str) -> bool:
+        """Write when the node was looked at, and leave the report as it stands; False where there is none."""
+        try:
+            await self._patch(msgspec.json.encode({"status": {"observedTime": observed_time}}))
+        except ApiRefusedError as err:
+            if err.status == NOT_FOUND:
+                return False
+            raise
+        return True
+
     async def _patch(self, body: bytes) -> None:
         await self._api.request("PATCH", f"{self._path}/status", body=body, content_type=MERGE_PATCH)
 

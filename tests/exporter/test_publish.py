@@ -28,6 +28,7 @@ class Server:
         self.has_node = has_node
         self.failures: list[Exception] = []
         self.writes: list[str] = []
+        self.patches: list[list[str]] = []
 
     async def request(
         self,
@@ -52,6 +53,7 @@ class Server:
             raise ApiRefusedError(404, "NotFound", "no such object")
         else:
             assert content_type == "application/merge-patch+json"
+            self.patches.append(sorted(given["status"]))
             merged = {**self.object.get("status", {}), **given["status"]}
             self.object["status"] = {key: value for key, value in merged.items() if value is not None}
         return Response(status=200, body=b"{}")
@@ -159,6 +161,7 @@ async def test_an_unchanged_report_is_written_again_after_a_while() -> None:
             await asyncio.sleep(0.01)
     task.cancel()
     assert server.status["generation"] == 1
+    assert server.patches[1:] == [["observedTime"]] * len(server.patches[1:])
 
 
 @pytest.mark.parametrize(

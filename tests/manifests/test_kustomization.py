@@ -31,7 +31,7 @@ def test_every_file_is_named_and_every_name_is_there(folder: Path) -> None:
 
 
 def test_base_leads_to_every_folder_that_is_no_variant() -> None:
-    variants = {"base", "components", "dra", "dra-alone", "examples", "mig", "scheduler-profile"}
+    variants = {"base", "components", "dashboards", "dra", "dra-alone", "examples", "mig", "scheduler-profile"}
     wanted = {p for p in MANIFESTS.iterdir() if p.is_dir() and p.name not in variants}
     assert {f.parent for f in resource_files(MANIFESTS / "base")} - {MANIFESTS / "base"} == wanted
 
