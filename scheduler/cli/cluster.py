@@ -41,10 +41,16 @@ def register(commands: Commands) -> None:
     stopped.set_defaults(func=_stop)
     shown = verbs.add_parser("status", help="show each part; exit code 1 unless all are ready")
     shown.set_defaults(func=_status)
-    for verb in (started, stopped, shown):
+    login = verbs.add_parser(
+        "exporter-login", help="print the path of a kubeconfig as the exporter on a node has it, for `bayplan exporter`"
+    )
+    login.add_argument("node", metavar="NODE", help="name of the node")
+    login.set_defaults(func=_exporter_login)
+    for verb in (started, stopped, shown, login):
         verb.add_argument(
             "--state-dir", type=Path, default=_STATE_DIR, metavar="DIR", help="the cluster's folder (%(default)s)"
         )
+    for verb in (started, stopped, shown):
         verb.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -99,6 +105,14 @@ def _stop(arguments: argparse.Namespace) -> int:
         print_json({"stateDir": str(arguments.state_dir), "stopped": names})
     else:
         print(f"stopped {', '.join(names)}" if names else f"no cluster runs in {arguments.state_dir}")
+    return 0
+
+
+def _exporter_login(arguments: argparse.Namespace) -> int:
+    try:
+        print(LocalCluster(arguments.state_dir).exporter_kubeconfig(arguments.node))
+    except LocalClusterError as error:
+        _refuse(error)
     return 0
 
 

@@ -105,6 +105,9 @@ The cluster is left running. To look at it:
   {bayplan} explain -n vision too-wide
   {bayplan} explain -n language finetune
   kubectl patch queue vision --type merge -p '{{"spec": {{"borrowingLimit": 16}}}}'   (and too-wide starts)
+  {bayplan} exporter --machine hgx_h100 --break nvlink:3 --node-name h100-a-0 \\
+    --kubeconfig "$({bayplan} cluster exporter-login h100-a-0 --state-dir {state_dir})"
+    (and GPU 3 has no NVLinks any more: kubectl get gpunode h100-a-0 -o yaml; without --break it has them again)
 
 To end it:
 

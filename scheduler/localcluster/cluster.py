@@ -252,6 +252,17 @@ class LocalCluster:
             raise InputError(f'the cluster has no kubeconfig for "{user}"')
         return path
 
+    def exporter_kubeconfig(self, node: str) -> Path:
+        """A kubeconfig with the rights of the exporter on a node.
+
+        Raises:
+            InputError: there is no such node, or Bayplan's manifests are not installed.
+        """
+        try:
+            return install.give_exporter_token(self.api(), self._layout, self.table.state.ports, node)
+        except ApiError as error:
+            raise InputError(f'no exporter can run on "{node}": {error}') from error
+
     def api(self, user: str = "admin") -> Api:
         """A client with the rights of this user.
 

@@ -1,6 +1,7 @@
 """Installing Bayplan's manifests in a running cluster, and giving its ServiceAccounts their kubeconfigs."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from scheduler.localcluster import assets, kubeconfig, manifests
 from scheduler.localcluster.api import Api, Json
@@ -12,6 +13,9 @@ from scheduler.localcluster.record import Ports
 from scheduler.localcluster.waiting import until
 
 NAMESPACE = "bayplan-system"
+EXPORTER = "bayplan-exporter"
+"""The exporters' ServiceAccount, and their namespace."""
+
 _TOKEN_S = 30 * 24 * 3600
 _SETTLE_S = 30.0
 _GATE = "bayplan.dev/plan"
@@ -36,16 +40,34 @@ def give_tokens(api: Api, layout: Layout, ports: Ports) -> None:
         ApiError: a ServiceAccount is not there.
     """
     for account in (SERVICE, OWN_SCHEDULER):
-        asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest"}
-        path = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{account}/token"
-        token: str = api.create(path, {**asked, "spec": {"expirationSeconds": _TOKEN_S}})["status"]["token"]
-        kubeconfig.write(
-            layout.kubeconfig(account),
-            server=f"https://{HOST}:{ports.apiserver}",
-            authority=layout.authority.read_bytes(),
-            user=f"system:serviceaccount:{NAMESPACE}:{account}",
-            credential=token,
-        )
+        _give_token(api, layout, ports, NAMESPACE, account, layout.kubeconfig(account), {})
+
+
+def give_exporter_token(api: Api, layout: Layout, ports: Ports, node: str) -> Path:
+    """Write a kubeconfig with a token such as the exporter on `node` has: it names the node.
+
+    Raises:
+        ApiError: there is no such node, or no ServiceAccount of the exporters.
+    """
+    uid: str = api.get(f"/api/v1/nodes/{node}")["metadata"]["uid"]
+    bound = {"boundObjectRef": {"apiVersion": "v1", "kind": "Node", "name": node, "uid": uid}}
+    path = layout.kubeconfig(f"exporter-{node}")
+    _give_token(api, layout, ports, EXPORTER, EXPORTER, path, bound)
+    return path
+
+
+def _give_token(api: Api, layout: Layout, ports: Ports, namespace: str, account: str, path: Path, bound: Json) -> None:
+    asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest"}
+    spec = {"expirationSeconds": _TOKEN_S, **bound}
+    collection = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
+    token: str = api.create(collection, {**asked, "spec": spec})["status"]["token"]
+    kubeconfig.write(
+        path,
+        server=f"https://{HOST}:{ports.apiserver}",
+        authority=layout.authority.read_bytes(),
+        user=f"system:serviceaccount:{namespace}:{account}",
+        credential=token,
+    )
 
 
 def wait_gating(api: Api, hopeless: Callable[[], None]) -> None:
