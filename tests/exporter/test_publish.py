@@ -1,74 +1,20 @@
 """Publishing against an API server that is played: what is written, when, and again after what failures."""
 
 import asyncio
-import json
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 import pytest
 
 from scheduler.exporter.publish import Publisher, next_standing
 from scheduler.exporter.report import report
-from scheduler.kube.api import ApiRefusedError, ApiUnreachableError, Response
-from scheduler.kube.http import Method
+from scheduler.kube.api import ApiRefusedError, ApiUnreachableError
 from scheduler.kube.reports import OwnReport
 from scheduler.kube.wire_report import Report, ReportHolding, ReportStanding
 from tests.exporter.made import device, node
+from tests.exporter.server import PATH, Server
 
 WAIT_S = 60.0
-PATH = "/apis/bayplan.dev/v1alpha1/gpunodes"
-
-
-class Server:
-    """One GPUNode and its Node. Each of `failures` is raised by one write, in order."""
-
-    def __init__(self, *, has_node: bool = True) -> None:
-        self.object: dict[str, Any] | None = None
-        self.has_node = has_node
-        self.failures: list[Exception] = []
-        self.writes: list[str] = []
-        self.patches: list[list[str]] = []
-
-    async def request(
-        self,
-        method: Method,
-        path: str,
-        *,
-        body: bytes | None = None,
-        content_type: str = "application/json",
-    ) -> Response:
-        if method == "GET":
-            return self._read(path)
-        self.writes.append(f"{method} {path}")
-        if self.failures:
-            raise self.failures.pop(0)
-        given = json.loads(body or b"")
-        if method == "POST":
-            assert "status" not in given
-            if self.object is not None:
-                raise ApiRefusedError(409, "AlreadyExists", "it is there")
-            self.object = given
-        elif self.object is None:
-            raise ApiRefusedError(404, "NotFound", "no such object")
-        else:
-            assert content_type == "application/merge-patch+json"
-            self.patches.append(sorted(given["status"]))
-            merged = {**self.object.get("status", {}), **given["status"]}
-            self.object["status"] = {key: value for key, value in merged.items() if value is not None}
-        return Response(status=200, body=b"{}")
-
-    def _read(self, path: str) -> Response:
-        if path == "/api/v1/nodes/n" and self.has_node:
-            return Response(status=200, body=b'{"metadata": {"name": "n", "uid": "u"}}')
-        if path == f"{PATH}/n" and self.object is not None:
-            return Response(status=200, body=msgspec.json.encode(self.object))
-        raise ApiRefusedError(404, "NotFound", path)
-
-    @property
-    def status(self) -> dict[str, Any]:
-        assert self.object is not None
-        return self.object["status"]
 
 
 def publisher(
