@@ -12,7 +12,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from scheduler.exporter.report_mig import profile_name
-from scheduler.kube.wire_report import Report
+from scheduler.kube.wire_report import Report, ReportProfile
 
 T = TypeVar("T")
 
@@ -174,12 +174,16 @@ def _links(report: Report) -> Iterator[Metric]:
 def _mig(report: Report) -> Iterator[Metric]:
     instances = _gauge("mig_instance_info", "A MIG instance.", ["uuid", "mig_uuid", "profile", "start"])
     free = _gauge("mig_placements_free", "Places where one more instance could be made.", ["uuid", "profile"])
+    offered: dict[str, tuple[ReportProfile, ...]] = {}
     for one in report.devices:
+        # GPUs of a model that offer what the first of them does do not say so again.
+        profiles = _tuple(one.mig_profiles) or offered.get(one.model, ())
+        offered.setdefault(one.model, profiles)
         for each in _tuple(one.mig_instances):
             instances.add_metric([one.uuid, _text(each.uuid), each.profile, str(each.start)], 1)
         counts = Counts(each.profile for each in _tuple(one.free_placements))
         if one.mig_mode == "Enabled":
-            for profile in _tuple(one.mig_profiles):
+            for profile in profiles:
                 name = profile_name(profile.profile, profile.profile_id)
                 free.add_metric([one.uuid, name], counts[name])
     yield from (instances, free)

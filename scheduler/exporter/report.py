@@ -1,8 +1,9 @@
 """What is known of a node, as its GPUNode says it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from scheduler.exporter.health import Health, Verdict, judge, lasting
@@ -50,6 +51,7 @@ def report(node: NodeKnown, *, ignored_xids: frozenset[int] = IGNORED) -> Report
         )
         for index, one in enumerate(order)
     )
+    devices = tuple(_profiles_once(devices))
     held = () if isinstance(node.held, Unread) else node.held
     shared = NO_SHARING if isinstance(node.sharing, Unread) else node.sharing
     return Report(
@@ -135,6 +137,17 @@ def _device(
         free_placements=tuple(free_placements(profiles, made))[:MOST_PLACEMENTS] if divided and profiles else UNSET,
         unread=unread or UNSET,
     )
+
+
+def _profiles_once(devices: Sequence[ReportDevice]) -> Iterator[ReportDevice]:
+    """Profiles stand at the first GPU of a model and at those that offer others: they are most of a report."""
+    told: dict[str, tuple[ReportProfile, ...]] = {}
+    for one in devices:
+        own = one.mig_profiles
+        if isinstance(own, UnsetType) or told.setdefault(one.model, own) is own or told[one.model] != own:
+            yield one
+        else:
+            yield msgspec.structs.replace(one, mig_profiles=UNSET)
 
 
 def _profiles(known: DeviceFacts | None) -> tuple[ReportProfile, ...]:

@@ -221,6 +221,13 @@ def test_a_mode_that_waits_for_a_reset_is_told() -> None:
     assert (one.mig_mode, one.pending_mig_mode) == ("Disabled", "Enabled")
 
 
+def test_profiles_stand_once_for_each_model_that_offers_them() -> None:
+    other = msgspec.structs.replace(profile(19), most=3)
+    given = [(profile(19),), (profile(19),), (other,), (profile(19),)]
+    gpus = [device(i, mig_profiles=own, model="B" if i == 3 else "A") for i, own in enumerate(given)]
+    assert [one.mig_profiles is not UNSET for one in report(node(*gpus)).devices] == [True, False, True, True]
+
+
 def test_profiles_whose_places_the_driver_does_not_tell_are_left_out() -> None:
     hidden = msgspec.structs.replace(profile(19), starts=Unread(why=Why.NO_PERMISSION))
     (one,) = report(node(device(0, mig_profiles=(hidden, profile(0))))).devices
