@@ -100,6 +100,9 @@ belong to StatefulSets, which number them otherwise, so that key comes last."""
 MIG_WANTED_LABEL = "bayplan.dev/mig-config"
 """On a node that is closed while its GPUs are divided anew: the configuration that it is to take."""
 
+MIG_STRATEGY_LABEL = "nvidia.com/mig.strategy"
+"""Node label of GPU feature discovery: how the device plugin offers MIG slices, `none`, `single` or `mixed`."""
+
 MIG_CONFIG_LABEL = "nvidia.com/mig.config"
 MIG_STATE_LABEL = "nvidia.com/mig.config.state"
 """What the GPU operator's MIG manager is to make of a node, and how far it is: pending, rebooting, success, failed."""
