@@ -192,7 +192,7 @@ def _proposed(arguments: Namespace) -> tuple[Snapshot, Proposal]:
     else:
         settings, rules = read_settings(cast("Path | None", arguments.config))
         kubeconfig = cast("Path | None", arguments.kubeconfig) or default_kubeconfig()
-        state, _ = read_cluster(kubeconfig, settings.scheduler_name, settings.user_label)
+        state, _ = read_cluster(kubeconfig, settings)
         snapshot, now_s, planning = state.snapshot(), int(time.time()), settings.planning
     node = None if arguments.node is None else NodeName(arguments.node)
     if node is not None and node not in snapshot.nodes:
