@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from scheduler.model.claims import DeviceName
 from scheduler.model.links import LinkGraph
 from scheduler.model.names import NodeName, PodUid
-from scheduler.model.plan import Admit, Plan, Reason, Wait
+from scheduler.model.plan import Admit, Plan, Reason, Reclaim, Wait
 from scheduler.model.queue import Quota
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import GangClaim, Linked
@@ -39,12 +39,13 @@ from tests.state.build import (
 )
 
 THERE = "GPUs for pods that do not claim them: {} of 1 nodes"
+FULL = replace(queue(), total=Quota(nominal_milli_gpu=4000, borrowing_limit_milli_gpu=0))
 QUEUE = replace(queue(), total=Quota(nominal_milli_gpu=100_000))
 
 
-def planned(state: ClusterState) -> tuple[Snapshot, Plan]:
+def planned(state: ClusterState, *, reclaim: bool = False) -> tuple[Snapshot, Plan]:
     snap = state.snapshot()
-    made = plan(snap, now_s=100, settings=PlanSettings(solver_budget_ms=500))
+    made = plan(snap, now_s=100, settings=PlanSettings(solver_budget_ms=500, reclaim=reclaim))
     assert broken_rules(snap, made) == []
     return snap, made
 
@@ -195,6 +196,16 @@ def test_a_gpu_model_is_exactly_what_a_claim_names() -> None:
     nvl = (node("n1", gpus=0, product="NVIDIA-H200-NVL"), offer("n1"))
     assert waits(*nvl, *asked)[0][0] is Reason.NO_NODE_MATCHES
     assert starts(*nvl, node("n2", gpus=0, product="NVIDIA-H200"), offer("n2"), *asked) == {"p": ("n2", (0,))}
+
+
+def test_claims_that_make_way_leave_their_gpus_to_those_who_come_after() -> None:
+    low = claim("c", *(gpu_name("n1", i) for i in range(4)), gpus=4)
+    things = (node("n1", gpus=0), offer("n1", gpus=4), claiming("p", "c", node=NodeName("n1"), bound_s=1), low)
+    snap, made = planned(state_of(FULL, *things, claiming("q", "d", priority=5), claim("d", gpus=2)), reclaim=True)
+    (decision,) = (d for d in made.decisions if isinstance(d, Reclaim))
+    assert [victim.pods for victim in decision.victims] == [("p",)]
+    assert [len(a.devices) for a in decision.placement.assignments] == [2]
+    assert snap.devices_used == {NodeName("n1"): frozenset({0, 1, 2, 3})}
 
 
 def test_gpus_have_the_memory_that_is_asked_for() -> None:

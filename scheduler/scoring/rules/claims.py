@@ -15,11 +15,14 @@ def unnamed_devices(snapshot: Snapshot, plan: Plan) -> list[str]:
         pods = {pod.uid: pod for pod in workload.members} if workload is not None else {}
         for assignment in decision.placement.assignments if isinstance(decision, Admit) else ():
             pod = pods.get(assignment.pod)
-            gpus = pod.shape.requests.gpus if pod is not None and pod.shape.by_claim else 0
-            if gpus and len(assignment.devices) != gpus:
-                broken.append(
-                    f"{assignment.pod}: {len(assignment.devices)} of the {gpus} GPUs that it claims are named"
+            if pod is None or not pod.shape.by_claim:
+                continue
+            gpus, slices = pod.shape.requests.gpus, sum(count for _, count in pod.shape.requests.mig_slices)
+            if len(assignment.devices) != gpus or len(assignment.slices) != slices:
+                named = (
+                    f"{len(assignment.devices)} of the {gpus} GPUs and {len(assignment.slices)} of the {slices} slices"
                 )
+                broken.append(f"{assignment.pod}: {named} that it claims are named")
     return broken
 
 
@@ -43,12 +46,14 @@ def broken_claims(snapshot: Snapshot, placed: Iterable[tuple[Pod, Assignment]]) 
             sorts.setdefault(name, set()).add(shape.by_claim)
         if not shape.by_claim:
             continue
-        if shape.requests.gpus and len(assignment.devices) != shape.requests.gpus:
-            broken.append(
-                f"{pod.name} on {name}: {len(assignment.devices)} of its {shape.requests.gpus} GPUs are named"
-            )
+        offered = {(each.profile, each.start) for each in node.slice_names}
         broken += [
             f"{pod.name} on {name}: device {i} cannot be claimed" for i in assignment.devices if i not in claimable
+        ]
+        broken += [
+            f"{pod.name} on {name}: no slice {one.profile} at {one.start} of GPU {one.device} can be claimed"
+            for one in assignment.slices
+            if one.device not in claimable or (one.profile, one.start) not in offered
         ]
     both = (name for name, some in sorted(sorts.items()) if len(some) > 1)
     return [*broken, *(f"{name}: pods come that claim its GPUs, and others that do not" for name in both)]
