@@ -38,6 +38,9 @@ MODELS = ("A100-80GB", "H100-80GB", "A30-24GB", "RTX-PRO-6000-96GB")
 GPUS = 256
 ARRIVALS = 20_000
 LOAD = 0.9
+DRAWS = 3
+"""Sequences of arrivals that are drawn at that load: what is refused is little, and differs from one to the next."""
+
 FULL_LOAD = 0.95
 FULL_ARRIVALS = 8_000
 MEAN_STAY = 1.0
@@ -98,12 +101,14 @@ def run(*, quick: bool = False) -> list[table.Row]:
 
 def _compared(name: str, load: float, count: int, *, judged: bool) -> list[table.Row]:
     model = mig_models()[name]
-    came = slices(model, count, load=load)
-    first, ours = play(model, came, first_fit), play(model, came, least_loss)
+    drawn = [slices(model, count, load=load, seed=seed) for seed in range(1, 1 + (DRAWS if judged else 1))]
+    first, ours = ([play(model, came, way) for came in drawn] for way in (first_fit, least_loss))
     began = time.perf_counter()
-    again = play(model, came, least_loss, moves=MOST_IN_ROUND)
+    moving = [play(model, came, least_loss, moves=MOST_IN_ROUND) for came in drawn]
     took_s = time.perf_counter() - began
-    free = play_free(model, came)
+    freely = [play_free(model, came) for came in drawn]
+    each = ", ".join(f"{100 * part_closed(*some):.0f} %" for some in zip(ours, moving, freely, strict=True))
+    first, ours, again, free = (together(some) for some in (first, ours, moving, freely))
     where = f"{name}, load {load:g}"
     found = {"first fit": first, "Bayplan": ours, "with repartition": again, "free repack": free}
     rows = [
@@ -118,7 +123,8 @@ def _compared(name: str, load: float, count: int, *, judged: bool) -> list[table
         unit="%",
         value=100 * part_closed(ours, again, free),
         limit=table.Limit(least=100 * LEAST_CLOSED) if judged else None,
-        note=f"of that between first fit and a free repack {100 * part_closed(first, again, free):.0f} %",
+        note=f"each draw: {each}; of that between first fit and a free repack "
+        f"{100 * part_closed(first, again, free):.0f} %",
     )
     moved = table.Row(
         benchmark=NAME,
@@ -131,6 +137,18 @@ def _compared(name: str, load: float, count: int, *, judged: bool) -> list[table
         detail={"rounds": again.rounds, "moved": again.moved, "placed": again.number},
     )
     return [*rows, closed, moved]
+
+
+def together(draws: Sequence[Figures]) -> Figures:
+    """The sums over several draws, and the largest repartition of all."""
+    return Figures(
+        came=sum(each.came for each in draws),
+        placed=sum(each.placed for each in draws),
+        number=sum(each.number for each in draws),
+        rounds=sum(each.rounds for each in draws),
+        moved=sum(each.moved for each in draws),
+        largest=max(each.largest for each in draws),
+    )
 
 
 def part_closed(before: Figures, after: Figures, free: Figures) -> float:
