@@ -17,7 +17,8 @@ from tests.cluster.harness.claims import (
     reserved_for,
     template,
 )
-from tests.cluster.harness.lab import Lab
+from tests.cluster.harness.lab import QUEUES, Lab
+from tests.cluster.harness.objects import queue
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster-2")]
 
@@ -170,4 +171,39 @@ def test_a_pod_with_claims_of_others_is_left_to_kube_scheduler(dra: ClaimLab) ->
     lab.create(claiming("p", "any"))
     lab.bound_whole("p", 1)
     assert len(dra.held()) == 1
+    settled(dra)
+
+
+def test_devices_that_are_taken_back_for_their_owner_go_from_claim_to_claim(dra: ClaimLab) -> None:
+    lab = dra.lab
+    lab.api.delete(f"{QUEUES}/plenty")
+    lab.start_service(nominate="always")
+    lab.create(queue("owner", nominal=16), queue("guest", nominal=0, borrowing=None))
+    dra.api.create(TEMPLATES, template("all", asking(8)))
+    guests = [claiming(f"guest-{i}", "all", gang="guest", size=2, queue="guest") for i in range(2)]
+    lab.create(*guests)
+    lab.bound_whole("guest-", 2)
+    settled(dra)
+    lab.create(*(claiming(f"owner-{i}", "all", gang="owner", size=2, queue="owner") for i in range(2)))
+    lab.bound_whole("owner-", 2)
+    assert lab.bound("guest-") == {}
+    for pod, node in lab.bound("owner-").items():
+        assert nodes_of(dra, pod) == {node}
+    settled(dra)
+    assert sorted(len(devices) for devices in dra.held().values()) == [8, 8]
+
+
+def test_devices_that_an_admin_takes_from_a_plan_end_it_and_it_is_made_anew(dra: ClaimLab) -> None:
+    """As kube-scheduler would without the guard; here by the one user whom the policy lets."""
+    lab = dra.lab
+    _, front = lab.start_behind_front()
+    front.hold("bind", "g-0")
+    gang(dra, "g", pods=2, gpus=8)
+    lab.eventually("g-0 is held", lambda: front.held("bind", "g-0"))
+    made = dra.claim_of("g-0")
+    dra.deallocate(made)
+    lab.eventually("the plan was made anew", lambda: devices_of(dra.claim_of("g-0")))
+    front.let_go("bind", "g-0")
+    for pod, node in lab.bound_whole("g-", 2).items():
+        assert nodes_of(dra, pod) == {node}
     settled(dra)

@@ -180,6 +180,11 @@ class ClaimLab:
         all_held = [d for devices in self.held().values() for d in devices]
         return sorted({d for d in all_held if all_held.count(d) > 1})
 
+    def deallocate(self, made: Json) -> None:
+        """Take a claim's devices, as nobody but the service may."""
+        status = {"reservedFor": None, "allocation": None}
+        self._service.merge(f"{CLAIMS}/{made['metadata']['name']}/status", {"status": status})
+
     def clear(self) -> None:
         self.lab.end_services()
         self.api.delete("/api/v1/namespaces/default/pods?gracePeriodSeconds=0")
