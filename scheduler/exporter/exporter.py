@@ -92,6 +92,7 @@ class Exporter:
                     await self.publisher.begin()
                     tasks.create_task(self.publisher.run())
                 if self._own is not None:
+                    await self._read_sharing(self._own)
                     tasks.create_task(self._read_labels(self._own))
                 if self._kubelet is not None:
                     tasks.create_task(self._kubelet.run())
@@ -181,11 +182,11 @@ class Exporter:
 
     async def _read_labels(self, own: OwnReport) -> None:
         while True:
+            await asyncio.sleep(LABELS_S * random.uniform(0.9, 1.1))  # noqa: S311  jitter
             before = self._sharing
             await self._read_sharing(own)
             if before != self._sharing:
                 self._changed()
-            await asyncio.sleep(LABELS_S * random.uniform(0.9, 1.1))  # noqa: S311  jitter
 
     async def _read_sharing(self, own: OwnReport) -> None:
         try:

@@ -87,7 +87,7 @@ def _policy(node: NodeKnown, shared: Sharing, order: Sequence[DeviceKnown]) -> s
         isinstance(one.state, DeviceState) and isinstance(one.state.instances, tuple) and one.state.instances
         for one in order
     )
-    return None if isinstance(node.sharing, Unread) or parts else "BestEffort"
+    return None if isinstance(node.sharing, Unread) or parts or not order else "BestEffort"
 
 
 def _place(device: DeviceKnown) -> tuple[bool, str, str]:
