@@ -155,10 +155,6 @@ class Agent:
         told = [slot.uuid for slot in slots if not isinstance(slot.uuid, Unread)]
         nameless = [slot for slot in slots if isinstance(slot.uuid, Unread)]
         self._devices, again = memory.place(self._devices, told, nameless)
-        for slot in slots:
-            known = None if isinstance(slot.uuid, Unread) else self._devices[slot.uuid].known
-            if known is not None and known.index != slot.index:
-                self._stale.add(known.uuid)
         return [*told, *again]
 
     async def _read_one(self, uuid: str) -> None:

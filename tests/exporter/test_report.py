@@ -216,6 +216,17 @@ def test_slices_are_told_with_what_fits_beside_them() -> None:
     assert [(each.profile_id, each.starts, each.max) for each in one.mig_profiles or ()][1] == (9, (0, 4), 2)
 
 
+def test_an_engine_that_is_taken_leaves_no_room_for_who_needs_it() -> None:
+    media = msgspec.structs.replace(profile(19), id=20, name="1g.10gb+me", most=2, decoders=1)
+    whole = msgspec.structs.replace(profile(0), decoders=1)
+    made = msgspec.structs.replace(instance(19, 0, "MIG-a"), profile_id=20)
+    one = device(
+        0, mig_mode=MigMode(current=True, pending=True), instances=(made,), mig_profiles=(media, profile(19), whole)
+    )
+    (told,) = report(node(one)).devices
+    assert {each.profile_id for each in told.free_placements or ()} == {19}
+
+
 def test_a_mode_that_waits_for_a_reset_is_told() -> None:
     (one,) = report(node(device(0, mig_mode=MigMode(current=False, pending=True)))).devices
     assert (one.mig_mode, one.pending_mig_mode) == ("Disabled", "Enabled")
