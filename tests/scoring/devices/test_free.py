@@ -185,6 +185,16 @@ def test_preferred_links_are_planned_as_required_first() -> None:
 Wants = list[tuple[PodShape, int]]
 
 
+def chooser_of(graph: LinkGraph, allocator: Allocator) -> Chooser | PluginChooser:
+    match allocator:
+        case Allocator.DRA:
+            return Chooser(graph)
+        case Allocator.DEVICE_PLUGIN:
+            return PluginChooser(graph)
+        case Allocator.SCHEDULER:
+            return PluginChooser(graph, predicted=0)
+
+
 @given(
     st.data(),
     graphs(most_gpus=7, least_gpus=2),
@@ -199,7 +209,7 @@ def test_pods_of_one_node_get_what_they_need_without_getting_in_each_others_way(
     before = devices.at(0)
     wants: Wants = [(shape(gpus, linked=wish), count) for gpus, wish, count in pods]
     firm = tuple(sorted((n for each, count in wants for n in [linked_size(each)] * count if n), reverse=True))
-    chooser = Chooser(graph) if allocator is Allocator.DRA else PluginChooser(graph)
+    chooser = chooser_of(graph, allocator)
     roomy = sum(gpus * count for gpus, _, count in pods) <= before.bit_count() and chooser.packable(before, firm)
     given_out = devices.hand_out(0, wants)
     every = list(chain.from_iterable(given_out))
