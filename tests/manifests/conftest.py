@@ -10,7 +10,7 @@ from scheduler.localcluster.cluster import LocalCluster
 from scheduler.localcluster.errors import ApiError
 from scheduler.localcluster.options import ClusterOptions
 from scheduler.localcluster.waiting import until
-from tests.manifests.people import Reader, Somebody, pod
+from tests.manifests.people import Reader, Somebody, claim, pod
 
 TEAM = "red"
 
@@ -28,16 +28,19 @@ def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def wait_guards(api: Api) -> None:
-    """Wait until both guards refuse: the server takes a policy up some time after it was written."""
-    collection = f"/api/v1/namespaces/{TEAM}/pods"
-    probe = f"{collection}/probe"
-    api.create(collection, pod("probe", gpus=1))
-    for path, patch in (
-        (probe, {"spec": {"schedulingGates": None}}),
-        (f"{probe}/status", {"status": {"nominatedNodeName": "n"}}),
-    ):
+    """Wait until the guards refuse: the server takes a policy up some time after it was written."""
+    pods, claims = f"/api/v1/namespaces/{TEAM}/pods", f"/apis/resource.k8s.io/v1/namespaces/{TEAM}/resourceclaims"
+    api.create(pods, pod("probe", gpus=1))
+    api.create(claims, claim("probe", "gpu.bayplan.dev"))
+    probes: tuple[tuple[str, Json], ...] = (
+        (f"{pods}/probe", {"spec": {"schedulingGates": None}}),
+        (f"{pods}/probe/status", {"status": {"nominatedNodeName": "n"}}),
+        (f"{claims}/probe/status", {"status": {"allocation": {}}}),
+    )
+    for path, patch in probes:
         until(lambda p=path, b=patch: refused(api, p, b), timeout_s=20, what=f"the guard of {path}")
-    api.delete(f"{probe}?gracePeriodSeconds=0")
+    api.delete(f"{pods}/probe?gracePeriodSeconds=0")
+    api.delete(f"{claims}/probe")
 
 
 def refused(api: Api, path: str, patch: Json) -> bool:

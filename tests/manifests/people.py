@@ -57,3 +57,12 @@ def pod(
 def gates(obj: Json) -> list[str]:
     """Names of the scheduling gates of a pod."""
     return [g["name"] for g in obj["spec"].get("schedulingGates", [])]
+
+
+def claim(name: str, device_class: str, *, alternative: bool = False) -> Json:
+    exactly = {"deviceClassName": device_class, "count": 1}
+    request: Json = {"name": "r", "exactly": exactly}
+    if alternative:
+        request = {"name": "r", "firstAvailable": [{"name": "a", **exactly}]}
+    kind = {"apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaim", "metadata": {"name": name}}
+    return {**kind, "spec": {"devices": {"requests": [request]}}}

@@ -9,7 +9,7 @@ from scheduler.localcluster.api import Api, Json
 from scheduler.localcluster.errors import ApiError
 from scheduler.localcluster.waiting import until
 from tests.manifests.files import MANIFESTS, objects
-from tests.manifests.people import CLUSTER_SCHEDULER, OWN_SCHEDULER, SERVICE
+from tests.manifests.people import CLUSTER_SCHEDULER, OWN_SCHEDULER, SERVICE, claim
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("manifests")]
 
@@ -21,15 +21,6 @@ ALLOCATION: Json = {"devices": {"results": [RESULT]}, "allocationTimestamp": "20
 RESERVED = [{"resource": "pods", "name": "p", "uid": "u"}]
 
 As = Callable[[str], Api]
-
-
-def claim(name: str, device_class: str, *, alternative: bool = False) -> Json:
-    exactly = {"deviceClassName": device_class, "count": 1}
-    request: Json = {"name": "r", "exactly": exactly}
-    if alternative:
-        request = {"name": "r", "firstAvailable": [{"name": "a", **exactly}]}
-    kind = {"apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaim", "metadata": {"name": name}}
-    return {**kind, "spec": {"devices": {"requests": [request]}}}
 
 
 def template(made: Json) -> Json:
