@@ -2,11 +2,9 @@
 
 import msgspec
 
+from scheduler.kube.wire import Wire
+
 ABSENT = msgspec.Raw(b"null")
-
-
-class Wire(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="camel"):
-    """A part of an object; fields not named here are passed over."""
 
 
 class ClaimMeta(Wire, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from scheduler.model.names import NodeName
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Linked, Workload
-from scheduler.planning.reasons.wording import listed
+from scheduler.planning.reasons.wording import shortened
 
 NODES_SHOWN = 5
 
@@ -27,5 +27,4 @@ def assumed_lines(snapshot: Snapshot, workload: Workload, nodes: Iterable[NodeNa
 
 
 def _some(names: list[str]) -> str:
-    more = len(names) - NODES_SHOWN
-    return listed([*names[:NODES_SHOWN], *([f"{more} more nodes"] if more > 0 else [])])
+    return shortened(names, NODES_SHOWN, "{} more nodes")

@@ -10,7 +10,7 @@ from scheduler.model.resources import GPU
 from scheduler.model.snapshot import IntTable
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
-from scheduler.planning.reasons.wording import amount, listed
+from scheduler.planning.reasons.wording import amount, shortened
 
 NODES_SHOWN = 4
 
@@ -56,5 +56,4 @@ def with_sick(desk: Desk, wait: Wait, sick: dict[int, int], *, helps: bool) -> W
 
 
 def _some(where: Sequence[str]) -> str:
-    more = len(where) - NODES_SHOWN
-    return listed([*where[:NODES_SHOWN], *([f"those of {more} more nodes"] if more > 0 else [])])
+    return shortened(where, NODES_SHOWN, "those of {} more nodes")

@@ -1,5 +1,7 @@
 """How amounts and resources are called when people are told about them."""
 
+from collections.abc import Sequence
+
 from scheduler.model.queue import CPU, MEMORY
 from scheduler.model.resources import GPU, GPU_SHARED, MIG_PREFIX, MILLI_GPU
 from scheduler.model.workload import PodShape
@@ -81,9 +83,15 @@ def pods(count: int) -> str:
     return f"{count} pod{'' if count == 1 else 's'}"
 
 
-def listed(words: list[str], last: str = "and") -> str:
+def listed(words: Sequence[str], last: str = "and") -> str:
     """`a, b and c`; nothing of nothing."""
     return "".join(words) if len(words) < 2 else f"{', '.join(words[:-1])} {last} {words[-1]}"
+
+
+def shortened(words: Sequence[str], most: int, rest: str) -> str:
+    """The first of the words, listed, and how many there are besides: `a, b and 3 more` where `rest` is `{} more`."""
+    more = len(words) - most
+    return listed([*words[:most], *([rest.format(more)] if more > 0 else [])])
 
 
 def lasting(seconds: int) -> str:

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from scheduler.model.names import people_name
-from scheduler.planning.reasons.wording import listed
+from scheduler.planning.reasons.wording import shortened
 from scheduler.planning.repartition.proposal import GpuLayout, Proposal
 
 SHOWN = 5
@@ -78,4 +78,4 @@ def _pods(count: int) -> str:
 
 
 def _some(names: list[str]) -> str:
-    return listed([*names[:SHOWN], f"{len(names) - SHOWN} more"] if len(names) > SHOWN else names)
+    return shortened(names, SHOWN, "{} more")

@@ -19,9 +19,6 @@ from scheduler.scoring.sharing.mig import EMPTY, Layout, free_starts, legal_layo
 WHOLE = ""
 """Stands for a GPU that is not divided, where the profiles of instances are named."""
 
-MOST_LEAVING = 4
-"""Of instances in use, those that one repartition moves away from one GPU where others stay; all of a GPU may go."""
-
 KEPT = 1 << 14
 """Answers remembered; only speed depends on it."""
 
