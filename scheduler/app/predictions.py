@@ -114,6 +114,9 @@ class Predictions:
         free = may_be_given & ~set_of(snapshot.devices_used.get(node.name, ()))
         unsure = snapshot.devices_unsure.get(node.name)
         given, sizes = (0, ()) if unsure is None else (set_of(unsure.devices), unsure.sizes)
+        for pod in pods:
+            # An earlier plan of it, maybe for another node, was given up.
+            self.gone(pod.uid)
         waiting = self._waiting.setdefault(node.name, {})
         waiting.update((pod.uid, f"{pod.namespace}/{pod.name}") for pod in pods)
         for pod in pods:

@@ -50,17 +50,18 @@ class Scene:
         holdings = tuple((f"a/{name}", indexes) for name, indexes in held.items())
         self.see(replace(self.first, devices=devices, held=holdings))
 
-    def admit(self, *pods: Pod) -> None:
+    def admit(self, *pods: Pod, on: NodeName = N1, bound: bool = True) -> None:
         """A plan starts these pods on the node, each a workload of its own; then they are bound."""
         self.see(*pods)
         snapshot = self.state.snapshot()
         keys = {pod.uid: key for key, workload in snapshot.workloads.items() for pod in workload.members}
         placed = [
-            Admit(workload=keys[pod.uid], placement=Placement(assignments=(Assignment(pod=pod.uid, node=N1),)))
+            Admit(workload=keys[pod.uid], placement=Placement(assignments=(Assignment(pod=pod.uid, node=on),)))
             for pod in pods
         ]
         self.predictions.planned(snapshot, Plan(generation=snapshot.generation, decisions=tuple(placed)))
-        self.see(*(replace(pod, node=N1) for pod in pods))
+        if bound:
+            self.see(*(replace(pod, node=on) for pod in pods))
 
     @property
     def counts(self) -> dict[str, int]:
@@ -181,4 +182,17 @@ def test_pods_that_go_before_they_are_told_of_are_forgotten() -> None:
     scene.admit(pod("q", gpus=2))
     scene.predictions.forget(NodeName("n1"))
     scene.hold(q=(0, 1))
+    assert scene.counts == {"hit": 1}
+
+
+def test_a_plan_that_was_given_up_is_forgotten_once_there_is_another_elsewhere() -> None:
+    scene = Scene("mixed_2sxm_2pcie")
+    elsewhere = NodeName("n2")
+    other = replace(scene.first, node=elsewhere)
+    scene.see(node("n2", gpus=4), other)
+    scene.admit(pod("p", gpus=2), bound=False)
+    scene.admit(pod("p", gpus=2), on=elsewhere)
+    scene.see(replace(other, held=(("a/p", (0, 1)),)), PodGone(uid=pod("p").uid), other)
+    # The first node tells of itself again.
+    scene.hold(q=(0,))
     assert scene.counts == {"hit": 1}
