@@ -107,7 +107,7 @@ class Predictions:
                 del self._waiting[expected.node]
 
     def _expect(self, snapshot: Snapshot, node: Node, pods: list[Pod]) -> None:
-        chooser = plugin_chooser(node.links) if node.links is not None else None
+        chooser = plugin_chooser(node.links, node.alignment) if node.links is not None else None
         may_be_given = usable(node.devices)
         if chooser is None or may_be_given & ~chooser.all:
             return

@@ -119,6 +119,10 @@ GPU_MEMORY_LABEL = "nvidia.com/gpu.memory"
 MACHINE_NAME_LABELS = ("nvidia.com/gpu.machine", "node.kubernetes.io/instance-type")
 """Node labels with the name of the machine as a whole: the maker's (GPU feature discovery), the cloud's."""
 
+NUMA_POLICY_LABEL = "bayplan.dev/topology-manager-policy"
+NUMA_SCOPE_LABEL = "bayplan.dev/topology-manager-scope"
+"""On a node: the kubelet's settings `topologyManagerPolicy` and `topologyManagerScope`, which no API tells."""
+
 GPU_REPLICAS_LABEL = "nvidia.com/gpu.replicas"
 """Node label of GPU feature discovery: into how many parts each GPU is shared."""
 

@@ -6,6 +6,7 @@ import msgspec
 
 from scheduler.kube import keys
 from scheduler.kube.requests import read_quantities, resources_of
+from scheduler.kube.translate_alignment import read_alignment
 from scheduler.kube.translate_assumed import with_assumed_devices
 from scheduler.kube.translate_device import pci_address
 from scheduler.kube.translate_links import read_links
@@ -57,6 +58,7 @@ def read_plain_node(raw: bytes | msgspec.Raw) -> tuple[Meta, NodeSeen]:
             raise ValueError(
                 f"effect of the taint {t.key!r} is {t.effect!r}; allowed: NoSchedule, PreferNoSchedule, NoExecute"
             )
+    alignment, wrong = read_alignment(labels)
     return meta, NodeSeen(
         node=Node(
             name=NodeName(sys.intern(meta.name)),
@@ -72,6 +74,8 @@ def read_plain_node(raw: bytes | msgspec.Raw) -> tuple[Meta, NodeSeen]:
             mig_wanted=labels.get(keys.MIG_WANTED_LABEL, ""),
             mig_state=labels.get(keys.MIG_STATE_LABEL, ""),
             replicas=_replicas(labels.get(keys.GPU_REPLICAS_LABEL, "")),
+            alignment=alignment,
+            notes=wrong,
         )
     )
 

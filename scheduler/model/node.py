@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from scheduler.model.alignment import ANYHOW, Alignment
 from scheduler.model.claims import DeviceName, SliceName
 from scheduler.model.links import LinkGraph
 from scheduler.model.mig import MigModel
@@ -84,8 +85,11 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     is to be told of, while the node is closed for that. `replicas`: into how many parts the plugin divides each GPU
     that it shares; 1 where it shares none.
 
+    `alignment`: how the kubelet gathers whole GPUs that the device plugin gives out.
+
     `claims_only`: its GPUs are there for pods that claim devices and for no others; `allocatable` counts them too.
-    `slice_names`: how slices are claimed that are made as they are claimed.
+    `slice_names`: how slices are claimed that are made as they are claimed. `notes`: what its labels say wrongly, in
+    sentences.
     """
 
     name: NodeName
@@ -101,6 +105,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     links: LinkGraph | None = None
     links_assumed: bool = False
     allocator: Allocator = Allocator.DEVICE_PLUGIN
+    alignment: Alignment = ANYHOW
     mig_on_demand: bool = False
     mig_instances: tuple[MigInstance, ...] = ()
     mig_models: tuple[MigModel, ...] = ()
@@ -112,6 +117,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     replicas: int = 1
     claims_only: bool = False
     slice_names: tuple[SliceName, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def claimed_as(self, one: MigInstance) -> DeviceName | None:
         """The name by which a slice is claimed; None where it cannot be."""

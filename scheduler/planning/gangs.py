@@ -12,7 +12,7 @@ from scheduler.planning.mend import Part, mended
 from scheduler.planning.most import Pays, most_that_fit
 from scheduler.planning.ranks import ring_of
 from scheduler.quota.tree import bill_for
-from scheduler.scoring.devices.free import firmly
+from scheduler.scoring.devices.choosers import firmly
 from scheduler.scoring.fleet import Mask
 from scheduler.scoring.gangs.gang import Layout
 

@@ -24,7 +24,7 @@ from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
 from scheduler.planning.singles_in_parts import in_turn
 from scheduler.quota.tree import Bill, base_bill, bill_for
-from scheduler.scoring.devices.free import firmly
+from scheduler.scoring.devices.choosers import firmly
 from scheduler.scoring.fleet import Codes
 from scheduler.scoring.policies.free import request_of
 from scheduler.scoring.topology import NO_DOMAIN, domains, find_level

@@ -16,7 +16,7 @@ from scheduler.model.names import NodeName
 from scheduler.model.node import Taint
 from scheduler.model.resources import MILLI_GPU
 from scheduler.model.workload import HostPort, PodShape, Requirement, Toleration
-from scheduler.scoring.devices.free import can_link, linked_size
+from scheduler.scoring.devices.choosers import can_gather, can_link, gathered, linked_size
 from scheduler.scoring.fleet import Fleet, Mask
 
 UNSCHEDULABLE = Taint(key="node.kubernetes.io/unschedulable", effect="NoSchedule")
@@ -36,8 +36,9 @@ def static_mask(fleet: Fleet, shape: PodShape) -> Mask:
     linked = linked_size(shape)
     share = 0 if shape.by_claim else smallest_part(shape)
     devices = shape.by_claim if shape.requests.wants_devices else None
+    near = (shape.requests.gpus, shape.gpu_steps) if gathered(shape) else None
     pod = (shape.node_selector, shape.affinity, shape.tolerations)
-    key = ("static", pod, models, linked, share, devices, shape.gpu_memory_mib)
+    key = ("static", pod, models, linked, near, share, devices, shape.gpu_memory_mib)
 
     def make() -> Mask:
         mask = selector_mask(fleet, shape.node_selector, shape.affinity) & taint_mask(fleet, shape.tolerations)
@@ -45,6 +46,8 @@ def static_mask(fleet: Fleet, shape: PodShape) -> Mask:
             mask &= model_mask(fleet, models)
         if linked:
             mask &= can_link(fleet, linked)
+        if near and (taken := can_gather(fleet, *near)) is not None:
+            mask &= taken
         if share:
             mask &= parts_mask(fleet, share)
         if devices is not None:

@@ -1,12 +1,13 @@
 """What of the nodes changes rarely, as columns: labels, hard taints, products. One row a node, as in the snapshot."""
 
 from collections.abc import Callable, Hashable, Iterable
-from typing import TypeVar, cast
+from typing import NamedTuple, TypeVar, cast
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from scheduler.model.alignment import ANYHOW, Alignment
 from scheduler.model.links import LinkGraph
 from scheduler.model.names import NodeName
 from scheduler.model.node import Allocator, Device, Node, Taint
@@ -36,6 +37,14 @@ class Column(msgspec.Struct, frozen=True):
             else:
                 high = middle
         return low if low < len(self.values) and self.values[low] == value else None
+
+
+class Wiring(NamedTuple):
+    """How the GPUs of a node are connected, who chooses among them, and how the kubelet gathers them."""
+
+    graph: LinkGraph
+    allocator: Allocator
+    alignment: Alignment
 
 
 class Fleet:
@@ -81,19 +90,22 @@ class Fleet:
         return self._products
 
     @property
-    def links(self) -> tuple[Codes, tuple[tuple[LinkGraph, Allocator], ...]]:
-        """A code per node, -1 where its links are not known; for each code the graph, and who chooses GPUs there."""
+    def links(self) -> tuple[Codes, tuple["Wiring", ...]]:
+        """A code per node, -1 where its links are not known; and what each code means."""
 
-        def make() -> tuple[Codes, tuple[tuple[LinkGraph, Allocator], ...]]:
-            known: dict[tuple[int, Allocator], int] = {}
-            kinds: dict[tuple[LinkGraph, Allocator], int] = {}
+        def make() -> tuple[Codes, tuple[Wiring, ...]]:
+            known: dict[tuple[int, Allocator, Alignment], int] = {}
+            kinds: dict[Wiring, int] = {}
             codes = np.full(len(self._nodes), -1, dtype=np.int64)
             for row, node in enumerate(self._nodes):
                 if node.links is not None:
+                    by_plugin = node.allocator is Allocator.DEVICE_PLUGIN and node.replicas == 1
+                    alignment = node.alignment if by_plugin else ANYHOW
                     # Equal nodes mostly share one record, and its identity is found faster than its value.
-                    key = (id(node.links), node.allocator)
+                    key = (id(node.links), node.allocator, alignment)
                     if key not in known:
-                        known[key] = kinds.setdefault((node.links, node.allocator), len(kinds))
+                        wiring = Wiring(node.links, node.allocator, alignment)
+                        known[key] = kinds.setdefault(wiring, len(kinds))
                     codes[row] = known[key]
             return codes, tuple(kinds)
 

@@ -1,6 +1,6 @@
 """What is odd about the topology levels of a cluster, and what is assumed instead: for people, said once.
 
-The same of how the GPUs of its nodes are connected, where no exporter reports.
+The same of how the GPUs of its nodes are connected, where no exporter reports, and of what labels of nodes say wrongly.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,16 @@ def level_notes(snapshot: Snapshot) -> tuple[str, ...]:
     notes += (note for level in snapshot.topology if (note := _missing(level, nodes)) is not None)
     pairs = pairwise(snapshot.topology)
     notes += (note for outer, inner in pairs if (note := _spanning(outer, inner, nodes)) is not None)
-    return (*notes, *_assumed(nodes))
+    return (*notes, *_assumed(nodes), *_wrong(nodes))
+
+
+def _wrong(nodes: Sequence[Node]) -> Sequence[str]:
+    """What labels say wrongly, with the first nodes that have them."""
+    saying: dict[str, list[str]] = {}
+    for node in nodes:
+        for note in node.notes:
+            saying.setdefault(note, []).append(node.name)
+    return [f"{note}: {_named(names)}" for note, names in sorted(saying.items())]
 
 
 def _assumed(nodes: Sequence[Node]) -> Sequence[str]:
@@ -47,11 +56,9 @@ def _missing(level: TopologyLevel, nodes: Sequence[Node]) -> str | None:
         return None
     if len(without) == len(matter):
         return f"no node with devices has the label {level.label} of the level {level.name}; the level is passed over"
-    names = ", ".join(without[:NAMED])
-    more = f" and {len(without) - NAMED} more" if len(without) > NAMED else ""
     return (
         f"{len(without)} of {len(matter)} nodes with devices lack the label {level.label} of the level {level.name}: "
-        f"{names}{more}; each is taken to be close to no other node, and is not used where that level is required"
+        f"{_named(without)}; each is taken to be close to no other node, and is not used where that level is required"
     )
 
 
@@ -65,10 +72,14 @@ def _spanning(outer: TopologyLevel, inner: TopologyLevel, nodes: Sequence[Node])
     spanning = sorted(value for value, places in around.items() if len(places) > 1)
     if not spanning:
         return None
-    names = ", ".join(spanning[:NAMED])
-    more = f" and {len(spanning) - NAMED} more" if len(spanning) > NAMED else ""
     return (
         f"{len(spanning)} of {len(around)} domains of the level {inner.name} ({inner.label}) reach over several of the "
-        f"level {outer.name}: {names}{more}; each is taken for one where {inner.name} is required, and else for one in "
-        f"each {outer.name}"
+        f"level {outer.name}: {_named(spanning)}; each is taken for one where {inner.name} is required, and else for "
+        f"one in each {outer.name}"
     )
+
+
+def _named(names: Sequence[str]) -> str:
+    """The first of these, and how many more there are."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{', '.join(names[:NAMED])}{more}"

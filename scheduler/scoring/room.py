@@ -11,7 +11,7 @@ from scheduler.model.plan import Assignment
 from scheduler.model.resources import GPU, Resources, is_divided
 from scheduler.model.snapshot import BASE_RESOURCES, IntTable, Snapshot
 from scheduler.model.workload import HostPort, PodShape
-from scheduler.scoring.devices.free import FreeDevices, Wants, linked_size
+from scheduler.scoring.devices.free import FreeDevices, Wants
 from scheduler.scoring.devices.sides import Sides
 from scheduler.scoring.filters import ports_clash, static_mask, tolerates_cordon
 from scheduler.scoring.fleet import Codes, Fleet, Mask
@@ -291,7 +291,6 @@ class View:
         self.demand = room.demand(shape.requests)
         self._room = room
         self._seen = len(room.log)
-        self._linked = linked_size(shape)
         self._by_parts = room.by_parts(shape)
         self._when_empty: Codes | None = None
         self.fits: Codes = self._fits(None)
@@ -310,10 +309,7 @@ class View:
         """Pods that would fit on each node if nothing stood there."""
         if self._when_empty is None:
             fits = self._most(self._room.allocatable, self.mask)
-            if self._linked:
-                rows = np.flatnonzero(fits)
-                linked = self._room.devices.fits_empty(rows.tolist(), self._linked, steps=self.shape.gpu_steps)
-                fits[rows] = np.minimum(fits[rows], linked)
+            self._room.devices.limit(fits, None, self.shape, empty=True)
             if self._by_parts:
                 divided = self._room.parts.rows
                 fits[divided] = np.minimum(fits, self._room.parts.when_empty(self.shape))[divided]
@@ -323,11 +319,7 @@ class View:
     def fits_with(self, more: IntTable) -> Codes:
         """Pods that would fit on each node if `more` were free there as well."""
         fits = self._most(self._room.free + more, self.mask)
-        if self._linked:
-            rows = np.flatnonzero(fits)
-            devices, steps = self._room.devices, self.shape.gpu_steps
-            linked = devices.fits(rows.tolist(), self._linked, kept=True, steps=steps)
-            fits[rows] = np.minimum(fits[rows], linked)
+        self._room.devices.limit(fits, None, self.shape, kept=True)
         if self._by_parts:
             self._limit_parts(fits, np.arange(len(fits)), more)
         self._room.sides.limit(fits, None, self.shape)
@@ -350,11 +342,7 @@ class View:
             for at, row in enumerate(rows) if rows is not None else ((row, row) for row in room.port_rows):
                 if ports_clash(self.shape.host_ports, room.ports(row)):
                     fits[at] = 0
-        if self._linked:
-            at = np.flatnonzero(fits)
-            where = at if rows is None else np.array(rows, dtype=np.int64)[at]
-            linked = room.devices.fits(where.tolist(), self._linked, steps=self.shape.gpu_steps)
-            fits[at] = np.minimum(fits[at], linked)
+        room.devices.limit(fits, None if rows is None else np.array(rows, dtype=np.int64), self.shape)
         if self._by_parts:
             self._limit_parts(fits, np.arange(len(fits)) if rows is None else np.array(rows, dtype=np.int64))
         if room.devices.sound_only:

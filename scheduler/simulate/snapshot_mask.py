@@ -161,6 +161,7 @@ class _Mask:
             slice_names=tuple(
                 replace(each, name=self._names.of(each.name), gpu=self._names.of(each.gpu)) for each in node.slice_names
             ),
+            notes=tuple(self._texts.of(text) for text in node.notes),
         )
 
     def _device(self, device: Device) -> Device:

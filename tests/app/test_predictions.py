@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from scheduler.app import predictions
 from scheduler.app.predictions import DAY_S, REASON, Predictions
 from scheduler.kube.effects import OwnRef
+from scheduler.model.alignment import ANYHOW, Alignment, NumaPolicy
 from scheduler.model.names import NodeName
 from scheduler.model.node import Allocator
 from scheduler.model.plan import Admit, Assignment, Placement, Plan
@@ -23,11 +24,17 @@ MESH = "dgx1_v100"
 class Scene:
     """One node of a machine type; everything goes through the state as in the service."""
 
-    def __init__(self, machine: str = MESH, more: Mapping[str, object] | None = None) -> None:
+    def __init__(
+        self, machine: str = MESH, more: Mapping[str, object] | None = None, alignment: Alignment = ANYHOW
+    ) -> None:
         graph = machine_graph(machine)
         assert graph is not None
         self.first = replace(report(gpus=graph.size), **{"links": graph, "uid": "g", **(more or {})})
-        self.state, self.telemetry, self.now_s = state_of(node(gpus=graph.size), queue()), Telemetry(), DAY_S
+        self.state, self.telemetry, self.now_s = (
+            state_of(node(gpus=graph.size, alignment=alignment), queue()),
+            Telemetry(),
+            DAY_S,
+        )
         self.told: list[tuple[str, str, str]] = []
         self.predictions = Predictions(self.state, self.telemetry, now_s=lambda: self.now_s, tell=self._tell)
         self.see(self.first)
@@ -90,6 +97,16 @@ def test_what_a_pod_got_is_judged_once(machine: str, gpus: int, got: tuple[int, 
     scene.hold(p=got)
     assert scene.counts == {result: 1}
     assert bool(scene.told) == (result == "miss")
+
+
+def test_the_topology_manager_narrows_what_is_expected() -> None:
+    restricted = Alignment(policy=NumaPolicy.RESTRICTED)
+    scene = Scene("l40s_x8", alignment=restricted)
+    scene.see(pod("x", gpus=4, node=N1))
+    scene.hold(x=(0, 4, 5, 6))
+    scene.admit(pod("p", gpus=3))
+    scene.hold(x=(0, 4, 5, 6), p=(1, 2, 3))
+    assert scene.counts == {"hit": 1}
 
 
 def test_a_miss_is_told_beside_the_report_once_a_day() -> None:

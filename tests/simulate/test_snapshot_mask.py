@@ -102,7 +102,7 @@ def full_of_secrets() -> Snapshot:
     claim = GangClaim(name="secret-gang", size=2, role_least=(("secret-role", 1),), group="secret-group")
     waiting = replace(pod("secret-pod"), gang=claim, role="secret-role", notes=("secret note",), **named, **told)
     state = state_of(
-        replace(seen_node("secret-node-1", uid="secret-uid"), labels=labels, taints=(taint,)),
+        replace(seen_node("secret-node-1", uid="secret-uid"), labels=labels, taints=(taint,), notes=("secret wrong",)),
         report("secret-node-1"),
         Queue(
             name=QueueName("secret-queue"),
@@ -161,7 +161,7 @@ REPLACED = {
     "GangClaim": {"group", "name", "role_least"},
     "HostPort": {"address"},
     "InFlight": {"leaving", "queue", "workload"},
-    "Node": {"labels", "mig_config", "mig_wanted", "name", "uid"},
+    "Node": {"labels", "mig_config", "mig_wanted", "name", "notes", "uid"},
     "Pod": {
         *("name", "namespace", "node", "nominated_node", "owner_name", "owner_uid", "queue"),
         *("role", "role_required", "told", "topology_exclusive", "topology_preferred", "topology_required"),

@@ -16,7 +16,7 @@ from scheduler.model.resources import GPU
 from scheduler.model.snapshot import IntTable
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
-from scheduler.scoring.devices.free import linked_size
+from scheduler.scoring.devices.choosers import linked_size
 from scheduler.scoring.fleet import Codes, Mask
 from scheduler.scoring.gangs.gang import Ask
 from scheduler.scoring.gangs.problem import held_by, usable

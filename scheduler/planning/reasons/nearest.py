@@ -8,7 +8,7 @@ import numpy as np
 from scheduler.model.resources import GPU
 from scheduler.planning.desk import Desk
 from scheduler.planning.reasons.wording import amount
-from scheduler.scoring.devices.free import linked_size
+from scheduler.scoring.devices.choosers import linked_size
 from scheduler.scoring.fleet import Codes
 from scheduler.scoring.gangs.gang import Ask
 from scheduler.scoring.gangs.problem import emptied, held_by, usable

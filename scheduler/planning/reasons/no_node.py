@@ -11,7 +11,7 @@ from scheduler.model.workload import PodShape
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
 from scheduler.planning.reasons.wording import amount, listed, resource_name
-from scheduler.scoring.devices.free import can_link, linked_size
+from scheduler.scoring.devices.choosers import can_gather, can_link, gathered, linked_size
 from scheduler.scoring.filters import label_mask, model_mask, parts_mask, selector_mask, smallest_part, taint_mask
 from scheduler.scoring.fleet import Codes, Mask
 from scheduler.scoring.topology import NO_DOMAIN, domains, find_level
@@ -105,6 +105,10 @@ def _conditions(desk: Desk, candidate: Candidate, group: int, shape: PodShape) -
         text = f"{linked} GPUs connected by NVLink"
         met = can_link(fleet, linked)
         found.append(Condition(Blocker(kind="selector", subject=text), text, met, "ask for linked GPUs as preferred"))
+    if gathered(shape) and (near := can_gather(fleet, shape.requests.gpus, shape.gpu_steps)) is not None:
+        text = f"a kubelet that takes pods of {shape.requests.gpus} GPUs by its topologyManagerPolicy"
+        lift = "ask for less in each pod"
+        found.append(Condition(Blocker(kind="selector", subject=text), text, near, lift))
     found += _claim_conditions(desk, shape)
     if (share := smallest_part(shape)) and not shape.by_claim:
         text = f"GPUs in parts of at least {share / MILLI_GPU:.4g}"

@@ -33,7 +33,7 @@ from scheduler.planning.reasons.wording import (
 from scheduler.planning.reclaim.options import options_of
 from scheduler.planning.reserve.text import kept_for
 from scheduler.quota.tree import NOBODY, USER, Shortage
-from scheduler.scoring.devices.free import linked_size
+from scheduler.scoring.devices.choosers import linked_size
 from scheduler.scoring.fleet import Codes, Mask
 from scheduler.scoring.gangs.gang import Ask
 from scheduler.scoring.gangs.problem import held_by, model_choices, usable
@@ -303,13 +303,15 @@ def _fragmented(desk: Desk, candidate: Candidate, ask: Ask) -> Wait:
         if room >= count:
             continue
         what = _what(shape) + (" connected by NVLink" if linked_size(shape) else "")
-        unsure = desk.room.devices.unsure(np.flatnonzero(desk.room.view(shape).mask), shape)
+        suitable = np.flatnonzero(desk.room.view(shape).mask)
+        unsure, apart = desk.room.devices.unsure(suitable, shape), desk.room.devices.scattered(suitable, shape)
         return Wait(
             workload=candidate.workload.key,
             reason=Reason.FRAGMENTED,
             message=f"enough is free in sum, but not {what} on one node for every pod",
             detail=f"room for {room} of {pods(count)} that need {what} each"
-            + (f"; on {unsure} more nodes they are free, and the device plugin may give others" if unsure else ""),
+            + (f"; on {unsure} more nodes they are free, and the device plugin may give others" if unsure else "")
+            + (f"; on {apart} more nodes they are free, on more NUMA nodes than the kubelet allows" if apart else ""),
             blocking=(Blocker(kind="fragmentation", subject=what, needed=count, available=room, unit="pods"),),
             unblock="It starts when work on partly used nodes ends, or with pods that ask for less each"
             + (", or with linked GPUs as preferred." if linked_size(shape) else "."),

@@ -16,7 +16,7 @@ from scheduler.model.workload import Linked, PodShape, Toleration
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
 from scheduler.planning.reasons.wording import listed
-from scheduler.scoring.devices.free import linked_size
+from scheduler.scoring.devices.choosers import linked_size
 from scheduler.scoring.filters import UNSCHEDULABLE, taint_mask, tolerates
 from scheduler.scoring.gangs.gang import Layout
 

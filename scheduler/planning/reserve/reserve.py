@@ -36,7 +36,7 @@ from scheduler.planning.reserve.passing import away_from, catch_up, count_in, en
 from scheduler.planning.reserve.slots import Concern, Slot
 from scheduler.planning.reserve.timeline import Timeline, Use, is_limited
 from scheduler.quota.tree import Ledger
-from scheduler.scoring.devices.free import linked_size
+from scheduler.scoring.devices.choosers import linked_size
 from scheduler.scoring.fleet import Codes, Mask
 from scheduler.scoring.gangs.gang import Ask, Layout
 from scheduler.scoring.gangs.problem import usable

@@ -1,25 +1,20 @@
 """The free GPUs of each node, one by one, as a plan gives them away."""
 
-from collections.abc import Collection, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import NamedTuple, assert_never
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
-from scheduler.model.links import LinkGraph
 from scheduler.model.names import NodeName
-from scheduler.model.node import Allocator
 from scheduler.model.resources import GPU
 from scheduler.model.snapshot import Snapshot, Unsure
 from scheduler.model.workload import Linked, PodShape
-from scheduler.scoring.devices.choose import Chooser, Sizes, exact_chooser, indexes, largest_first, set_of, usable
-from scheduler.scoring.devices.plugin import PluginChooser, plugin_chooser
-from scheduler.scoring.devices.wide import WideChooser
-from scheduler.scoring.fleet import Codes, Fleet, Mask
-
-AnyChooser = Chooser | WideChooser | PluginChooser
+from scheduler.scoring.devices.choose import Sizes, indexes, largest_first, set_of, usable
+from scheduler.scoring.devices.choosers import AnyChooser, choosers_of, gathered, linked_size, rejecting, uneven
+from scheduler.scoring.devices.plugin import PluginChooser
+from scheduler.scoring.fleet import Codes, Fleet
 
 Wants = Sequence[tuple[PodShape, int]]
 """Pods of one node: shapes, and how many of each."""
@@ -30,26 +25,6 @@ class Tolls(NamedTuple):
 
     speed: Codes
     loss: Codes
-
-
-def linked_size(shape: PodShape) -> int:
-    """How many GPUs of one pod have to be linked; 0 where none have to be."""
-    gpus = shape.requests.count(GPU)
-    return gpus if shape.linked is Linked.REQUIRED and gpus > 1 else 0
-
-
-def firmly(shape: PodShape) -> PodShape:
-    """The shape with preferred links required."""
-    if shape.linked is not Linked.PREFERRED or shape.requests.count(GPU) < 2:
-        return shape
-    return msgspec.structs.replace(shape, linked=Linked.REQUIRED)
-
-
-def can_link(fleet: Fleet, count: int) -> Mask:
-    """The nodes that have linked sets of `count` GPUs when nothing stands there and all are healthy."""
-    codes, choosers = _choosers(fleet)
-    accepts = [chooser.could_link(count) for chooser in choosers]
-    return np.array([*accepts, False], dtype=np.bool_)[codes]
 
 
 class FreeDevices:
@@ -64,7 +39,7 @@ class FreeDevices:
         self._fleet = fleet
         self._free: dict[int, int] = {}
         self._kept: dict[int, int] = {}
-        self._codes, self._choosers = _choosers(fleet)
+        self._codes, self._choosers = choosers_of(fleet)
         self.sound_only = False
         self.suspect = {
             fleet.row_of[name]: set_of(ailing.suspect)
@@ -89,17 +64,27 @@ class FreeDevices:
             self._free[row] = free
         return free
 
-    def fits(self, rows: Sequence[int], count: int, *, kept: bool = False, steps: Sizes = ()) -> Codes:
-        """How many linked sets of `count` GPUs each of `rows` has free; `kept`: with what is kept for others.
+    def limit(
+        self, fits: Codes, rows: Codes | None, shape: PodShape, *, kept: bool = False, empty: bool = False
+    ) -> None:
+        """Keep `fits`, pods of a shape on each of `rows` (None: on every row), to those that are sure of their GPUs.
 
-        `steps`: as of the shape of the pods (`PodShape.gpu_steps`).
+        `kept`: with what is kept for others. `empty`: if nothing stood there.
         """
-        free = [self.at(row) | self._kept.get(row, 0) if kept else self.at(row) for row in rows]
-        return self._each(rows, free, count, self._snapshot.devices_unsure, steps)
-
-    def fits_empty(self, rows: Sequence[int], count: int, *, steps: Sizes = ()) -> Codes:
-        """As `fits`, if nothing stood there."""
-        return self._each(rows, [self._usable(r) for r in rows], count, {}, steps)
+        linked = linked_size(shape)
+        if not linked and not (gathered(shape) and rejecting(self._fleet).any()):
+            return
+        at = np.flatnonzero(fits)
+        where = at if rows is None else rows[at]
+        if not linked:
+            strict = rejecting(self._fleet)[where]
+            at, where = at[strict], where[strict]
+        listed: list[int] = where.tolist()
+        unsure: Mapping[NodeName, Unsure] = {} if empty else self._snapshot.devices_unsure
+        free = [
+            self._usable(row) if empty else self.at(row) | (self._kept.get(row, 0) if kept else 0) for row in listed
+        ]
+        fits[at] = np.minimum(fits[at], self._each(listed, free, shape, unsure))
 
     def tolls(self, rows: Codes, shape: PodShape) -> Tolls | None:
         """What it would mean that the pod gets its GPUs on each of `rows`; where the plugin chooses, at the worst.
@@ -107,7 +92,7 @@ class FreeDevices:
         None where that is no difference: on machines all of whose pairs of GPUs are alike, and for pods without GPUs.
         """
         gpus = shape.requests.count(GPU)
-        if not gpus or not _uneven(self._fleet):
+        if not gpus or not uneven(self._fleet):
             return None
         known: dict[tuple[int, int, Unsure | None], tuple[int, int]] = {}
         speed, loss = np.zeros(len(rows), dtype=np.int64), np.zeros(len(rows), dtype=np.int64)
@@ -127,36 +112,71 @@ class FreeDevices:
         """On how many of `rows` linked GPUs are free for the pod, but the device plugin may give others."""
         count, found = linked_size(shape), 0
         if count:
-            for row in rows[self.fits(rows.tolist(), count, steps=shape.gpu_steps) == 0].tolist():
+            fits: Codes = np.full(len(rows), count, dtype=np.int64)
+            self.limit(fits, rows, shape)
+            for row in rows[fits == 0].tolist():
                 chooser = self._chooser(row)
                 found += isinstance(chooser, PluginChooser) and chooser.could_fit(self.at(row), count)
         return found
+
+    def scattered(self, rows: Codes, shape: PodShape) -> int:
+        """On how many of `rows` enough GPUs are free for the pod, but too far apart for the kubelet."""
+        if not gathered(shape):
+            return 0
+        strict = rows[rejecting(self._fleet)[rows]]
+        fits: Codes = np.array([self.at(row).bit_count() >= shape.requests.gpus for row in strict.tolist()], np.int64)
+        enough = int(fits.sum())
+        self.limit(fits, strict, msgspec.structs.replace(shape, linked=Linked.ANY))
+        return enough - int(fits.sum())
 
     def clashing(self, shapes: Sequence[PodShape], groups: Sequence[tuple[Codes, Codes]]) -> list[int]:
         """Rows of a layout (`groups[g]`: rows, and pods of `shapes[g]` on each) whose linked sets do not fit together.
 
         Those of one shape by themselves were counted as capacity, so only nodes with several shapes are in question.
         """
+        found = [
+            row for row, sizes, steps in self._several(shapes, groups, linked=True) if self._clash(row, sizes, steps)
+        ]
+        if rejecting(self._fleet).any():
+            found += [
+                row
+                for row, sizes, steps in self._several(shapes, groups, linked=False)
+                if row not in found and self._clash(row, sizes, steps, linked=False)
+            ]
+        return found
+
+    def _several(
+        self, shapes: Sequence[PodShape], groups: Sequence[tuple[Codes, Codes]], *, linked: bool
+    ) -> Iterator[tuple[int, list[int], bool]]:
+        """Rows with pods of several shapes, linked ones or all; the GPUs of each; and whether some ask in steps."""
         sizes: dict[int, list[list[int]]] = {}
         by_steps: set[int] = set()
         for shape, (rows, counts) in zip(shapes, groups, strict=True):
-            if linked_size(shape):
-                for row, count in zip(rows.tolist(), counts.tolist(), strict=True):
-                    sizes.setdefault(row, []).append([linked_size(shape)] * count)
-                    if shape.gpu_steps:
-                        by_steps.add(row)
-        found: list[int] = []
-        for row, some in sizes.items():
-            chooser = self._chooser(row)
-            wanted = largest_first(list(chain.from_iterable(some)))
-            if len(some) > 1 and (
-                chooser is None
-                or not all(chooser.packable(free, wanted) for free in self._states(row, chooser))
-                # What the plugin gives to container after container is not worked out beside other pods.
-                or (row in by_steps and isinstance(chooser, PluginChooser) and not chooser.always_sure)
-            ):
-                found.append(row)
-        return found
+            gpus = linked_size(shape) if linked else 0 if shape.by_claim else shape.requests.gpus
+            for row, count in zip(rows.tolist(), counts.tolist(), strict=True) if gpus else ():
+                sizes.setdefault(row, []).append([gpus] * count)
+                if shape.gpu_steps:
+                    by_steps.add(row)
+        yield from (
+            (row, list(chain.from_iterable(some)), row in by_steps) for row, some in sizes.items() if len(some) > 1
+        )
+
+    def _clash(self, row: int, sizes: Sequence[int], by_steps: bool, *, linked: bool = True) -> bool:  # noqa: FBT001
+        chooser = self._chooser(row)
+        if not linked:
+            if not isinstance(chooser, PluginChooser) or not chooser.rejects:
+                return False
+            wanted = tuple(sorted(sizes, reverse=True))
+            return by_steps or not all(
+                chooser.packable(free, wanted, linked=False) for free in self._states(row, chooser)
+            )
+        wanted = largest_first(sizes)
+        return (
+            chooser is None
+            or not all(chooser.packable(free, wanted) for free in self._states(row, chooser))
+            # What the plugin gives to container after container is not worked out beside other pods.
+            or (by_steps and isinstance(chooser, PluginChooser) and not chooser.always_sure)
+        )
 
     def hand_out(self, row: int, wants: Wants) -> list[list[tuple[int, ...]]]:
         """The GPUs that each of these pods is expected to get; they are taken from now on. () where not known.
@@ -216,12 +236,7 @@ class FreeDevices:
         return frozenset({Linked.REQUIRED})
 
     def _each(
-        self,
-        rows: Sequence[int],
-        free: Sequence[int],
-        count: int,
-        unsure: Mapping[NodeName, Unsure],
-        steps: Sizes,
+        self, rows: Sequence[int], free: Sequence[int], shape: PodShape, unsure: Mapping[NodeName, Unsure]
     ) -> Codes:
         known: dict[tuple[int, int, Unsure | None], int] = {}
         found = np.zeros(len(rows), dtype=np.int64)
@@ -231,15 +246,16 @@ class FreeDevices:
             key = (code, some, unsure.get(names[rows[at]]) if unsure and self._wary[code] else None)
             fits = known.get(key)
             if fits is None:
-                fits = known[key] = self._fits_in(*key, count, steps) if code >= 0 else 0
+                fits = known[key] = self._fits_in(*key, shape) if code >= 0 else 0
             found[at] = fits
         return found
 
-    def _fits_in(self, code: int, free: int, unsure: Unsure | None, count: int, steps: Sizes) -> int:
-        chooser = self._choosers[code]
+    def _fits_in(self, code: int, free: int, unsure: Unsure | None, shape: PodShape) -> int:
+        chooser, gpus, linked = self._choosers[code], shape.requests.gpus, linked_size(shape) > 0
         if isinstance(chooser, PluginChooser):
-            return min(chooser.fits(state, count, steps) for state in _states(chooser, free, unsure))
-        return chooser.fits(free, count)
+            states = _states(chooser, free, unsure)
+            return min(chooser.fits(state, gpus, shape.gpu_steps, linked=linked) for state in states)
+        return chooser.fits(free, gpus)
 
     def _states(self, row: int, chooser: AnyChooser) -> Collection[int]:
         unsure = self._snapshot.devices_unsure.get(self._fleet.names[row])
@@ -290,36 +306,3 @@ def _states(chooser: AnyChooser, free: int, unsure: Unsure | None) -> Collection
     if unsure is None or not isinstance(chooser, PluginChooser):
         return (free,)
     return chooser.states(free, set_of(unsure.devices), unsure.sizes)
-
-
-def _choosers(fleet: Fleet) -> tuple[Codes, tuple[AnyChooser, ...]]:
-    """A code per node, -1 where its links are not known; and for each code what chooses there."""
-
-    def make() -> tuple[Codes, tuple[AnyChooser, ...]]:
-        codes, kinds = fleet.links
-        return codes, tuple(_chooser(graph, allocator) for graph, allocator in kinds)
-
-    return fleet.remember("choosers", make)
-
-
-def _uneven(fleet: Fleet) -> bool:
-    """Whether it makes a difference on some machine which of its GPUs a pod gets."""
-
-    def make() -> tuple[bool]:
-        _, kinds = fleet.links
-        return (any(len({speed for row in graph.mbps for speed in row if speed}) > 1 for graph, _ in kinds),)
-
-    return fleet.remember("uneven", make)[0]
-
-
-@lru_cache(maxsize=256)
-def _chooser(graph: LinkGraph, allocator: Allocator) -> AnyChooser:
-    match allocator:
-        case Allocator.DRA:
-            return exact_chooser(graph)
-        case Allocator.DEVICE_PLUGIN:
-            return plugin_chooser(graph)
-        case Allocator.SCHEDULER:
-            return PluginChooser(graph, predicted=0)
-        case _:
-            assert_never(allocator)

@@ -11,6 +11,7 @@ from scheduler.model.plan import Admit, Assignment, Offer, Plan, Reclaim, RollBa
 from scheduler.model.resources import GPU, NOTHING, Resources, extended, minus, plus
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import HostPort, Pod, Workload
+from scheduler.scoring.rules.aligned import broken_alignment, too_few_aligned
 from scheduler.scoring.rules.claims import broken_claims, unnamed_devices
 from scheduler.scoring.rules.gang import broken_gang
 from scheduler.scoring.rules.gone import leaving, without_pods
@@ -140,7 +141,9 @@ def _broken_offer(snapshot: Snapshot, workload: Workload, offer: Offer) -> list[
                 broken += [f"{pod.name} on {name}: {why}" for why in no_place(snapshot, snapshot.nodes[name], pod)]
             broken += _lacking(pod.name, name, _free(snapshot, name), requests)
             free = _usable_devices(snapshot.nodes[name]) - snapshot.devices_used.get(name, frozenset())
-            broken += [f"{pod.name} on {name}: {why}" for why in too_few_linked(pod.shape, snapshot.nodes[name], free)]
+            node = snapshot.nodes[name]
+            too_few = [*too_few_linked(pod.shape, node, free), *too_few_aligned(pod.shape, node, free)]
+            broken += [f"{pod.name} on {name}: {why}" for why in too_few]
             broken += _broken_ports(snapshot, [(pod, name)])
     return broken
 
@@ -218,7 +221,8 @@ def _broken_devices(snapshot: Snapshot, placed: Iterable[tuple[Pod, Assignment]]
             broken.append(f"{pod.name} on {name}: {len(devices)} devices for {pod.shape.requests.gpus} GPUs")
         node = snapshot.nodes.get(name)
         if node is not None:
-            broken += [f"{pod.name} on {name}: {why}" for why in broken_links(pod.shape, node, devices)]
+            why_not = [*broken_links(pod.shape, node, devices), *broken_alignment(pod.shape, node, devices)]
+            broken += [f"{pod.name} on {name}: {why}" for why in why_not]
         usable = _usable_devices(node)
         for index in devices:
             if index not in usable:

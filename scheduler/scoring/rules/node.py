@@ -4,6 +4,7 @@ from typing import assert_never
 
 from scheduler.model.node import Node, Taint
 from scheduler.model.workload import PodShape, Requirement, Toleration
+from scheduler.scoring.rules.aligned import too_few_aligned
 from scheduler.scoring.rules.links import too_few_linked
 
 _INT64_MAX = 2**63 - 1
@@ -43,6 +44,7 @@ def why_not_on(shape: PodShape, node: Node) -> list[str]:
     if shape.requests.count("nvidia.com/gpu.shared") and share < 1000 and share > 1000 // node.replicas:
         found.append(f"its GPUs are shared in {node.replicas} parts, of {share} milli each at least is asked for")
     found += too_few_linked(shape, node, (device.index for device in node.devices))
+    found += too_few_aligned(shape, node, range(0 if node.links is None else node.links.size))
     return found
 
 

@@ -15,7 +15,8 @@ from scheduler.model.node import Allocator
 from scheduler.model.snapshot import Unsure
 from scheduler.model.workload import Linked, PodShape
 from scheduler.scoring.devices.choose import Chooser, indexes, set_of
-from scheduler.scoring.devices.free import FreeDevices, can_link, firmly, linked_size
+from scheduler.scoring.devices.choosers import can_link, firmly, linked_size
+from scheduler.scoring.devices.free import FreeDevices
 from scheduler.scoring.devices.machines import machine_graph
 from scheduler.scoring.devices.plugin import PluginChooser
 from scheduler.scoring.fleet import Fleet
@@ -48,6 +49,13 @@ def devices_of(
     return FreeDevices(seen, Fleet(seen))
 
 
+def linked_sets(devices: FreeDevices, rows: int, count: int, *, kept: bool = False, empty: bool = False) -> list[int]:
+    """How many linked sets of `count` GPUs each of the first `rows` nodes is sure to give."""
+    fits = np.full(rows, 100, dtype=np.int64)
+    devices.limit(fits, np.arange(rows), shape(count, linked=REQUIRED), kept=kept, empty=empty)
+    return fits.tolist()
+
+
 def test_what_is_free_is_healthy_and_held_by_nobody() -> None:
     devices = devices_of("dgx_a100", "gb200_tray", taken=[0, 1], unhealthy=[1, 7])
     assert indexes(devices.at(0)) == (2, 3, 4, 5, 6)
@@ -65,8 +73,8 @@ def test_how_many_linked_sets_are_free_depends_on_who_chooses(allocator: Allocat
     off = "b200_one_gpu_off_fabric"
     devices = devices_of(off, off, "l40s_x8", None, allocator=allocator)
     devices.take(1, (2,))
-    assert devices.fits(range(4), 2).tolist() == free
-    assert devices.fits_empty(range(4), 2).tolist() == [free[0], free[0], 0, 0]
+    assert linked_sets(devices, 4, 2) == free
+    assert linked_sets(devices, 4, 2, empty=True) == [free[0], free[0], 0, 0]
     assert devices.unsure(np.arange(4), shape(2, linked=REQUIRED)) == (allocator is Allocator.DEVICE_PLUGIN)
     assert devices.unsure(np.arange(4), shape(2)) == 0
 
@@ -86,9 +94,9 @@ def test_links_are_sure_only_whichever_gpus_others_hold(sizes: tuple[int, ...], 
     unsure = {NodeName("n0"): Unsure(devices=frozenset({0, 1}), sizes=sizes)} if sizes else {}
     seen = msgspec.structs.replace(seen, devices_unsure=unsure)
     devices = FreeDevices(seen, Fleet(seen))
-    assert devices.fits([0], 2).tolist() == [pairs]
+    assert linked_sets(devices, 1, 2) == [pairs]
     assert devices.unsure(np.arange(1), shape(2, linked=REQUIRED)) == 1 - pairs
-    assert devices.fits_empty([0], 2).tolist() == [2]
+    assert linked_sets(devices, 1, 2, empty=True) == [2]
     if pairs:
         assert devices.hand_out(0, [(shape(2, linked=REQUIRED), 1)]) == [[(2, 3)]]
 
@@ -139,8 +147,8 @@ def test_what_is_kept_for_a_waiting_gang_is_not_free_and_not_used() -> None:
     devices = devices_of("a100_pcie_x4_bridged")
     devices.keep(0, shape(2, linked=REQUIRED), 1)
     assert indexes(devices.at(0)) == (2, 3)
-    assert devices.fits([0], 2).tolist() == [1]
-    assert devices.fits([0], 2, kept=True).tolist() == [2]
+    assert linked_sets(devices, 1, 2) == [1]
+    assert linked_sets(devices, 1, 2, kept=True) == [2]
     devices.keep(0, shape(2), 1)
     assert indexes(devices.at(0)) == (2, 3)
 
