@@ -8,7 +8,6 @@ import signal
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Self
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -235,11 +234,6 @@ class LocalCluster:
         """Host and port of the service's gRPC listener; of the first replica's where there are several."""
         ports = self.table.state.ports
         return HOST, ports.replicas[1] if ports.replicas else ports.service_grpc
-
-    def replica_address(self, name: str) -> tuple[str, int]:
-        """Host and port of the HTTP listener of one instance of the service, "bayplan", "bayplan-2" and so on."""
-        address = urlsplit(self.table.part(name).ready_url)
-        return HOST, address.port or 0
 
     def kubeconfig(self, user: str = "admin") -> Path:
         """The kubeconfig of a user: admin, bayplan, bayplan-kube-scheduler, or one of the control plane's parts.

@@ -1,11 +1,11 @@
 """Which set of a machine's free GPUs is the best for a pod.
 
 Under dynamic resource allocation the choice is carried out as it is. Under the classic device plugin it is made among
-the sets that the plugin may give (`plugin_devices`). `room_devices` takes the one or the other, by `Node.allocator`.
+the sets that the plugin may give (`devices.plugin`). `devices.choosers` takes the one or the other, by the node.
 
 The best is, in this order: linked, where the pod asks for that; of the highest bottleneck, then of the fastest slowest
 pair; the one that leaves the most behind (linked sets of every size, then their bottlenecks); closest on PCIe and NUMA,
-and far from what stays free; with the lowest indexes. `device_table` says what the words mean.
+and far from what stays free; with the lowest indexes. `devices.table` says what the words mean.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""What `device_table` and `devices` promise, by trying everything: slow, short, and without their tables."""
+"""What `devices.table` and `devices.choose` promise, by trying everything: slow, short, and without their tables."""
 
 from collections.abc import Iterator, Sequence
 from functools import cache
