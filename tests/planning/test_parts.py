@@ -256,7 +256,7 @@ def test_who_waits_for_a_part_is_told_where_most_is_free() -> None:
 def test_a_profile_that_no_gpu_has_is_never_to_be_had() -> None:
     wait = wait_of(cluster([NOTHING], waiting=[pod("p", shape=sliced("9g.99gb"), gated=True)]), "pod:a/p")
     assert wait.reason is Reason.INSUFFICIENT_RESOURCES
-    assert wait.message == "no node is large enough: a pod needs 1 MIG slice 9g.99gb"
+    assert wait.message == "no node has 1 MIG slice 9g.99gb"
 
 
 def test_whole_gpus_and_a_part_of_one_pod_are_not_made_on_demand() -> None:

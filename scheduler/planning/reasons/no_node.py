@@ -46,14 +46,16 @@ def _smallest(conditions: list[Condition]) -> tuple[Condition, ...]:
 
 def _wait(candidate: Candidate, some: tuple[Condition, ...]) -> Wait:
     only_size = all(c.blocker.kind == "resources" for c in some)
+    too_small = only_size and any(c.blocker.available for c in some)
     called = listed([c.called for c in some])
+    lifts = listed([c.lift for c in some], "or")
     return Wait(
         workload=candidate.workload.key,
         reason=Reason.INSUFFICIENT_RESOURCES if only_size else Reason.NO_NODE_MATCHES,
-        message=f"no node is large enough: a pod needs {called}" if only_size else f"no node has {called}",
+        message=f"no node is large enough: a pod needs {called}" if too_small else f"no node has {called}",
         detail="; ".join(f"{c.called}: {int(c.met.sum())} of {len(c.met)} nodes" for c in some),
         blocking=tuple(c.blocker for c in some),
-        unblock=f"{listed([c.lift for c in some], 'or')}.".capitalize(),
+        unblock=f"{lifts[:1].upper()}{lifts[1:]}.",
     )
 
 

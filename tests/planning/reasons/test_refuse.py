@@ -136,7 +136,7 @@ TAINTED = node("t0", product="A100", labels={"zone": "z2"}, taints=(Taint(key="s
         ),
         pytest.param(
             shape(mig="1g.10gb"),
-            "no node is large enough: a pod needs 1 MIG slice 1g.10gb",
+            "no node has 1 MIG slice 1g.10gb",
             ["nvidia.com/mig-1g.10gb"],
             id="a resource that no node has",
         ),
@@ -146,8 +146,18 @@ def test_no_node_suits(wanted: object, message: str, subjects: list[str]) -> Non
     wait = wait_of(snapshot([H100, TAINTED], [single("g", wanted)]))  # type: ignore[arg-type]
     assert wait.message == message
     assert [blocker.subject for blocker in wait.blocking] == subjects
-    by_size = message.startswith("no node is large")
+    by_size = all(subject.startswith("nvidia.com/") for subject in subjects)
     assert wait.reason is (Reason.INSUFFICIENT_RESOURCES if by_size else Reason.NO_NODE_MATCHES)
+
+
+def test_what_helps_is_told_as_things_are_spelled() -> None:
+    (sliced, model, label) = (
+        wait_of(snapshot([H100], [single("g", wanted)])).unblock
+        for wanted in (shape(mig="1g.10gb"), shape(1, models=("B200",)), shape(1, node_selector=(("Zone", "Z3"),)))
+    )
+    assert sliced == "Add nodes with 1 MIG slice 1g.10gb."
+    assert model == "Accept other GPU models."
+    assert label == "Drop the label Zone=Z3."
 
 
 def test_no_node_is_ready() -> None:
