@@ -33,6 +33,8 @@ DESCRIPTION = (
     "whose slices are made beforehand by NVIDIA's MIG manager; the answer has its configurations and the labels of the "
     "nodes. Nothing is changed without --apply. Without --snapshot, the cluster is read and planned on this machine."
 )
+BY_HAND = "Nothing was changed. Cordon a node before it is labelled: pods that come meanwhile fail."
+
 MOST_MOVES = 10_000
 """What --move allows where it names no number."""
 
@@ -83,9 +85,8 @@ def register(commands: Commands) -> None:
     planned.add_argument(
         "--settle",
         type=int,
-        default=SETTLE_S,
         metavar="SECONDS",
-        help="with --apply: how long the MIG manager may take to see a change of its ConfigMap (default: %(default)s)",
+        help=f"with --apply: how long the MIG manager may take to see a change of its ConfigMap (default: {SETTLE_S})",
     )
     planned.add_argument("--yes", action="store_true", help="with --apply: do not ask")
     planned.add_argument("--json", action="store_true", help="print JSON")
@@ -99,22 +100,27 @@ def run(arguments: Namespace) -> int:
     broken = broken_proposal(snapshot, proposal, moves=arguments.move)
     if broken:
         raise CommandError(f"the proposal does not hold, which is a fault of Bayplan: {broken[0]}")
-    if arguments.json and not arguments.apply:
-        print_json(as_json(proposal))
+    if not arguments.apply or not proposal.nodes:
+        if arguments.json:
+            print_json(as_json(proposal))
+        else:
+            print(people_text(proposal))
         return 0
     if not arguments.json:
-        print(people_text(proposal))
-    if arguments.apply and proposal.nodes:
-        done = _apply(arguments, proposal)
-        if arguments.json:
-            print_json({**as_json(proposal), "applied": done})
-        else:
-            print(done)
+        print(people_text(proposal, hint=""))
+    done = _apply(arguments, proposal)
+    if arguments.json:
+        print_json({**as_json(proposal), "applied": done})
+    else:
+        print(done)
     return 0
 
 
-def people_text(proposal: Proposal) -> str:
-    """The proposal as a sentence, a table, what comes of it, and what the MIG manager is told."""
+def people_text(proposal: Proposal, hint: str = BY_HAND) -> str:
+    """The proposal as a sentence, a table, what comes of it, and what the MIG manager is told.
+
+    `hint`: how to go on, where something changes.
+    """
     shown = [summary(proposal)]
     if proposal.nodes:
         rows = [
@@ -139,7 +145,7 @@ def people_text(proposal: Proposal) -> str:
             "",
         ]
         shown += [f"kubectl label --overwrite node {name} {label}" for name, label in _labels(proposal)]
-        shown += ["", "Nothing was changed. Cordon a node before it is labelled: pods that come meanwhile fail."]
+        shown += ["", hint]
     return "\n".join(shown)
 
 
@@ -171,18 +177,18 @@ def _refuse(arguments: Namespace) -> None:
         raise BadInputError(f"--move is {arguments.move}; allowed: 0 or more")
     if arguments.budget_ms < 1:
         raise BadInputError(f"--budget-ms is {arguments.budget_ms}; allowed: 1 or more")
-    if arguments.settle < 0:
+    if arguments.settle is not None and arguments.settle < 0:
         raise BadInputError(f"--settle is {arguments.settle}; allowed: 0 or more")
-    if arguments.snapshot and (arguments.apply or arguments.config):
-        raise BadInputError("--snapshot goes neither with --apply, which is for a live cluster, nor with --config")
+    if arguments.snapshot and (arguments.apply or arguments.config or arguments.kubeconfig):
+        raise BadInputError("--snapshot goes with none of --apply and --kubeconfig, for a live cluster, and --config")
     if arguments.apply and arguments.move:
         raise BadInputError("--apply changes only GPUs that are not in use, and does not go with --move")
     if arguments.apply and not arguments.config_map:
         raise BadInputError("--apply needs --config-map NAMESPACE/NAME, the ConfigMap that the MIG manager reads")
     if arguments.config_map is not None and not all(arguments.config_map.partition("/")):
         raise BadInputError(f"--config-map is {arguments.config_map!r}; allowed: NAMESPACE/NAME")
-    if not arguments.apply and (arguments.yes or arguments.config_map):
-        raise BadInputError("--yes and --config-map go with --apply")
+    if not arguments.apply and (arguments.yes or arguments.config_map or arguments.settle is not None):
+        raise BadInputError("--yes, --config-map and --settle go with --apply")
 
 
 def _proposed(arguments: Namespace) -> tuple[Snapshot, Proposal]:
@@ -213,4 +219,5 @@ def _apply(arguments: Namespace, proposal: Proposal) -> str:
     if not confirmed(assumed=arguments.yes):
         raise CommandError("nothing was changed: it was not confirmed")
     kubeconfig = cast("Path | None", arguments.kubeconfig) or default_kubeconfig()
-    return apply(proposal, arguments.config_map, kubeconfig, settle_s=arguments.settle)
+    settle_s = SETTLE_S if arguments.settle is None else arguments.settle
+    return apply(proposal, arguments.config_map, kubeconfig, settle_s=settle_s)

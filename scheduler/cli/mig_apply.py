@@ -1,8 +1,8 @@
 """`bayplan mig plan --apply`: configurations are written and nodes labelled, with the rights of the person who asks.
 
 The MIG manager reads its ConfigMap as a mounted volume, which the kubelet brings up to date about once a minute: a node
-that is labelled at once would be told of a configuration that is not there yet, and fail. So the nodes are cordoned,
-the ConfigMap is written, and the labels follow a while later (`SETTLE_S`), where it was written at all.
+that is labelled at once would be told of a configuration that is not there yet, and fail. So the ConfigMap is written,
+the nodes are cordoned, and the labels follow a while later (`SETTLE_S`), where it was written at all.
 """
 
 import asyncio
@@ -64,18 +64,20 @@ async def _applied(proposal: Proposal, config_map: str, kubeconfig: Path | None,
         effects = Effects(api, may_write=lambda: True, concurrency=16, instance="bayplan-mig")
         for node in proposal.nodes:
             await _refuse_busy(effects, node)
+        # What stands in the ConfigMap beyond what nodes are told does no harm, so it comes before the first node.
+        written = await _add_configs(effects, config_map, proposal)
         for node in proposal.nodes:
             _done(await effects.cordon(node.node, on=True), f"node {node.node}", "No node was labelled")
-        written = await _add_configs(effects, config_map, proposal)
         if written:
             await asyncio.sleep(settle_s)
         for node in proposal.nodes:
             outcome = await effects.label_node(node.node, {MIG_CONFIG_LABEL: config_name(node.gpus)})
             _done(outcome, f"node {node.node}", "Nodes before it were labelled")
     names = " ".join(node.node for node in proposal.nodes)
+    one = len(proposal.nodes) == 1
     return (
-        f"{len(proposal.nodes)} nodes are cordoned and labelled. When {MIG_STATE_LABEL} of all says success: "
-        f"kubectl uncordon {names}"
+        f"{len(proposal.nodes)} {'node is' if one else 'nodes are'} cordoned and labelled. When {MIG_STATE_LABEL} of "
+        f"{'it' if one else 'all'} says success: kubectl uncordon {names}"
     )
 
 
@@ -86,7 +88,7 @@ async def _refuse_busy(effects: Effects, node: NodeChange) -> None:
     state = msgspec.json.decode(answer.body, type=_Node).metadata.labels.get(MIG_STATE_LABEL, "")
     if state in {"pending", "rebooting"}:
         raise CommandError(
-            f"node {node.node} is being divided anew already ({MIG_STATE_LABEL}={state}). Nothing changed"
+            f"node {node.node} is being divided anew already ({MIG_STATE_LABEL}={state}). Nothing was changed"
         )
 
 
@@ -94,7 +96,9 @@ async def _add_configs(effects: Effects, config_map: str, proposal: Proposal) ->
     """Add the configurations that the ConfigMap lacks; whether any were."""
     configs = {name: [each.document for each in some] for name, some in configs_of(proposal.nodes).items()}
     outcome, added = await add_configs(effects, config_map, configs)
-    _done(outcome, f"ConfigMap {config_map}", "The nodes are cordoned, and not labelled")
+    if isinstance(outcome, Gone):
+        raise CommandError(f"there is no ConfigMap {config_map}. Nothing was changed")
+    _done(outcome, f"ConfigMap {config_map}", "Nothing was changed")
     return added
 
 

@@ -2,11 +2,16 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
+from scheduler.cli import mig
 from scheduler.cli.main import main
+from scheduler.cli.snapshot_plan import open_snapshot
+from scheduler.kube.mig_configs import SETTLE_S
+from scheduler.planning.repartition.proposal import Proposal
 from scheduler.planning.settings import PlanSettings
 from scheduler.simulate.snapshot import SnapshotFile, write_snapshot
 from tests.planning.build import shape, single
@@ -30,6 +35,7 @@ def test_what_people_read(waiting: str, capsys: pytest.CaptureFixture[str]) -> N
     assert "2 pods wait for slices or GPUs that are not free. Dividing 1 GPU on 1 node anew gives all of them" in shown
     assert "n1    1    whole  2x 3g.40gb  0" in shown
     assert "kubectl label --overwrite node n1 nvidia.com/mig.config=bayplan-" in shown
+    assert "1 free slice or GPU of another size is no more then." in shown
     assert "Nothing was changed." in shown
     config = yaml.safe_load(shown[shown.index("version: v1") : shown.index("and the label")])
     (entries,) = config["mig-configs"].values()
@@ -65,11 +71,13 @@ def test_one_node_alone_and_slices_in_use(waiting: str, capsys: pytest.CaptureFi
     [
         (["--move", "-1"], "--move is -1; allowed: 0 or more"),
         (["--budget-ms", "0"], "--budget-ms is 0; allowed: 1 or more"),
-        (["--snapshot", "x", "--apply"], "--snapshot goes neither with --apply"),
+        (["--snapshot", "x", "--apply"], "--snapshot goes with none of --apply and --kubeconfig"),
+        (["--snapshot", "x", "--kubeconfig", "y"], "--snapshot goes with none of --apply and --kubeconfig"),
         (["--apply"], "--apply needs --config-map NAMESPACE/NAME"),
         (["--apply", "--config-map", "x"], "--config-map is 'x'; allowed: NAMESPACE/NAME"),
         (["--apply", "--config-map", "a/b", "--move"], "does not go with --move"),
-        (["--yes"], "--yes and --config-map go with --apply"),
+        (["--yes"], "--yes, --config-map and --settle go with --apply"),
+        (["--settle", "5"], "--yes, --config-map and --settle go with --apply"),
     ],
 )
 def test_what_does_not_go_together(typed: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,3 +88,46 @@ def test_what_does_not_go_together(typed: list[str], said: str, capsys: pytest.C
 def test_a_node_that_is_not_there_is_quoted(waiting: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["mig", "plan", "--snapshot", waiting, "--node", "n9"]) == 2
     assert "--node is 'n9', which is no node of the cluster" in capsys.readouterr().err
+
+
+@pytest.fixture
+def live(waiting: str, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
+    """The same as a live cluster, on which nothing is changed: what would be, and how long it would be waited."""
+    snapshot = open_snapshot(Path(waiting)).snapshot
+    asked: list[tuple[str, float]] = []
+
+    def applied(proposal: Proposal, config_map: str, kubeconfig: Path | None, *, settle_s: float) -> str:
+        assert proposal.nodes
+        asked.append((config_map, settle_s))
+        return "Done."
+
+    def read(*_: object) -> tuple[SimpleNamespace, None]:
+        return SimpleNamespace(snapshot=lambda: snapshot), None
+
+    monkeypatch.setattr(mig, "default_kubeconfig", lambda: None)
+    monkeypatch.setattr(mig, "read_cluster", read)
+    monkeypatch.setattr(mig, "apply", applied)
+    return asked
+
+
+APPLY = ["mig", "plan", "--apply", "--yes", "--config-map", "a/b"]
+
+
+def test_what_is_made_is_not_said_to_be_left(live: list[tuple[str, float]], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(APPLY) == 0
+    shown = capsys.readouterr().out
+    assert shown.endswith("\nDone.\n")
+    assert "Nothing was changed" not in shown
+    assert main([*APPLY, "--settle", "5", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["applied"] == "Done."
+    assert live == [("a/b", SETTLE_S), ("a/b", 5)]
+
+
+def test_where_nothing_has_to_be_made_that_is_the_answer(
+    live: list[tuple[str, float]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*APPLY, "--node", "n2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["nodes"] == []
+    assert main([*APPLY, "--node", "n2"]) == 0
+    assert "no other layout of the GPUs that may be divided anew gives any of them room" in capsys.readouterr().out
+    assert live == []

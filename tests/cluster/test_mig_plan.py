@@ -59,7 +59,7 @@ def node(lab: Lab) -> Any:  # noqa: ANN401  what the API has
 def test_a_node_is_told_which_configuration_to_take(divided: Lab, capsys: pytest.CaptureFixture[str]) -> None:
     lab = divided
     assert asked(lab) == 0
-    assert "1 nodes are cordoned and labelled" in capsys.readouterr().out
+    assert "1 node is cordoned and labelled" in capsys.readouterr().out
     assert node(lab)["spec"]["unschedulable"] is True
     name = node(lab)["metadata"]["labels"]["nvidia.com/mig.config"]
     told = yaml.safe_load(lab.api.get(f"{CONFIG_MAPS}/mig-parted")["data"]["config.yaml"])
@@ -68,6 +68,13 @@ def test_a_node_is_told_which_configuration_to_take(divided: Lab, capsys: pytest
     assert whole == {"devices": [0, 1, 2, 3, 4, 5, 6], "mig-enabled": False}
     assert (anew["devices"], anew["mig-enabled"], anew["mig-devices"]["3g.40gb"] >= 1) == ([7], True, True)
     lab.check()
+
+
+def test_without_its_config_map_nothing_is_changed(divided: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    typed = ["mig", "plan", "--apply", "--yes", "--config-map", "default/absent"]
+    assert main([*typed, "--kubeconfig", str(divided.cluster.kubeconfig())]) == 1
+    assert "there is no ConfigMap default/absent. Nothing was changed" in capsys.readouterr().err
+    assert not node(divided)["spec"].get("unschedulable")
 
 
 def test_a_node_that_is_being_divided_is_left_alone_and_takes_no_pods(

@@ -33,8 +33,11 @@ def costs(proposal: Proposal) -> list[str]:
     """What is lost, who has to go, what starts, and what is left out."""
     lines: list[str] = []
     if proposal.lost:
-        lost = f"{proposal.lost} free slice{'' if proposal.lost == 1 else 's'} or GPUs"
-        lines.append(f"{lost} of other sizes are no more then.")
+        one = proposal.lost == 1
+        lost = (
+            f"{proposal.lost} free {'slice or GPU of another size is' if one else 'slices or GPUs of other sizes are'}"
+        )
+        lines.append(f"{lost} no more then.")
     if proposal.moved:
         one = proposal.moved == 1
         leaving = sorted({pod for node in proposal.nodes for change in node.changes for pod in change.leaving})
