@@ -17,11 +17,12 @@ from scheduler.cli.live import read_cluster
 from scheduler.cli.mig_apply import apply, confirmed
 from scheduler.cli.output import BadInputError, CommandError, Commands, print_json, table
 from scheduler.cli.snapshot_plan import open_snapshot, rules_of
+from scheduler.config import Settings
 from scheduler.kube.keys import MIG_CONFIG_LABEL
 from scheduler.kube.mig_configs import SETTLE_S
 from scheduler.model.names import NodeName, people_name
 from scheduler.model.snapshot import Snapshot
-from scheduler.planning.repartition.check import broken_proposal
+from scheduler.planning.repartition.check import broken_proposal, came_since
 from scheduler.planning.repartition.parted import config_name, config_yaml, configs_of
 from scheduler.planning.repartition.proposal import Proposal
 from scheduler.planning.repartition.propose import BUDGET_MS, propose
@@ -108,7 +109,7 @@ def run(arguments: Namespace) -> int:
         return 0
     if not arguments.json:
         print(people_text(proposal, hint=""))
-    done = _apply(arguments, proposal)
+    done = _apply(arguments, snapshot, proposal)
     if arguments.json:
         print_json({**as_json(proposal), "applied": done})
     else:
@@ -145,7 +146,7 @@ def people_text(proposal: Proposal, hint: str = BY_HAND) -> str:
             "",
         ]
         shown += [f"kubectl label --overwrite node {name} {label}" for name, label in _labels(proposal)]
-        shown += ["", hint]
+        shown += ["", hint] if hint else []
     return "\n".join(shown)
 
 
@@ -197,9 +198,7 @@ def _proposed(arguments: Namespace) -> tuple[Snapshot, Proposal]:
         snapshot, now_s, planning, rules = file.snapshot, file.now_s, file.settings, rules_of(arguments.snapshot, file)
     else:
         settings, rules = read_settings(cast("Path | None", arguments.config))
-        kubeconfig = cast("Path | None", arguments.kubeconfig) or default_kubeconfig()
-        state, _ = read_cluster(kubeconfig, settings)
-        snapshot, now_s, planning = state.snapshot(), int(time.time()), settings.planning
+        snapshot, now_s, planning = _live(arguments, settings), int(time.time()), settings.planning
     node = None if arguments.node is None else NodeName(arguments.node)
     if node is not None and node not in snapshot.nodes:
         raise BadInputError(f"--node is {arguments.node!r}, which is no node of the cluster")
@@ -215,9 +214,20 @@ def _proposed(arguments: Namespace) -> tuple[Snapshot, Proposal]:
     return snapshot, proposal
 
 
-def _apply(arguments: Namespace, proposal: Proposal) -> str:
+def _live(arguments: Namespace, settings: Settings) -> Snapshot:
+    kubeconfig = cast("Path | None", arguments.kubeconfig) or default_kubeconfig()
+    state, _ = read_cluster(kubeconfig, settings)
+    return state.snapshot()
+
+
+def _apply(arguments: Namespace, snapshot: Snapshot, proposal: Proposal) -> str:
     if not confirmed(assumed=arguments.yes):
         raise CommandError("nothing was changed: it was not confirmed")
     kubeconfig = cast("Path | None", arguments.kubeconfig) or default_kubeconfig()
     settle_s = SETTLE_S if arguments.settle is None else arguments.settle
-    return apply(proposal, arguments.config_map, kubeconfig, settle_s=settle_s)
+    settings, _ = read_settings(cast("Path | None", arguments.config))
+
+    def came() -> str | None:
+        return came_since(snapshot, _live(arguments, settings), proposal)
+
+    return apply(proposal, arguments.config_map, kubeconfig, settle_s=settle_s, came=came)

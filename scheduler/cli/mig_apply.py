@@ -2,11 +2,13 @@
 
 The MIG manager reads its ConfigMap as a mounted volume, which the kubelet brings up to date about once a minute: a node
 that is labelled at once would be told of a configuration that is not there yet, and fail. So the ConfigMap is written,
-the nodes are cordoned, and the labels follow a while later (`SETTLE_S`), where it was written at all.
+the nodes are cordoned, and the labels follow a while later (`SETTLE_S`), where it was written at all. Pods may
+have come between the plan and the cordon: where any did, the MIG manager is not told.
 """
 
 import asyncio
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import assert_never
 
@@ -44,22 +46,27 @@ def confirmed(*, assumed: bool) -> bool:
     return input("Have these GPUs divided anew now? Type yes: ").strip().lower() == "yes"
 
 
-def apply(proposal: Proposal, config_map: str, kubeconfig: Path | None, *, settle_s: float) -> str:
+def apply(
+    proposal: Proposal, config_map: str, kubeconfig: Path | None, *, settle_s: float, came: Callable[[], str | None]
+) -> str:
     """Have the nodes of a proposal divided anew; what was done, in a sentence.
 
-    `settle_s`: how long to wait between writing the ConfigMap and labelling the nodes.
+    `settle_s`: how long to wait between writing the ConfigMap and labelling the nodes. `came`: asked then, why they
+    must not be divided any more.
 
     Raises:
         BadInputError: the credentials cannot be used.
         CommandError: not all could be done; the text says what was.
     """
     try:
-        return asyncio.run(_applied(proposal, config_map, kubeconfig, settle_s))
+        return asyncio.run(_applied(proposal, config_map, kubeconfig, settle_s, came))
     except LoginError as err:
         raise BadInputError(str(err)) from err
 
 
-async def _applied(proposal: Proposal, config_map: str, kubeconfig: Path | None, settle_s: float) -> str:
+async def _applied(
+    proposal: Proposal, config_map: str, kubeconfig: Path | None, settle_s: float, came: Callable[[], str | None]
+) -> str:
     async with await ApiClient.connect(kubeconfig) as api:
         effects = Effects(api, may_write=lambda: True, concurrency=16, instance="bayplan-mig")
         for node in proposal.nodes:
@@ -70,6 +77,8 @@ async def _applied(proposal: Proposal, config_map: str, kubeconfig: Path | None,
             _done(await effects.cordon(node.node, on=True), f"node {node.node}", "No node was labelled")
         if written:
             await asyncio.sleep(settle_s)
+        if (why := await asyncio.to_thread(came)) is not None:
+            raise CommandError(f"{why}. The nodes are cordoned, and not labelled")
         for node in proposal.nodes:
             outcome = await effects.label_node(node.node, {MIG_CONFIG_LABEL: config_name(node.gpus)})
             _done(outcome, f"node {node.node}", "Nodes before it were labelled")

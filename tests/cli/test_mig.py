@@ -1,6 +1,7 @@
 """`bayplan mig plan` as it is typed."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -96,8 +97,11 @@ def live(waiting: str, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float
     snapshot = open_snapshot(Path(waiting)).snapshot
     asked: list[tuple[str, float]] = []
 
-    def applied(proposal: Proposal, config_map: str, kubeconfig: Path | None, *, settle_s: float) -> str:
+    def applied(
+        proposal: Proposal, config_map: str, kubeconfig: Path | None, *, settle_s: float, came: Callable[[], str | None]
+    ) -> str:
         assert proposal.nodes
+        assert came() is None
         asked.append((config_map, settle_s))
         return "Done."
 

@@ -86,3 +86,11 @@ def free_of(snapshot: Snapshot, node: NodeName, resource: str) -> int:
     if resource not in columns.resources:
         return 0
     return int(columns.free[columns.row_of[node], columns.resources.index(resource)])
+
+
+def used_of(snapshot: Snapshot, node: NodeName, resource: str) -> int:
+    """How much of an extended resource of a node is in use; 0 where nobody has any."""
+    columns = snapshot.columns
+    if resource not in columns.resources:
+        return 0
+    return int(columns.used[columns.row_of[node], columns.resources.index(resource)])

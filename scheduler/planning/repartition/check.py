@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from scheduler.model.names import NodeName
 from scheduler.model.resources import GPU, MIG_PREFIX
 from scheduler.model.snapshot import Snapshot
-from scheduler.planning.repartition.after import divided_anew, free_of
+from scheduler.planning.repartition.after import divided_anew, free_of, used_of
 from scheduler.planning.repartition.proposal import GpuChange, NodeChange, Proposal
 from scheduler.scoring.rules.mig import broken_layout
 
@@ -23,6 +23,26 @@ def broken_proposal(snapshot: Snapshot, proposal: Proposal, *, moves: int = 0) -
     if taken != proposal.moved:
         found.append(f"{proposal.moved} instances are said to move, {taken} do")
     return found or list(_promises(snapshot, proposal))
+
+
+def came_since(before: Snapshot, now: Snapshot, proposal: Proposal) -> str | None:
+    """Why nodes of a proposal must not be divided any more, as somebody came to one; None where nobody did.
+
+    `before`: what it was made of. Which GPU a pod got is often told late, so more of anything counts.
+    """
+    for change in proposal.nodes:
+        node = now.nodes.get(change.node)
+        if node is None:
+            return f"{change.node} is gone"
+        changed = {one.before.device for one in change.changes}
+        used = {one.device for one in node.mig_instances if one.in_use}
+        used |= {d.index for d in node.devices if not d.mig_enabled} & now.devices_used.get(node.name, frozenset())
+        if taken := sorted(changed & used):
+            return f"GPU {taken[0]} of {node.name} is in use now"
+        for resource in (name for name, _ in node.allocatable.extended):
+            if used_of(now, node.name, resource) > used_of(before, node.name, resource):
+                return f"more {resource} of {node.name} is in use than when this was planned"
+    return None
 
 
 def _of_node(snapshot: Snapshot, change: NodeChange) -> Iterator[str]:

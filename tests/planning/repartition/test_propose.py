@@ -9,7 +9,7 @@ from scheduler.model.names import NodeName
 from scheduler.model.resources import MIG_PREFIX, Resources, extended
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Workload
-from scheduler.planning.repartition.check import broken_proposal
+from scheduler.planning.repartition.check import broken_proposal, came_since
 from scheduler.planning.repartition.parted import config_name, config_yaml, configs_of
 from scheduler.planning.repartition.proposal import Proposal
 from scheduler.planning.repartition.propose import propose
@@ -150,6 +150,31 @@ def test_slices_of_which_more_are_given_out_than_is_told_are_all_in_use() -> Non
         used={"n1": Resources(extended=extended({MIG_PREFIX + SMALL: 1}))},
     )
     assert shown(proposed(snap)) == ["n1/1: 1x 2g.20gb -> 1x 3g.40gb, 2x 2g.20gb"]
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        (("1111111", "1#111111", "#"), None),
+        (("1111#111", "1#111111", "#"), "GPU 0 of n1 is in use now"),
+        (("1111111", "1#1#11111", "#"), "more nvidia.com/mig-1g.10gb of n1 is in use than when this was planned"),
+        (("1111111", "1111111", "#"), None),
+    ],
+)
+def test_who_came_after_the_plan_keeps_the_node_as_it_is(now: tuple[str, ...], said: str | None) -> None:
+    work = slices("w", LARGE, 2)
+    before = cluster([drawn("n1", "1111111", "1#111111", "#")], *work)
+    made = proposed(before)
+    assert shown(made) == ["n1/0: 7x 1g.10gb -> 2x 3g.40gb"]
+    assert came_since(before, cluster([drawn("n1", *now)], *work), made) == said
+    assert came_since(before, cluster([drawn("n2", ".")]), made) == "n1 is gone"
+
+
+def test_whoever_got_a_whole_gpu_meanwhile_keeps_it() -> None:
+    made = proposed(before := cluster([drawn("n1", ".", "#")], *slices("w", LARGE, 2)))
+    assert shown(made) == ["n1/0: whole -> 2x 3g.40gb"]
+    assert came_since(before, before, made) is None
+    assert came_since(before, cluster([drawn("n1", "#", ".")]), made) == "GPU 0 of n1 is in use now"
 
 
 def test_configurations_of_the_mig_manager() -> None:
