@@ -19,7 +19,9 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 """Before the driver is asked for again after it went away."""
 
 NOT_OPEN = Unread(why=Why.FAILED)
-PAIRS_AT_A_TIME = 16
+
+_MAY_COME = frozenset({Why.LOST, Why.TIMED_OUT})
+"""Why something is asked for again though it does not change."""
 
 
 class Agent:
@@ -172,27 +174,32 @@ class Agent:
             self._watched = frozenset()
 
     async def _read_pairs(self, present: Sequence[str]) -> None:
-        wanted = [pair for pair in itertools.combinations(sorted(present), 2) if pair not in self._pairs]
-        for some in itertools.zip_longest(*[iter(wanted)] * PAIRS_AT_A_TIME):
-            found = await self._driver.pairs([pair for pair in some if pair is not None])
-            if isinstance(found, Unread):
-                return
-            self._pairs.update(found)
+        wanted = [names for names in itertools.combinations(sorted(present), 2) if not self._is_read(names)]
+        if wanted:
+            self._pairs.update(await self._driver.pairs(wanted))
+
+    def _is_read(self, names: tuple[str, str]) -> bool:
+        pair = self._pairs.get(names)
+        return pair is not None and not (isinstance(pair.level, Unread) and pair.level.why in _MAY_COME)
 
     async def _hear(self) -> None:
         wanted = frozenset(uuid for uuid, one in self._devices.items() if one.missing is None)
         if wanted != self._watched:
-            deaf = await self._driver.watch(sorted(wanted))
-            hears = frozenset[str]() if isinstance(deaf, Unread) else wanted - set(deaf)
-            self._watched = frozenset() if isinstance(deaf, Unread) else wanted
+            # Whatever asks meanwhile for another list empties this, and gets one.
+            self._watched = wanted
+            told = await self._driver.watch(sorted(wanted))
+            answers = dict.fromkeys(wanted, told) if isinstance(told, Unread) else told
+            self._watched -= {uuid for uuid, one in answers.items() if isinstance(one, Unread)}
             self._devices = {
-                uuid: memory.watched(one, heard=uuid in hears or uuid not in wanted)
-                for uuid, one in self._devices.items()
+                uuid: memory.watched(one, heard=answers.get(uuid, True) is True) for uuid, one in self._devices.items()
             }
         heard = await self._driver.wait()
         if isinstance(heard, Xid):
             self._record(heard)
         elif heard is not None:
+            if heard.why is not Why.TIMED_OUT:
+                self._watched = frozenset()
+                self.woken.set()
             await asyncio.sleep(FIRST_PAUSE_S)
 
     def _record(self, error: Xid) -> None:

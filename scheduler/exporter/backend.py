@@ -1,6 +1,5 @@
 """The one way to a node's GPUs, whatever is behind it."""
 
-from collections.abc import Sequence
 from typing import Protocol
 
 from scheduler.exporter.reading import DeviceFacts, DeviceState, DriverFacts, Pair, Slot, Unread, Xid
@@ -13,6 +12,8 @@ class DriverError(Exception):
 class NvmlBackend(Protocol):
     """Reads GPUs. Any call may block for as long as the driver does, so none belongs on the agent's event loop.
 
+    A call touches no GPU but those that it is given, so one that hangs holds up only what was asked of it.
+
     Calls raise `DriverError` where the driver as a whole is gone; what is wrong with one GPU is a value.
     """
 
@@ -24,11 +25,12 @@ class NvmlBackend(Protocol):
         """Let go of the driver. Never raises."""
         ...
 
-    def slots(self) -> Sequence[Slot]:
-        """Every GPU that the driver counts, in the order of PCI addresses.
+    def count(self) -> int:
+        """How many GPUs the driver counts, lost ones included."""
+        ...
 
-        Of a lost one neither UUID nor address can be read; it comes after the others.
-        """
+    def slot(self, index: int) -> Slot:
+        """The GPU that the driver counts at `index`. Of a lost one its UUID cannot be read."""
         ...
 
     def facts(self, uuid: str) -> DeviceFacts | Unread:
@@ -43,10 +45,18 @@ class NvmlBackend(Protocol):
         """What connects two GPUs."""
         ...
 
-    def watch(self, uuids: Sequence[str]) -> Sequence[str]:
-        """Register for errors of these GPUs; answers those that cannot be watched."""
+    def watch_anew(self) -> None:
+        """Begin another list of GPUs to hear errors of; it holds from the next `wait`."""
+        ...
+
+    def watch(self, uuid: str) -> bool:
+        """Put a GPU on the list; whether its errors can be heard of."""
         ...
 
     def wait(self, timeout_ms: int) -> Xid | None:
-        """The next error of a watched GPU; None where there was none in time."""
+        """The next error of a watched GPU; None where there was none in time.
+
+        Raises:
+            Exception: nothing is heard any more until another list is begun.
+        """
         ...

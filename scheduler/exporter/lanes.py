@@ -65,12 +65,20 @@ class Lane(Protocol):
         """The call that is under way, None where there is none."""
         ...
 
+    @property
+    def late(self) -> bool:
+        """Whether the call that is under way is past its deadline: nobody knows whether it ever comes back."""
+        ...
+
     async def idle(self, timeout_s: float) -> bool:
         """Wait until nothing is under way; whether that came in time."""
         ...
 
     async def call(self, said: str, work: Callable[[], T], *, deadline_s: float) -> T | Stuck:
-        """What `work` gives, or that it did not come back in time. Whatever it raised in time is raised."""
+        """What `work` gives, or that it did not come back in time. Whatever it raised in time is raised.
+
+        One call is made after the other: a second one waits as long as the first has time.
+        """
         ...
 
     def end(self) -> None:
@@ -82,6 +90,7 @@ class DirectLane:
     """Calls in place, for what cannot hang: hundreds of simulated nodes would need thousands of threads."""
 
     stuck: Stuck | None = None
+    late: bool = False
 
     async def idle(self, timeout_s: float) -> bool:
         """Nothing is ever under way."""
@@ -108,6 +117,7 @@ class ThreadLane:
         self._under_way: asyncio.Future[object] | None = None
         self._said = ""
         self._since_s = 0.0
+        self._until_s = 0.0
 
     @property
     def stuck(self) -> Stuck | None:
@@ -116,10 +126,15 @@ class ThreadLane:
             return None
         return Stuck(call=self._said, since_s=self._monotonic_s() - self._since_s)
 
+    @property
+    def late(self) -> bool:
+        """Whether the call that is under way is past its deadline."""
+        return self.stuck is not None and self._monotonic_s() >= self._until_s
+
     async def idle(self, timeout_s: float) -> bool:
         """Wait until nothing is under way; whether that came in time."""
         if self._under_way is not None and not self._under_way.done():
-            await asyncio.wait({self._under_way}, timeout=timeout_s)
+            await asyncio.wait({self._under_way}, timeout=max(timeout_s, 0.0))
         return self.stuck is None
 
     async def call(self, said: str, work: Callable[[], T], *, deadline_s: float) -> T | Stuck:
@@ -128,11 +143,15 @@ class ThreadLane:
         Raises:
             Exception: whatever `work` raised in time.
         """
-        stuck = self.stuck
-        if stuck is not None:
-            return stuck
+        until_s = self._monotonic_s() + deadline_s
+        while (stuck := self.stuck) is not None:
+            left_s = min(until_s, self._until_s) - self._monotonic_s()
+            if left_s <= 0:
+                return stuck
+            await self.idle(left_s)
         call = _Call(work, asyncio.get_running_loop())
         self._under_way, self._said, self._since_s = _any(call.done), said, self._monotonic_s()
+        self._until_s = self._since_s + deadline_s
         self._start()
         self._calls.put(call.run)
         finished, _ = await asyncio.wait({call.done}, timeout=deadline_s)

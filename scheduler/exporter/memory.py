@@ -27,17 +27,20 @@ def place(
     """All GPUs, with those lost that the driver no longer tells; and which of these may answer to their UUID still.
 
     A GPU whose UUID the driver does not tell is taken for one that is remembered and missing; where none is, it is
-    reported by its place.
+    reported by its place. Where all that are missing hang, nothing more is asked of them.
     """
     kept = {uuid: one for uuid, one in before.items() if not uuid.startswith(_NAMELESS)}
     found = {uuid: kept.get(uuid) or DeviceKnown(uuid=uuid, facts=_NOT_LOOKED, state=_NOT_LOOKED) for uuid in told}
     missing = [uuid for uuid in kept if uuid not in found]
-    found |= {uuid: unseen(kept[uuid], LOST) for uuid in missing}
-    for slot in nameless[len(missing) :]:
-        why = slot.uuid if isinstance(slot.uuid, Unread) else LOST
+    reasons = [slot.uuid if isinstance(slot.uuid, Unread) else LOST for slot in nameless]
+    # A GPU that may not be lost is not taken for one that was: what it reported before would be forgiven.
+    reason = next((why for why in reasons if why.why is not Why.LOST), LOST)
+    found |= {uuid: unseen(kept[uuid], reason) for uuid in missing}
+    for slot, why in zip(nameless[len(missing) :], reasons[len(missing) :], strict=True):
         name = f"{_NAMELESS}{slot.index}"
         found[name] = DeviceKnown(uuid=name, facts=why, state=why)
-    return found, missing if nameless else []
+    all_hang = len(nameless) == len(missing) and all(why.why is Why.TIMED_OUT for why in reasons)
+    return found, missing if nameless and not all_hang else []
 
 
 def seen(before: DeviceKnown, facts: Told[DeviceFacts], state: Told[DeviceState]) -> DeviceKnown:

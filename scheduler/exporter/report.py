@@ -10,7 +10,7 @@ from scheduler.exporter.health import Health, Verdict, judge, lasting
 from scheduler.exporter.node import NO_SHARING, DeviceKnown, NodeKnown, Sharing
 from scheduler.exporter.reading import DeviceFacts, DeviceState, Told, Unread
 from scheduler.exporter.report_held import holdings, offered
-from scheduler.exporter.report_links import fabric, is_switched, links, nvlinks_of, wanted_nvlinks
+from scheduler.exporter.report_links import fabric, is_switched, links, nvlinks_of, unread_links, wanted_nvlinks
 from scheduler.exporter.report_mig import free_placements, instances, profiles_of
 from scheduler.exporter.report_unread import unread_of_device, unread_of_node
 from scheduler.exporter.xids import IGNORED
@@ -21,6 +21,7 @@ from scheduler.kube.wire_report import (
     ReportInstance,
     ReportProfile,
     ReportSharing,
+    ReportUnread,
 )
 
 MOST_DEVICES = 32
@@ -40,6 +41,7 @@ def report(node: NodeKnown, *, ignored_xids: frozenset[int] = IGNORED) -> Report
     """The node's report. GPUs stand in the order of their PCI addresses, lost ones where they were."""
     order = sorted(node.devices, key=_place)[:MOST_DEVICES]
     wanted = wanted_nvlinks(order)
+    apart = unread_links(node, order)
     devices = tuple(
         _device(
             index,
@@ -48,6 +50,7 @@ def report(node: NodeKnown, *, ignored_xids: frozenset[int] = IGNORED) -> Report
             nvlinks=wanted[one.uuid],
             xids=lasting(one, ignored_xids),
             plugin=offered(one, node.offered, order),
+            unread=tuple(unread_of_device(one, apart.get(one.uuid)))[:MOST_UNREAD],
         )
         for index, one in enumerate(order)
     )
@@ -105,6 +108,7 @@ def _device(
     nvlinks: int | None,
     xids: tuple[int, ...],
     plugin: bool | UnsetType,
+    unread: tuple[ReportUnread, ...],
 ) -> ReportDevice:
     known, state = one.known, None if isinstance(one.state, Unread) else one.state
     model = UNKNOWN_MODEL if known is None or isinstance(known.model, Unread) else model_name(known.model)
@@ -115,7 +119,6 @@ def _device(
     if divided and state is not None and not isinstance(state.instances, Unread):
         made = tuple(instances(state.instances))
     active = nvlinks_of(one)
-    unread = tuple(unread_of_device(one))[:MOST_UNREAD]
     return ReportDevice(
         index=index,
         uuid=one.uuid,

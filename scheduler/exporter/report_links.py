@@ -54,10 +54,10 @@ def wanted_nvlinks(devices: Sequence[DeviceKnown]) -> Mapping[str, int | None]:
 def links(node: NodeKnown, order: Sequence[DeviceKnown]) -> Iterator[ReportLink]:
     """The links of all pairs of GPUs; `order` gives each GPU its index."""
     for (a, one), (b, other) in itertools.combinations(enumerate(order), 2):
-        pair = node.pairs.get((min(one.uuid, other.uuid), max(one.uuid, other.uuid)))
-        there, back = _towards(one, other), _towards(other, one)
-        if there is not None or back is not None:
-            count, mbps = _narrower(there, back)
+        pair = node.pairs.get(_names(one, other))
+        sides = [side for side in (_towards(one, other), _towards(other, one)) if side is not None]
+        if len(sides) == 2 or any(_is_sure(side, pair) for side in sides):
+            count, mbps = _narrower(sides)
             if count:
                 yield ReportLink(
                     a=a,
@@ -71,11 +71,20 @@ def links(node: NodeKnown, order: Sequence[DeviceKnown]) -> Iterator[ReportLink]
             yield ReportLink(a=a, b=b, type="PCIe", pcie_level=LEVELS[pair.level], p2p=_known(pair.p2p))
 
 
+def unread_links(node: NodeKnown, order: Sequence[DeviceKnown]) -> Mapping[str, Unread]:
+    """GPUs of which nobody asked what connects them to the others, by UUID: why not."""
+    found: dict[str, Unread] = {}
+    for one, other in itertools.combinations(order, 2):
+        if _names(one, other) not in node.pairs:
+            found |= {each.uuid: each.missing for each in (one, other) if each.missing is not None}
+    return found
+
+
 def unread_pairs(node: NodeKnown, order: Sequence[DeviceKnown]) -> Mapping[str, Unread]:
     """What could not be read of pairs, by the field of the report: the first reason of each."""
     found: dict[str, Unread] = {}
     for one, other in itertools.combinations(order, 2):
-        pair = node.pairs.get((min(one.uuid, other.uuid), max(one.uuid, other.uuid)))
+        pair = node.pairs.get(_names(one, other))
         if pair is not None:
             for field, told in _fields(pair):
                 if isinstance(told, Unread):
@@ -96,6 +105,10 @@ def fabric(devices: Sequence[DeviceKnown]) -> ReportFabric | None:
         return ReportFabric(state=state.value)
     ((cluster, clique),) = cliques
     return ReportFabric(state=state.value, cluster_uuid=cluster, clique_id=str(clique))
+
+
+def _names(one: DeviceKnown, other: DeviceKnown) -> tuple[str, str]:
+    return min(one.uuid, other.uuid), max(one.uuid, other.uuid)
 
 
 def _in_clique(told: Fabric) -> bool:
@@ -125,9 +138,14 @@ def _towards(one: DeviceKnown, other: DeviceKnown) -> Sequence[NvLink] | None:
     return direct or up
 
 
-def _narrower(there: Sequence[NvLink] | None, back: Sequence[NvLink] | None) -> tuple[int, int | None]:
+def _is_sure(side: Sequence[NvLink], pair: Pair | None) -> bool:
+    """Whether one end is enough: an NVLink that leads to the switch says nothing of who else reaches it."""
+    reached = pair is not None and pair.p2p_nvlink is True
+    return reached or not any(link.far_end is FarEnd.SWITCH for link in side)
+
+
+def _narrower(sides: Sequence[Sequence[NvLink]]) -> tuple[int, int | None]:
     """How many NVLinks and MB/s the worse of two directions has; speeds None where one is not told."""
-    sides = [side for side in (there, back) if side is not None]
     count = min(len(side) for side in sides)
     speeds = [[link.mbps for link in side if not isinstance(link.mbps, Unread)] for side in sides]
     if any(len(some) < len(side) for some, side in zip(speeds, sides, strict=True)):

@@ -26,8 +26,11 @@ _STATE: Mapping[str, Callable[[DeviceState], object]] = {
 }
 
 
-def unread_of_device(one: DeviceKnown) -> Iterator[ReportUnread]:
-    """What is missing of a GPU. That it cannot be divided is said by its MIG mode."""
+def unread_of_device(one: DeviceKnown, links: Unread | None = None) -> Iterator[ReportUnread]:
+    """What is missing of a GPU; `links`: why its links were never asked for, if so.
+
+    That it cannot be divided is said by its MIG mode.
+    """
     known = one.known
     if known is None:
         yield _missing("facts", one.facts)
@@ -38,6 +41,8 @@ def unread_of_device(one: DeviceKnown) -> Iterator[ReportUnread]:
         if not isinstance(known.mig_profiles, Unread):
             starts = [each.starts for each in known.mig_profiles if isinstance(each.starts, Unread)]
             yield from (_missing("migProfiles", each) for each in starts[:1])
+    if links is not None:
+        yield _missing("links", links)
     if isinstance(one.state, Unread):
         yield _missing("state", one.state)
         return

@@ -2,10 +2,12 @@
 
 # ruff: noqa: ANN401  fields of any type are given by name
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
+from scheduler.exporter.backend import NvmlBackend
 from scheduler.exporter.node import DeviceKnown, NodeKnown
 from scheduler.exporter.reading import (
     DeviceFacts,
@@ -20,6 +22,7 @@ from scheduler.exporter.reading import (
     Pair,
     PcieLevel,
     RemappedRows,
+    Slot,
     Unread,
     Utilisation,
     Why,
@@ -120,3 +123,14 @@ def pairs(size: int, level: Any = PcieLevel.NODE, **more: Any) -> dict[tuple[str
 
 def node(*devices: DeviceKnown, **more: Any) -> NodeKnown:
     return NodeKnown(driver=more.pop("driver", DRIVER), devices=devices, **more)
+
+
+def slots(backend: NvmlBackend) -> list[Slot]:
+    """All GPUs that a driver counts."""
+    return [backend.slot(index) for index in range(backend.count())]
+
+
+def deaf(backend: NvmlBackend, uuids: Sequence[str]) -> list[str]:
+    """Watch these GPUs; those of which that is not possible."""
+    backend.watch_anew()
+    return [uuid for uuid in uuids if not backend.watch(uuid)]

@@ -15,6 +15,7 @@ from scheduler.exporter.simulated.backend import FixtureBackend
 from scheduler.exporter.simulated.faults import parse_fault
 from scheduler.exporter.simulated.node import Placed
 from scheduler.kube.wire_report import Report, ReportDevice
+from tests.exporter.made import slots
 
 CALL_S = 0.3
 """Short, so that what hangs is soon known to hang; nothing else is measured by it."""
@@ -121,6 +122,74 @@ async def test_a_hung_gpu_hides_no_other_and_keeps_one_thread() -> None:
         await one.until(lambda seen: states(seen) == ["Healthy"] * 8)
 
 
+def linked(seen: Report) -> dict[str, set[tuple[int, int]]]:
+    found: dict[str, set[tuple[int, int]]] = {"NVLink": set(), "PCIe": set()}
+    for link in seen.links:
+        found[link.type].add((link.a, link.b))
+    return found
+
+
+def every_pair(size: int) -> dict[str, set[tuple[int, int]]]:
+    return {kind: set(itertools.combinations(range(size), 2)) for kind in ("NVLink", "PCIe")}
+
+
+@pytest.mark.parametrize("hung", [{3}, {0, 6}], ids=str)
+async def test_gpus_that_hang_from_the_start_hide_nothing_of_the_others(hung: set[int]) -> None:
+    one = Watched("hgx_h100", CALL_S)
+    one.break_it(*(f"hang:{gpu}" for gpu in hung))
+    seen = await asyncio.wait_for(one.look(), WAIT_S)
+    # GPUs without an address come last.
+    sound = 8 - len(hung)
+    assert states(seen) == ["Healthy"] * sound + ["Unknown"] * len(hung)
+    assert linked(seen) == every_pair(sound)
+    for each in seen.devices[sound:]:
+        told = {one.field: one.reason for one in each.unread or ()}
+        assert told.keys() == {"facts", "links", "state"}
+        assert {reason.partition(" (")[0] for reason in told.values()} == {"the driver did not answer in time"}
+    # All that hang have one deadline, which they have together.
+    assert [call for call, wrong in one.calls if wrong] == ["slot"] * len(hung)
+    one.backend.heal()
+    whole = await one.until(lambda seen: states(seen) == ["Healthy"] * 8)
+    assert linked(whole) == every_pair(8)
+    await one.agent.close()
+
+
+async def test_links_of_a_gpu_that_hangs_later_are_remembered() -> None:
+    async with watched(call_s=CALL_S) as one:
+        before = await one.look()
+        one.break_it("hang:5", "hang:2")
+        seen = await one.look()
+        assert [each.index for each in seen.devices if each.health.state == "Unknown"] == [2, 5]
+        # Of NVLinks one end is enough, and the driver's word of before that they reach each other.
+        assert linked(seen) == {**linked(before), "NVLink": linked(before)["NVLink"] - {(2, 5)}}
+
+
+async def test_a_gpu_that_hangs_keeps_its_errors_when_it_answers_again() -> None:
+    async with watched(call_s=CALL_S, listening=True) as one:
+        one.break_it("xid:4=79")
+        await one.until(lambda seen: states(seen)[4] == "Unhealthy")
+        one.break_it("hang:4")
+        await one.until(lambda seen: "did not answer in time" in said(seen.devices[4]))
+        one.heal("hang:4")
+        seen = await one.until(lambda seen: "did not answer in time" not in said(seen.devices[4]))
+        assert states(seen)[4] == "Unhealthy"
+        assert said(seen.devices[4]) == "Xid 79, and no reset since: the GPU fell off the bus"
+
+
+async def test_a_gpu_of_an_earlier_run_that_hangs_is_unknown_and_not_lost() -> None:
+    async with watched() as one:
+        earlier = await one.look()
+    again = Watched("hgx_h100", CALL_S)
+    again.break_it("hang:3")
+    again.agent.remember(restored(earlier))
+    seen = await again.look()
+    assert [each.uuid for each in seen.devices] == [each.uuid for each in earlier.devices]
+    assert states(seen) == ["Healthy"] * 3 + ["Unknown"] + ["Healthy"] * 4
+    assert [call for call, wrong in again.calls if wrong] == ["slot"]
+    again.backend.heal()
+    await again.agent.close()
+
+
 async def test_a_hung_driver_does_not_hang_the_agent() -> None:
     async with watched(call_s=CALL_S) as one:
         one.break_it("hang")
@@ -203,7 +272,7 @@ async def test_an_error_wakes_whoever_waits_for_the_next_look() -> None:
     async with watched(listening=True) as one:
         one.break_it("xid:2=48")
         await asyncio.wait_for(one.agent.woken.wait(), WAIT_S)
-        assert list(one.agent.errors) == [(one.backend.slots()[2].uuid, 48)]
+        assert list(one.agent.errors) == [(slots(one.backend)[2].uuid, 48)]
 
 
 async def test_a_driver_that_starts_anew_has_forgiven_errors() -> None:
@@ -247,7 +316,7 @@ async def test_one_look_more_asks_nothing_that_does_not_change() -> None:
     async with watched() as one:
         one.calls.clear()
         await one.look()
-        assert sorted(call for call, _ in one.calls) == ["slots", *["state"] * 8]
+        assert sorted(call for call, _ in one.calls) == ["count", *["slot"] * 8, *["state"] * 8]
 
 
 async def test_errors_and_lost_gpus_of_an_earlier_run_are_remembered() -> None:

@@ -27,11 +27,24 @@ async def test_while_a_call_hangs_no_other_is_made_and_nobody_waits() -> None:
         again = await asyncio.wait_for(lane.call("again", lambda: calls.append("made"), deadline_s=10 * WAIT_S), WAIT_S)
         assert isinstance(again, Stuck)
         assert again.call == "first"
+    assert lane.late
     assert not await lane.idle(0.01)
     free.set()
     assert await lane.idle(WAIT_S)
     assert calls == []
     assert await lane.call("later", lambda: "back", deadline_s=WAIT_S) == "back"
+    lane.end()
+
+
+async def test_one_call_waits_for_another_that_has_time_left() -> None:
+    lane, free = ThreadLane("x"), threading.Event()
+    first = asyncio.create_task(lane.call("first", lambda: free.wait(WAIT_S), deadline_s=WAIT_S))
+    second = asyncio.create_task(lane.call("second", lambda: 2, deadline_s=WAIT_S))
+    third = asyncio.create_task(lane.call("third", lambda: 3, deadline_s=WAIT_S))
+    await asyncio.sleep(0)
+    assert not lane.late
+    free.set()
+    assert (await first, await second, await third) == (True, 2, 3)
     lane.end()
 
 

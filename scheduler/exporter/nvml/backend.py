@@ -1,7 +1,6 @@
 """The real driver behind the protocol `NvmlBackend`."""
 
 import threading
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -59,28 +58,26 @@ class PynvmlBackend:
         with suppress(CallError, DriverError):
             calls.call("nvmlShutdown")
 
-    def slots(self) -> Sequence[Slot]:
-        """Every GPU that the driver counts, in the order of PCI addresses, those that tell none last."""
+    def count(self) -> int:
+        """How many GPUs the driver counts."""
         calls, _ = self._driver()
         try:
-            count = int(calls.call("nvmlDeviceGetCount"))
+            return int(calls.call("nvmlDeviceGetCount"))
         except CallError as err:
             raise DriverError(f"the driver cannot count its GPUs: {err.said}") from err
-        found: list[tuple[str, Slot]] = []
-        handles: dict[str, object] = {}
-        addresses: dict[str, str] = {}
-        for index in range(count):
-            handle: Told[object] = calls.ask(_same, _BY_INDEX, index)
-            uuid = handle if isinstance(handle, Unread) else calls.ask(text, "nvmlDeviceGetUUID", handle)
-            address = handle if isinstance(handle, Unread) else calls.ask(bus_id, "nvmlDeviceGetPciInfo_v3", handle)
-            if not isinstance(uuid, Unread):
-                handles[uuid] = handle
+
+    def slot(self, index: int) -> Slot:
+        """The GPU that the driver counts at `index`. The first call for its handle is what initialises a GPU."""
+        calls, _ = self._driver()
+        handle: Told[object] = calls.ask(_same, _BY_INDEX, index)
+        uuid = handle if isinstance(handle, Unread) else calls.ask(text, "nvmlDeviceGetUUID", handle)
+        if not isinstance(uuid, Unread):
+            address = calls.ask(bus_id, "nvmlDeviceGetPciInfo_v3", handle)
+            with self._lock:
+                self._handles[uuid] = handle
                 if not isinstance(address, Unread):
-                    addresses[uuid] = address
-            found.append(("~" if isinstance(address, Unread) else address, Slot(index=index, uuid=uuid)))
-        with self._lock:
-            self._handles, self._addresses = handles, addresses
-        return [slot for _, slot in sorted(found, key=lambda one: (one[0], one[1].index))]
+                    self._addresses[uuid] = address
+        return Slot(index=index, uuid=uuid)
 
     def facts(self, uuid: str) -> DeviceFacts | Unread:
         """What does not change of a GPU."""
@@ -120,10 +117,15 @@ class PynvmlBackend:
         calls, _ = self._driver()
         return pair_of(calls, (a, self._handle(calls, a)), (b, self._handle(calls, b)))
 
-    def watch(self, uuids: Sequence[str]) -> Sequence[str]:
-        """Register for errors of these GPUs; answers those that cannot be watched."""
+    def watch_anew(self) -> None:
+        """Begin another list of GPUs to hear errors of."""
+        _, events = self._driver()
+        events.renew()
+
+    def watch(self, uuid: str) -> bool:
+        """Put a GPU on the list; whether its errors can be heard of."""
         calls, events = self._driver()
-        return events.watch({uuid: self._handle(calls, uuid) for uuid in uuids})
+        return events.watch(uuid, self._handle(calls, uuid))
 
     def wait(self, timeout_ms: int) -> Xid | None:
         """The next error of a watched GPU; None where there was none in time."""

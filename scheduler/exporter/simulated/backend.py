@@ -10,9 +10,11 @@ from scheduler.exporter.reading import DeviceFacts, DeviceState, DriverFacts, Pa
 from scheduler.exporter.simulated import records
 from scheduler.exporter.simulated.faults import Fault, Kind
 from scheduler.exporter.simulated.machines import machine as machine_of
-from scheduler.exporter.simulated.node import Placed, SimulatedNode, bus_id
+from scheduler.exporter.simulated.node import Placed, SimulatedNode
 
 DRIVER = DriverFacts(version="580.95.05", cuda="13.0", nvml="13.580.95.05")
+
+_NO_HANDLE = Unread(why=Why.LOST, call="nvmlDeviceGetHandleByIndex")
 
 
 class FixtureBackend:
@@ -100,22 +102,20 @@ class FixtureBackend:
             self._xids.clear()
             self._changed.notify_all()
 
-    def slots(self) -> Sequence[Slot]:
-        """Every GPU that the driver counts, in the order of PCI addresses, those that tell none last."""
+    def count(self) -> int:
+        """How many GPUs the driver counts."""
         with self._changed:
             self._enter(None)
-            node = self._node
-            lost = Unread(why=Why.LOST, call="nvmlDeviceGetHandleByIndex")
+            return len(self._node.counted())
 
-            def place(one: tuple[int, int]) -> tuple[bool, str, int]:
-                index, gpu = one
-                known = node.reachable(gpu) and not node.lacks("pci_bus_id", gpu)
-                return not known, bus_id(gpu) if known else "", index
-
-            return [
-                Slot(index=index, uuid=node.uuids[gpu] if node.reachable(gpu) else lost)
-                for index, gpu in sorted(enumerate(node.counted()), key=place)
-            ]
+    def slot(self, index: int) -> Slot:
+        """The GPU that the driver counts at `index`."""
+        with self._changed:
+            counted = self._node.counted()
+            gpu = counted[index] if index < len(counted) else None
+            self._enter(gpu)
+            reached = gpu is not None and self._node.reachable(gpu)
+            return Slot(index=index, uuid=self._node.uuids[gpu] if reached and gpu is not None else _NO_HANDLE)
 
     def facts(self, uuid: str) -> DeviceFacts | Unread:
         """What does not change of a GPU."""
@@ -137,14 +137,21 @@ class FixtureBackend:
                 return Pair(a=a, b=b, level=records.LOST, p2p=records.LOST, p2p_nvlink=records.LOST)
             return records.pair(self._node, one, other)
 
-    def watch(self, uuids: Sequence[str]) -> Sequence[str]:
-        """Register for errors of these GPUs; answers those that cannot be watched."""
+    def watch_anew(self) -> None:
+        """Begin another list of GPUs to hear errors of."""
         with self._changed:
-            reached = {uuid: self._reach(uuid) for uuid in uuids}
-            can = {uuid for uuid, gpu in reached.items() if gpu is not None and not self._node.has(Kind.UNWATCHED, gpu)}
-            self._watched = {gpu for uuid, gpu in reached.items() if uuid in can and gpu is not None}
+            self._enter(None)
+            self._watched.clear()
+
+    def watch(self, uuid: str) -> bool:
+        """Put a GPU on the list; whether its errors can be heard of."""
+        with self._changed:
+            gpu = self._reach(uuid)
+            if gpu is None or self._node.has(Kind.UNWATCHED, gpu):
+                return False
+            self._watched.add(gpu)
             self._report()
-            return [uuid for uuid in uuids if uuid not in can]
+            return True
 
     def wait(self, timeout_ms: int) -> Xid | None:
         """The next error of a watched GPU; None where there was none in time."""

@@ -8,6 +8,7 @@ Structures that the backend declares itself are filled by the byte offsets of nv
 
 import ctypes
 import struct
+import threading
 import uuid
 from collections import Counter
 from collections.abc import Callable
@@ -54,6 +55,9 @@ class FakeLib(FakeMig):
         self.health_mask = 0x51AA
         self.health_summary = 1
         self.wait_code = TIMEOUT
+        self.hang: tuple[str, int] | None = None
+        """A function, and the GPU of which it does not return until `free` is set."""
+        self.free = threading.Event()
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("_") or name in self.missing:
@@ -71,6 +75,7 @@ class FakeLib(FakeMig):
                 if name in self.fail:
                     return self.fail[name]
                 gpus = [self.gpu(arg) for arg in args if self.is_gpu(arg)]
+                self.stay(name, args, gpus)
                 for gpu in gpus:
                     if (name, gpu) in self.fail_on:
                         return self.fail_on[name, gpu]
@@ -81,6 +86,12 @@ class FakeLib(FakeMig):
                 return code.number
 
         return function
+
+    def stay(self, name: str, args: tuple[Any, ...], gpus: list[int]) -> None:
+        if name == "nvmlDeviceGetHandleByIndex_v2":
+            gpus = self.node.counted()[int(args[0].value) :][:1]
+        if self.hang is not None and self.hang[0] == name and self.hang[1] in gpus:
+            self.free.wait(60)
 
     def is_gpu(self, arg: Any) -> bool:
         return isinstance(arg, ctypes._Pointer) and GPU_AT <= address(arg) < GPU_AT + 16 * self.node.size

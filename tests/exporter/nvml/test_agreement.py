@@ -9,6 +9,7 @@ from scheduler.exporter.simulated.backend import FixtureBackend
 from scheduler.exporter.simulated.faults import parse_fault
 from scheduler.exporter.simulated.machines import machine, machine_names
 from scheduler.exporter.simulated.node import Placed
+from tests.exporter.made import deaf, slots
 from tests.exporter.nvml.conftest import NODE, Open
 
 DIVIDABLE = [name for name in machine_names() if machine(name).gpus[0].profiles]
@@ -52,7 +53,7 @@ def agree(
         told.reindex(order)
         lib.node.reindex(order)
     assert real.open() == told.open()
-    assert real.slots() == told.slots()
+    assert slots(real) == slots(told)
     own = lib.node.uuids
     for uuid in own:
         one, other = real.facts(uuid), told.facts(uuid)
@@ -65,7 +66,7 @@ def agree(
             assert real.state(uuid) == told.state(uuid)
     for a, b in combinations(own, 2):
         assert real.pair(a, b) == told.pair(a, b)
-    assert real.watch(own) == told.watch(own)
+    assert deaf(real, own) == deaf(told, own)
 
 
 @pytest.mark.parametrize("name", machine_names())
@@ -108,7 +109,7 @@ def test_with_another_order_of_indexes(opened: Open, name: str) -> None:
 def test_indexes_change_and_nothing_else(opened: Open) -> None:
     real, lib = opened("dgx1_v100")
     before = [real.state(uuid) for uuid in lib.node.uuids]
-    assert real.slots()[0] == Slot(index=0, uuid=lib.node.uuids[0])
+    assert slots(real)[0] == Slot(index=0, uuid=lib.node.uuids[0])
     lib.node.reindex([7, 6, 5, 4, 3, 2, 1, 0])
-    assert real.slots()[0] == Slot(index=7, uuid=lib.node.uuids[0])
+    assert slots(real)[7] == Slot(index=7, uuid=lib.node.uuids[0])
     assert [real.state(uuid) for uuid in lib.node.uuids] == before

@@ -9,6 +9,7 @@ from scheduler.exporter.backend import DriverError
 from scheduler.exporter.nvml.backend import PynvmlBackend
 from scheduler.exporter.reading import DeviceFacts, DeviceState, Pair, Unread, Why
 from scheduler.exporter.simulated.node import Placed
+from tests.exporter.made import slots
 from tests.exporter.nvml.conftest import Open
 from tests.exporter.nvml.fakelib import FakeLib
 
@@ -73,7 +74,7 @@ Seen = tuple[DeviceFacts | Unread, DeviceState | Unread, Pair]
 
 def look(backend: PynvmlBackend, lib: FakeLib) -> list[Seen]:
     """All there is to read, with the pair of each GPU and the next one."""
-    backend.slots()
+    slots(backend)
     own = lib.node.uuids
     return [
         (backend.facts(uuid), backend.state(uuid), backend.pair(uuid, own[(gpu + 1) % len(own)]))
@@ -159,7 +160,7 @@ def test_a_symbol_that_an_old_driver_lacks(opened: Open, call: str) -> None:
     backend, lib = opened(MACHINE, instances=INSTANCES, ready=False)
     lib.missing.add(call)
     backend.open()
-    for slot in backend.slots():
+    for slot in slots(backend):
         assert isinstance(slot.uuid, str) or call in {"nvmlDeviceGetHandleByIndex_v2", "nvmlDeviceGetUUID"}
     for seen in look(backend, lib):
         told = {one.why for one in unreads(seen)} - {Why.NOT_SUPPORTED}
@@ -168,7 +169,7 @@ def test_a_symbol_that_an_old_driver_lacks(opened: Open, call: str) -> None:
 
 def open_and_count(backend: PynvmlBackend) -> None:
     backend.open()
-    backend.slots()
+    slots(backend)
 
 
 @pytest.mark.parametrize("call", ["nvmlInitWithFlags", "nvmlDeviceGetCount_v2"])

@@ -9,13 +9,14 @@ import pytest
 
 from scheduler.exporter.nvml import links
 from scheduler.exporter.reading import DeviceState, FarEnd, NvLink, PcieLevel, Unread, Why
+from tests.exporter.made import slots
 from tests.exporter.nvml.conftest import Open
 from tests.exporter.nvml.fakelib import FakeLib
 from tests.exporter.nvml.memory import Code, fill, put
 
 
 def nvlinks(backend: Any, lib: FakeLib, gpu: int = 0) -> Sequence[NvLink]:
-    backend.slots()
+    slots(backend)
     state = backend.state(lib.node.uuids[gpu])
     assert isinstance(state, DeviceState)
     assert isinstance(state.nvlinks, tuple)

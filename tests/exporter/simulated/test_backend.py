@@ -26,6 +26,7 @@ from scheduler.exporter.simulated.faults import FIELDS, Fault, Kind, parse_fault
 from scheduler.exporter.simulated.machines import machine, machine_names
 from scheduler.exporter.simulated.node import Placed
 from scheduler.scoring.devices.machines import machine_types
+from tests.exporter.made import deaf, slots
 
 LONG_S = 60
 
@@ -37,7 +38,7 @@ def opened(name: str = "hgx_h100", *faults: str, instances: tuple[Placed, ...] =
 
 
 def uuids(name: str) -> list[str]:
-    return [uuid for slot in opened(name).slots() if isinstance(uuid := slot.uuid, str)]
+    return [uuid for slot in slots(opened(name)) if isinstance(uuid := slot.uuid, str)]
 
 
 HGX = uuids("hgx_h100")
@@ -70,7 +71,7 @@ def test_it_keeps_the_protocol() -> None:
 def test_a_machine_reads_as_its_data_says(name: str) -> None:
     backend, known = opened(name), machine_types()[name]
     own = uuids(name)
-    assert [slot.index for slot in backend.slots()] == list(range(known.gpus))
+    assert [slot.index for slot in slots(backend)] == list(range(known.gpus))
     assert [facts(backend, uuid).numa_node for uuid in own] == list(known.cpu_numa)
     addresses = [facts(backend, uuid).pci_bus_id for uuid in own]
     for a, one in enumerate(own):
@@ -106,18 +107,17 @@ def test_fabrics() -> None:
 
 def test_a_lost_gpu_is_counted_and_told_as_lost() -> None:
     backend = opened("hgx_h100", "lost:2")
-    slots = backend.slots()
-    assert [slot.index for slot in slots if isinstance(slot.uuid, Unread)] == [2]
+    assert [slot.index for slot in slots(backend) if isinstance(slot.uuid, Unread)] == [2]
     for told in (backend.facts(HGX[2]), backend.state(HGX[2]), backend.pair(HGX[2], HGX[0]).level):
         assert isinstance(told, Unread)
         assert told.why is Why.LOST
-    assert backend.watch(HGX) == [HGX[2]]
+    assert deaf(backend, HGX) == [HGX[2]]
 
 
 def test_an_absent_gpu_is_not_counted() -> None:
     backend = opened("hgx_h100", "absent:2")
-    assert [slot.uuid for slot in backend.slots()] == [*HGX[:2], *HGX[3:]]
-    assert [slot.index for slot in backend.slots()] == list(range(7))
+    assert [slot.uuid for slot in slots(backend)] == [*HGX[:2], *HGX[3:]]
+    assert [slot.index for slot in slots(backend)] == list(range(7))
     assert facts(backend, HGX[7]).index == 6
 
 
@@ -173,7 +173,7 @@ def test_a_field_that_the_driver_does_not_tell(field: str) -> None:
 def test_an_xid_is_told_once_to_who_watches_the_gpu() -> None:
     backend = opened("hgx_h100", "xid:4=79")
     assert backend.wait(0) is None
-    assert backend.watch(HGX) == []
+    assert deaf(backend, HGX) == []
     told = backend.wait(0)
     assert told is not None
     assert (told.uuid, told.number, told.gpu_instance) == (HGX[4], 79, None)
@@ -185,22 +185,28 @@ def test_an_xid_is_told_once_to_who_watches_the_gpu() -> None:
 
 def test_a_gpu_that_cannot_be_watched() -> None:
     backend = opened("hgx_h100", "unwatched:1", "xid:1=79")
-    assert backend.watch(HGX) == [HGX[1]]
+    assert deaf(backend, HGX) == [HGX[1]]
     assert backend.wait(0) is None
 
 
 def test_a_driver_that_went_away_must_be_opened_again() -> None:
     backend = opened()
     backend.apply(parse_fault("driver"))
-    for call in (backend.slots, lambda: backend.facts(HGX[0]), lambda: backend.wait(0), backend.open):
+    for call in (
+        backend.count,
+        lambda: backend.slot(0),
+        lambda: backend.facts(HGX[0]),
+        lambda: backend.wait(0),
+        backend.open,
+    ):
         with pytest.raises(DriverError):
             call()
     backend.heal()
     with pytest.raises(DriverError, match="not open"):
-        backend.slots()
+        slots(backend)
     backend.close()
     backend.open()
-    assert len(backend.slots()) == 8
+    assert len(slots(backend)) == 8
 
 
 def test_instances() -> None:
@@ -224,7 +230,7 @@ def test_instances() -> None:
 def test_another_order_changes_indexes_and_nothing_else() -> None:
     backend, plain = opened(), opened()
     backend.reindex([3, 2, 1, 0, 7, 6, 5, 4])
-    assert [slot.uuid for slot in backend.slots()] == HGX
+    assert [slot.uuid for slot in slots(backend)] == [HGX[gpu] for gpu in (3, 2, 1, 0, 7, 6, 5, 4)]
     assert [facts(backend, uuid).index for uuid in HGX] == [3, 2, 1, 0, 7, 6, 5, 4]
     assert [state(backend, uuid) for uuid in HGX] == [state(plain, uuid) for uuid in HGX]
 
@@ -250,7 +256,7 @@ def test_a_gpu_that_hangs_holds_its_calls_until_it_is_healed() -> None:
     backend = opened("hgx_h100", "hang:2")
     with in_a_thread(backend, lambda: backend.state(HGX[2])) as (done, answers):
         assert state(backend, HGX[3]).uuid == HGX[3]
-        assert len(backend.slots()) == 8
+        assert (backend.count(), backend.slot(3).uuid) == (8, HGX[3])
         assert not done.is_set()
         backend.heal(parse_fault("hang:2"))
         assert done.wait(LONG_S)
@@ -260,7 +266,7 @@ def test_a_gpu_that_hangs_holds_its_calls_until_it_is_healed() -> None:
 def test_a_driver_that_hangs_holds_every_call() -> None:
     backend = opened()
     backend.apply(parse_fault("hang"))
-    with in_a_thread(backend, backend.slots) as (done, _):
+    with in_a_thread(backend, backend.count) as (done, _):
         assert not done.is_set()
         backend.heal()
         assert done.wait(LONG_S)
@@ -268,7 +274,7 @@ def test_a_driver_that_hangs_holds_every_call() -> None:
 
 def test_waiting_ends_when_an_error_comes() -> None:
     backend = opened()
-    backend.watch(HGX)
+    deaf(backend, HGX)
     with in_a_thread(backend, lambda: backend.wait(1000 * LONG_S)) as (done, answers):
         backend.apply(parse_fault("xid:0=95"))
         assert done.wait(LONG_S)
@@ -310,9 +316,9 @@ def test_whatever_breaks_the_whole_gpus_read_as_ever(name: str, faults: set[Faul
         for fault in faults:
             if fault.kind is not Kind.NVLINK or machine(name).lanes[fault.gpu or 0]:
                 backend.apply(fault)
-        backend.watch(own)
+        deaf(backend, own)
         backend.wait(0)
-        slots = {slot.uuid for slot in backend.slots()}
+        counted = {slot.uuid for slot in slots(backend)}
         read = {(a, b): backend.pair(own[a], own[b]) for a in range(len(own)) for b in range(len(own)) if a != b}
         for uuid in own:
             backend.facts(uuid)
@@ -329,7 +335,7 @@ def test_whatever_breaks_the_whole_gpus_read_as_ever(name: str, faults: set[Faul
         assert isinstance(usual, DeviceState)
         assert isinstance(seen.nvlinks, tuple)
         assert isinstance(usual.nvlinks, tuple)
-        assert uuid in slots
+        assert uuid in counted
         assert msgspec.structs.replace(facts(backend, uuid), index=0) == msgspec.structs.replace(
             facts(plain, uuid), index=0
         )
