@@ -42,8 +42,8 @@ test: controlplane ## everything that has to pass, cluster tests included
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 .PHONY: test-fast
-test-fast: $(STAMP) ## the tests that need no control plane
-	@$(BIN)/python -m pytest -n 2 -m 'not cluster'
+test-fast: $(STAMP) ## the tests that need no control plane, without the long ones (with make check: two minutes)
+	@$(BIN)/python -m pytest -n 2 -m 'not cluster and not long'
 
 .PHONY: bench
 bench: controlplane ## measure against the default scheduler, side by side (ARGS=... for one benchmark)

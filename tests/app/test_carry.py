@@ -196,6 +196,7 @@ async def test_passing_failures_are_overcome(error: Exception) -> None:
     assert isinstance(await run, Bound)
 
 
+@pytest.mark.long
 async def test_members_that_a_silent_scheduler_was_not_woken_for_are_woken_again() -> None:
     log = Log()
     carry = carry_of(log, nominate=False, timeout_s=0.1)

@@ -17,6 +17,7 @@ from scheduler.model.workload import Linked
 from scheduler.planning.cycle import plan
 
 
+@pytest.mark.long
 def test_equal_input_gives_equal_plans() -> None:
     rows = run(quick=True)
     assert [(row.value, row.verdict) for row in rows] == [(0, "ok")] * 3
@@ -44,6 +45,7 @@ for seed in range(3, 8):
 """
 
 
+@pytest.mark.long
 def test_orders_of_a_snapshot_are_no_matter_of_how_python_hashes_names() -> None:
     told = {
         subprocess.run(
@@ -57,6 +59,7 @@ def test_orders_of_a_snapshot_are_no_matter_of_how_python_hashes_names() -> None
     assert len(told) == 1
 
 
+@pytest.mark.long
 def test_clusters_have_everything_in_them() -> None:
     seen: Counter[str] = Counter()
     for seed in range(100):
@@ -91,6 +94,7 @@ def _traits(snapshot: Snapshot) -> Sequence[str]:
     return [name for name, is_there in there.items() if is_there]
 
 
+@pytest.mark.long
 def test_plans_that_depend_on_the_order_of_the_input_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     def by_order(snapshot: Snapshot, *, now_s: int, settings: determinism.PlanSettings) -> Plan:
         made = plan(snapshot, now_s=now_s, settings=settings)
@@ -106,6 +110,7 @@ def test_plans_that_depend_on_the_order_of_the_input_are_found(monkeypatch: pyte
     assert broken.value == 0
 
 
+@pytest.mark.long
 def test_plans_that_break_rules_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     def nowhere(snapshot: Snapshot, *, now_s: int, settings: determinism.PlanSettings) -> Plan:
         made = plan(snapshot, now_s=now_s, settings=settings)

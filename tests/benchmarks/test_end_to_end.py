@@ -106,6 +106,7 @@ def test_processor_time_and_memory_of_a_process() -> None:
     assert cpu_s(2**22 + 1) == 0.0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -7,6 +7,7 @@ import pytest
 from benchmarks import gang_cases, synthetic
 
 
+@pytest.mark.long
 def test_small_cases_are_planned_and_proven() -> None:
     for case in gang_cases.cases(600, 64, 4):
         assert case.proof.status == "optimal"

@@ -149,6 +149,7 @@ def test_fgd_counts_fragments_as_its_paper_defines_them() -> None:
         assert found[row] == pytest.approx(lost / len(kinds))
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not TOOL.is_file(), reason="the independent tool is not at hand")
 def test_a_tool_that_makes_the_lists_and_checks_gives_the_same_figures(folder: Path) -> None:
     own, theirs = openb.run(folder, quick=True), openb.run(folder, quick=True, tool=TOOL)
@@ -157,6 +158,7 @@ def test_a_tool_that_makes_the_lists_and_checks_gives_the_same_figures(folder: P
         assert one.unit == "s" or one.value == pytest.approx(other.value, abs=0.001)
 
 
+@pytest.mark.long
 @TRACE
 def test_lists_and_figures_are_those_of_the_independent_tool(tmp_path: Path) -> None:
     trace = openb.read_trace(DATA, "gpuspec20")

@@ -27,6 +27,7 @@ def there(nodes: int, work: list[Workload], *queues: Queue) -> Snapshot:
     return snapshot([node(f"n{i}", 8) for i in range(nodes)], work, queues=tree(*queues))
 
 
+@pytest.mark.long
 def test_nothing_is_broken() -> None:
     rows = quota_laws.run(quick=True, cases=60)
     assert [(row.what, row.note) for row in rows if row.verdict == "over"] == []
@@ -163,6 +164,7 @@ def test_a_planner_that_evicts_nobody_is_found_out(monkeypatch: pytest.MonkeyPat
     assert {law for seed in range(30) for law, _ in quota_laws.broken_laws(seed)} == {"returns"}
 
 
+@pytest.mark.long
 def test_a_planner_that_keeps_no_order_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     def held(self: Turns, batch: Sequence[Candidate], admitted: int) -> list[Candidate]:
         self.__dict__["_strict"] = set[QueueName]()

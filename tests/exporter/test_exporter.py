@@ -5,6 +5,8 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from scheduler.exporter.exporter import Exporter, Options
 from scheduler.exporter.simulated.backend import FixtureBackend
 from scheduler.exporter.simulated.faults import parse_fault
@@ -46,6 +48,7 @@ async def at_work(server: Server, **options: object) -> AsyncGenerator[At]:
         await asyncio.gather(task, return_exceptions=True)
 
 
+@pytest.mark.long
 async def test_what_breaks_is_published_and_what_heals_too() -> None:
     async with at_work(Server()) as one:
         assert one.exporter.not_ready() == "the GPUs were not looked at yet"
@@ -58,6 +61,7 @@ async def test_what_breaks_is_published_and_what_heals_too() -> None:
         assert one.exporter.unhealthy() == ""
 
 
+@pytest.mark.long
 async def test_labels_of_the_node_tell_how_gpus_are_shared() -> None:
     server = Server(labels=SHARED)
     async with at_work(server) as one:
@@ -65,6 +69,7 @@ async def test_labels_of_the_node_tell_how_gpus_are_shared() -> None:
         assert server.status["sharing"] == {"strategy": "TimeSlicing", "replicas": 4}
 
 
+@pytest.mark.long
 async def test_errors_outlast_a_restart_on_the_same_boot_and_no_other() -> None:
     server = Server()
     async with at_work(server) as one:
@@ -78,6 +83,7 @@ async def test_errors_outlast_a_restart_on_the_same_boot_and_no_other() -> None:
         await booted.until(lambda: booted.states() == ["Healthy"] * 8)
 
 
+@pytest.mark.long
 async def test_a_server_that_is_away_stops_nothing() -> None:
     server = Server()
     server.failures = [ApiUnreachableError("gone")] * 2
@@ -86,6 +92,7 @@ async def test_a_server_that_is_away_stops_nothing() -> None:
         assert b'bayplan_publish_errors_total{reason="unreachable"} 2.0' in one.exporter.metrics.text()
 
 
+@pytest.mark.long
 async def test_a_kubelet_that_is_away_is_told(tmp_path: Path) -> None:
     server = Server()
     async with at_work(server, kubelet_socket=tmp_path / "none.sock") as one:
@@ -93,6 +100,7 @@ async def test_a_kubelet_that_is_away_is_told(tmp_path: Path) -> None:
         assert one.states() == ["Healthy"] * 8
 
 
+@pytest.mark.long
 async def test_one_report_can_be_had_without_a_cluster() -> None:
     backend = FixtureBackend("hgx_h100")
     report = await Exporter(backend, Options(simulated=True)).once(

@@ -203,6 +203,7 @@ def crowded(draw: st.DrawFn) -> Snapshot:
     return snapshot(nodes, gangs, held=held, queues=[queue("a", nominal=draw(st.integers(8, 40)), flavors=flavors)])
 
 
+@pytest.mark.long
 @LAWS
 @given(snap=crowded(), solver=st.booleans())
 def test_who_comes_first_gets_in_first_and_is_no_worse_off(snap: Snapshot, *, solver: bool) -> None:

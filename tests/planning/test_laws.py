@@ -2,6 +2,7 @@
 
 import msgspec
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -38,6 +39,7 @@ def test_no_plan_breaks_a_rule_and_everyone_who_waits_is_answered(cluster: Clust
             assert decision.unblock
 
 
+@pytest.mark.long
 @LAWS
 @given(cluster=all_clusters())
 def test_the_snapshot_is_left_as_found(cluster: Cluster) -> None:
@@ -50,6 +52,7 @@ def test_the_snapshot_is_left_as_found(cluster: Cluster) -> None:
     assert devices == snap.devices_used
 
 
+@pytest.mark.long
 @LAWS
 @given(cluster=all_clusters(), data=st.data())
 def test_the_order_of_the_input_decides_nothing(cluster: Cluster, data: st.DataObject) -> None:
@@ -64,6 +67,7 @@ def test_the_order_of_the_input_decides_nothing(cluster: Cluster, data: st.DataO
     assert planned(mixed) == planned(cluster.snapshot())
 
 
+@pytest.mark.long
 @LAWS
 @given(cluster=all_clusters())
 def test_renaming_nodes_renames_the_plan(cluster: Cluster) -> None:
@@ -93,6 +97,7 @@ def _figures_left_out(decision: Decision) -> Decision:
     return msgspec.structs.replace(decision, detail="", blocking=blocking)
 
 
+@pytest.mark.long
 @LAWS
 @given(cluster=st.one_of(clusters(most_workloads=0), linked_clusters(most_workloads=0)), data=st.data())
 def test_another_free_node_never_makes_a_gang_unplaceable(cluster: Cluster, data: st.DataObject) -> None:
@@ -114,6 +119,7 @@ def test_another_free_node_never_makes_a_gang_unplaceable(cluster: Cluster, data
         assert len(after.nodes) >= len(before.nodes)
 
 
+@pytest.mark.long
 @LAWS
 @given(cluster=all_clusters(), more=st.lists(all_clusters(), max_size=2))
 def test_a_cache_decides_nothing(cluster: Cluster, more: list[Cluster]) -> None:

@@ -102,6 +102,7 @@ def test_a_rule_that_fails_is_in_the_plan_and_changes_nothing() -> None:
     assert "ZeroDivisionError" in made.troubles[0].why
 
 
+@pytest.mark.long
 @settings(max_examples=80, deadline=None)
 @given(cluster=all_clusters(), seed=st.integers(0, 99), wrong=st.sampled_from(["", "shape", "kind", "raise"]))
 def test_no_rule_breaks_another(cluster: Cluster, seed: int, wrong: str) -> None:

@@ -321,6 +321,7 @@ STEPS = st.lists(
 """Pods that come, and numbers of pods that leave."""
 
 
+@pytest.mark.long
 @settings(max_examples=60, deadline=None)
 @given(STEPS, st.booleans())
 def test_whoever_comes_and_goes_no_gpu_is_given_twice_and_a_cache_decides_nothing(

@@ -3,6 +3,7 @@
 from itertools import product
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -41,6 +42,7 @@ def standing(draw: st.DrawFn, cluster: Cluster) -> tuple[Workload, ...]:
     return (gang("other", pods("other", [shape(0)] * len(on), on=on), topology_exclusive=alone),)
 
 
+@pytest.mark.long
 @settings(max_examples=200, deadline=None)
 @given(cluster=clusters(most_nodes=MOST_NODES, most_workloads=0), data=st.data())
 def test_no_placement_of_what_is_refused_keeps_all_rules(cluster: Cluster, data: st.DataObject) -> None:

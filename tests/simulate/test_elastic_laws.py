@@ -4,6 +4,7 @@ import itertools
 from collections import Counter
 from typing import Any
 
+import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -107,6 +108,7 @@ def standing(doc: dict[str, Any], played: Outcome, name: str) -> list[tuple[str,
     return [(role, racks[node]) for role, node in zip(roles, nodes, strict=True) if node is not None]
 
 
+@pytest.mark.long
 @LAWS
 @given(scenarios())
 def test_minimums_quotas_and_racks_hold_at_all_times(doc: dict[str, Any]) -> None:
@@ -136,6 +138,7 @@ def test_minimums_quotas_and_racks_hold_at_all_times(doc: dict[str, Any]) -> Non
             assert played.queues[queue["name"]].used <= max(queue["nominal"] + queue["borrowingLimit"], stood)
 
 
+@pytest.mark.long
 @LAWS
 @given(scenarios())
 def test_a_gang_that_needs_all_its_pods_is_planned_as_one_that_says_nothing_of_it(doc: dict[str, Any]) -> None:
@@ -156,6 +159,7 @@ def test_a_gang_that_needs_all_its_pods_is_planned_as_one_that_says_nothing_of_i
     assert {name: pod.node for name, pod in without.pods.items()} == {n: pod.node for n, pod in saying.pods.items()}
 
 
+@pytest.mark.long
 @LAWS
 @given(scenarios(), st.integers(0, 3))
 def test_what_starts_does_not_depend_on_how_far_others_could_grow(doc: dict[str, Any], more: int) -> None:

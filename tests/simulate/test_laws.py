@@ -105,6 +105,7 @@ def play(doc: dict[str, Any]) -> Outcome:
     return simulate(read, settings=PlanSettings(), clock_ns=lambda: next(ticks))
 
 
+@pytest.mark.long
 @settings(max_examples=150, deadline=None)
 @given(scenarios())
 def test_all_rules_hold_and_nothing_moves_any_more(doc: dict[str, Any]) -> None:
@@ -113,6 +114,7 @@ def test_all_rules_hold_and_nothing_moves_any_more(doc: dict[str, Any]) -> None:
     assert answer["stable"]
 
 
+@pytest.mark.long
 @settings(max_examples=30, deadline=None)
 @given(scenarios(), st.randoms(use_true_random=False))
 def test_the_order_of_the_file_decides_nothing(doc: dict[str, Any], chance: Random) -> None:

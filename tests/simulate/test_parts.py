@@ -91,6 +91,7 @@ def wrong(doc: Doc, answer: Outcome) -> list[str]:
     return bad
 
 
+@pytest.mark.long
 @settings(max_examples=200, deadline=None)
 @given(scenarios())
 def test_no_gpu_is_divided_as_it_cannot_be(doc: Doc) -> None:

@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -49,12 +50,14 @@ def clusters(draw: st.DrawFn, *, wide: bool) -> ScenarioDoc:
     return msgspec.convert(doc, ScenarioDoc)
 
 
+@pytest.mark.long
 @LAWS
 @given(doc=clusters(wide=False), chance=st.randoms(use_true_random=False), holds=st.booleans())
 def test_trees_of_queues_keep_their_promises(doc: ScenarioDoc, chance: Random, *, holds: bool) -> None:
     assert laws_broken_by(doc, chance, holds=holds) == []
 
 
+@pytest.mark.long
 @LAWS
 @given(doc=clusters(wide=True), chance=st.randoms(use_true_random=False), holds=st.booleans())
 def test_so_they_do_with_strict_order_cpu_memory_and_users(doc: ScenarioDoc, chance: Random, *, holds: bool) -> None:

@@ -80,6 +80,7 @@ def test_what_cannot_be_read_is_refused_by_name(old: str, new: str, said: str) -
         ("name: 2001-99-99\nnodes: []", "no readable YAML"),
     ],
 )
+@pytest.mark.long
 def test_what_is_no_scenario_at_all_is_refused(text: str, part: str) -> None:
     assert part in refused(text)
     assert "\n" not in refused(text)

@@ -3,6 +3,7 @@
 import itertools
 from typing import Any
 
+import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -79,6 +80,7 @@ def scenarios(draw: st.DrawFn, *, sizes: list[int], gangs: bool) -> dict[str, An
     return {"name": "drawn", "rounds": 50, "nodes": nodes, "queues": draw(queues()), "workloads": work}
 
 
+@pytest.mark.long
 @settings(max_examples=120, deadline=None)
 @given(scenarios(sizes=[1, 2, 4, 8], gangs=True))
 def test_it_comes_to_rest_and_no_rule_is_broken(doc: dict[str, Any]) -> None:
@@ -91,6 +93,7 @@ def test_it_comes_to_rest_and_no_rule_is_broken(doc: dict[str, Any]) -> None:
         assert workload["preemptible"] or not said.evictions
 
 
+@pytest.mark.long
 @settings(max_examples=100, deadline=None)
 @given(scenarios(sizes=[1], gangs=False))
 def test_lent_quota_is_back_after_one_round(doc: dict[str, Any]) -> None:

@@ -77,6 +77,7 @@ def test_the_frame_itself_is_right() -> None:
         ("name: plain", "name: plain, count: 99999", "nodes: 100001 nodes or pods; at most 100000 are simulated"),
     ],
 )
+@pytest.mark.long
 def test_contradictions_are_refused(old: str, new: str, said: str) -> None:
     assert old in FRAME
     read = read_scenario(FRAME.replace(old, new, 1))

@@ -115,6 +115,7 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
     )
 
 
+@pytest.mark.long
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(snapshot=snapshots(), how=of_kind(PlanSettings))
 def test_any_snapshot_is_read_as_it_was_written(snapshot: Snapshot, how: PlanSettings) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from msgspec.structs import replace
 
@@ -53,6 +54,7 @@ def outlines(snap: Snapshot) -> list[tuple[Any, ...]]:
     return found
 
 
+@pytest.mark.long
 @settings(max_examples=100, deadline=None)
 @given(cluster=clusters())
 def test_the_plan_is_the_same_up_to_names(cluster: Cluster) -> None:

@@ -1,5 +1,6 @@
 """Laws of the state: however it came to be, a snapshot shows what is there now and nothing else."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -268,6 +269,7 @@ events: st.SearchStrategy[Event] = st.one_of(
 )
 
 
+@pytest.mark.long
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(events, st.booleans()), max_size=40))
 def test_snapshots_made_step_by_step_equal_one_made_from_scratch(steps: list[tuple[Event, bool]]) -> None:
@@ -301,6 +303,7 @@ def test_the_order_of_independent_objects_does_not_matter(happened: list[Event],
     assert content(shuffled.snapshot()) == content(state.snapshot())
 
 
+@pytest.mark.long
 @settings(max_examples=200, deadline=None)
 @given(st.lists(events, max_size=40))
 def test_a_fresh_list_of_what_is_believed_shows_no_difference(happened: list[Event]) -> None:

@@ -47,6 +47,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
+@pytest.mark.long
 @pytest.mark.timeout(2 * LONG_S)
 def test_everything_holds_under_the_oldest_wheel(wheel: Path) -> None:
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(wheel), str(ROOT)])}

@@ -61,6 +61,7 @@ def holds(found: Understood) -> None:
     assert bool(found.dialects)
 
 
+@pytest.mark.long
 @settings(max_examples=500, deadline=None)
 @given(metas, st.sampled_from(["", "Job", "PyTorchJob"]))
 def test_any_text_is_understood_or_refused(meta: tuple[dict[str, str], dict[str, str]], owner: str) -> None:
@@ -70,6 +71,7 @@ def test_any_text_is_understood_or_refused(meta: tuple[dict[str, str], dict[str,
         holds(found)
 
 
+@pytest.mark.long
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(GROUP_KINDS), metas, jsons)
 def test_any_object_describes_a_gang_or_is_refused(
@@ -85,6 +87,7 @@ def test_any_object_describes_a_gang_or_is_refused(
     assert max(claim.size or 1, claim.least or 1, *(n for _, n in claim.role_least), 1) <= LARGEST_GANG
 
 
+@pytest.mark.long
 @settings(max_examples=300, deadline=None)
 @given(
     st.dictionaries(st.sampled_from(["apiVersion", "kind", "metadata", "spec", "template"]), jsons),

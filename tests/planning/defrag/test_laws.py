@@ -222,6 +222,7 @@ def test_a_model_of_classes_or_of_some_movers_claims_no_more_than_is_true(
     assert found.proof.status != "optimal" or found.lost_gpu_seconds == best
 
 
+@pytest.mark.long
 @TRIES
 @given(case=cases(), target=targets())
 def test_renaming_nodes_renames_the_advice(case: Case, target: Target) -> None:
@@ -247,6 +248,7 @@ def test_renaming_nodes_renames_the_advice(case: Case, target: Target) -> None:
     assert here == msgspec.structs.replace(there, moves=moves, starts=starts, opens=opens)
 
 
+@pytest.mark.long
 @TRIES
 @given(cluster=clusters(), data=st.data())
 def test_any_cluster_gets_an_answer_that_keeps_all_rules(cluster: Cluster, data: st.DataObject) -> None:
@@ -286,6 +288,7 @@ def _standing(data: st.DataObject, workload: Workload, cluster: Cluster) -> Work
     return msgspec.structs.replace(workload, members=members)
 
 
+@pytest.mark.long
 @TRIES
 @given(case=cases(), target=targets(), data=st.data())
 def test_the_order_of_the_input_decides_nothing(case: Case, target: Target, data: st.DataObject) -> None:

@@ -1,6 +1,7 @@
 """Laws of who makes way, on random trees of queues and small full clusters."""
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -48,6 +49,7 @@ def test_without_any_one_victim_there_is_no_room(snap: Snapshot) -> None:
                 assert broken_rules(snap, Plan(generation=1, decisions=(less,)))
 
 
+@pytest.mark.long
 @LAWS
 @given(snap=full(waiting=3))
 def test_without_the_solver_the_same_rules_hold(snap: Snapshot) -> None:
@@ -60,6 +62,7 @@ def test_nobody_makes_way_unless_asked_to(snap: Snapshot) -> None:
     assert claims(plan(snap, now_s=NOW_S, settings=PlanSettings())) == []
 
 
+@pytest.mark.long
 @LAWS
 @given(snap=full(waiting=2), data=st.data())
 def test_the_order_of_the_input_decides_nothing(snap: Snapshot, data: st.DataObject) -> None:
@@ -73,6 +76,7 @@ def test_the_order_of_the_input_decides_nothing(snap: Snapshot, data: st.DataObj
     assert decided(mixed) == decided(snap)
 
 
+@pytest.mark.long
 @LAWS
 @given(snap=full(waiting=2))
 def test_the_snapshot_is_left_as_found(snap: Snapshot) -> None:
@@ -82,6 +86,7 @@ def test_the_snapshot_is_left_as_found(snap: Snapshot) -> None:
     assert (snap.devices_used, snap.workloads) == before[1:]
 
 
+@pytest.mark.long
 @LAWS
 @given(snap=full(waiting=2))
 def test_names_decide_nothing_but_names(snap: Snapshot) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -123,6 +124,7 @@ def played(work: list[Job], chosen: PlanSettings) -> tuple[dict[WorkloadKey, int
     return started, told
 
 
+@pytest.mark.long
 @LAWS
 @given(work=jobs())
 def test_nobody_starts_later_than_was_promised(work: list[Job]) -> None:
@@ -150,6 +152,7 @@ def test_nobody_waits_beyond_its_patience(
         assert started[key] <= max(reservation.start_s, came_s[key] + max(known_s, unknown_s)), key
 
 
+@pytest.mark.long
 @LAWS
 @given(work=jobs(secretive=True), policy=st.sampled_from(["easy", "conservative"]))
 def test_everybody_starts_where_work_goes_by_its_relative_wait(work: list[Job], policy: Backfill) -> None:
@@ -157,6 +160,7 @@ def test_everybody_starts_where_work_goes_by_its_relative_wait(work: list[Job], 
     assert len(started) == len(work)
 
 
+@pytest.mark.long
 @LAWS
 @given(work=jobs())
 def test_conservative_reservations_keep_the_rules_too(work: list[Job]) -> None:
@@ -188,6 +192,7 @@ def test_conservative_nobody_is_delayed_by_a_later_one(work: list[Job], more: li
             assert reservations(alone).get(decision.workload) == reservations(together).get(decision.workload)
 
 
+@pytest.mark.long
 @LAWS
 @given(cluster=all_clusters(), more=all_clusters(), data=st.data())
 def test_no_reservation_breaks_a_rule(cluster: Cluster, more: Cluster, data: st.DataObject) -> None:

@@ -4,6 +4,7 @@ from itertools import combinations
 
 import msgspec
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -46,6 +47,7 @@ def tree_of(case: Case) -> Tree:
     return Tree(LEVELS, (blocks, racks), np.lexsort((rows, racks)))
 
 
+@pytest.mark.long
 @settings(max_examples=400, deadline=None)
 @given(case=cases())
 def test_no_set_of_nodes_is_cheaper(case: Case) -> None:
@@ -112,6 +114,7 @@ def in_whole_slices(case: Case, slices: dict[TopologyLevel, int], rows: Codes) -
     return sum(pods // size * size for pods in blocks.values())
 
 
+@pytest.mark.long
 @settings(max_examples=400, deadline=None)
 @given(drawn=sliced())
 def test_no_set_of_nodes_that_holds_whole_slices_is_cheaper(drawn: tuple[Case, dict[TopologyLevel, int]]) -> None:

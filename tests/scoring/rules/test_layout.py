@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -74,6 +75,7 @@ def breaks_a_wish(snap: Snapshot, workload: Workload, assignments: tuple[Assignm
     )
 
 
+@pytest.mark.long
 @settings(max_examples=80, deadline=None)
 @given(cluster=clusters())
 def test_a_pod_that_is_moved_out_of_its_domain_is_noticed(cluster: Cluster) -> None:
@@ -86,6 +88,7 @@ def test_a_pod_that_is_moved_out_of_its_domain_is_noticed(cluster: Cluster) -> N
             assert broken_rules(snap, mutated(decided, admit, assignments))
 
 
+@pytest.mark.long
 @settings(max_examples=80, deadline=None)
 @given(cluster=clusters())
 def test_a_gang_in_the_domain_that_another_has_for_itself_is_noticed(cluster: Cluster) -> None:
@@ -106,6 +109,7 @@ def test_a_gang_in_the_domain_that_another_has_for_itself_is_noticed(cluster: Cl
                     assert broken_rules(snap, mutated(decided, admit, assignments))
 
 
+@pytest.mark.long
 @settings(max_examples=80, deadline=None)
 @given(cluster=clusters(), data=st.data())
 def test_a_part_of_a_gang_or_a_pod_twice_is_noticed(cluster: Cluster, data: st.DataObject) -> None:

@@ -248,6 +248,7 @@ ASKED = st.one_of(
 )
 
 
+@pytest.mark.long
 @settings(max_examples=150, deadline=None)
 @given(st.lists(ASKED, min_size=2, max_size=7), st.data())
 def test_a_plan_is_right_and_with_a_pod_on_the_place_of_another_it_is_wrong(

@@ -229,6 +229,7 @@ def reachable(gpu: MigModel, layout: Layout) -> Iterator[tuple[int, ...]]:
             yield tuple(sum(n == name for n, _ in more) for name in names)
 
 
+@pytest.mark.long
 @settings(max_examples=25, deadline=None)
 @given(states(), st.data())
 def test_counts_and_mixes_are_those_of_the_enumeration(state: tuple[MigModel, Layout], data: st.DataObject) -> None:

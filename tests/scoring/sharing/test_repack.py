@@ -141,6 +141,7 @@ def problems(draw: st.DrawFn) -> RepackProblem:
     return RepackProblem(stocks=tuple(stocks), wishes=tuple(wishes), most_moves=draw(st.integers(0, 3)))
 
 
+@pytest.mark.long
 @settings(max_examples=60, deadline=None)
 @given(problems())
 def test_the_solver_serves_as_much_with_as_few_moves_as_trying_everything(problem: RepackProblem) -> None:
