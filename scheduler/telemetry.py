@@ -4,7 +4,7 @@ Counters and histograms are updated where things happen; one update costs about 
 whole: a scrape sees the old set or the new one, never a mixture, and label values that vanished are gone.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Literal
 
 import msgspec
@@ -86,7 +86,10 @@ PLAN_DURATION: Final = HistogramSeries(
     name="plan_duration_seconds", help="Time to plan one snapshot.", buckets=PLAN_SECONDS
 )
 PLANS_IN_FLIGHT: Final = GaugeSeries(
-    name="plans_in_flight", help="Plans and offers that are being carried out, at the last planning cycle."
+    name="plans_in_flight", help="Plans, claims and offers that are being carried out."
+)
+PLANNER_BUSY: Final = GaugeSeries(
+    name="planner_busy", help="1 while something changed that is not planned yet, else 0; 0 on a standby."
 )
 CLAIMS: Final = CounterSeries(
     name="claims_total",
@@ -159,6 +162,7 @@ TABLE: Final[tuple[Series, ...]] = (
     OWN_RULE_FAILURES,
     PLAN_DURATION,
     PLANS_IN_FLIGHT,
+    PLANNER_BUSY,
     CLAIMS,
     EVICTIONS,
     LOST_GPU_SECONDS,
@@ -185,6 +189,7 @@ class _Gauges(Collector):
 
     def __init__(self) -> None:
         self.values: dict[GaugeSeries, GaugeValues] = {}
+        self.live: dict[GaugeSeries, Callable[[], float]] = {}
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         for series in TABLE:
@@ -193,6 +198,8 @@ class _Gauges(Collector):
                 for labels, value in sorted(self.values[series].items()):
                     family.add_metric(labels, value)
                 yield family
+            elif isinstance(series, GaugeSeries) and series in self.live:
+                yield GaugeMetricFamily(PREFIX + series.name, series.help, value=self.live[series]())
 
 
 class Telemetry:
@@ -240,6 +247,10 @@ class Telemetry:
     def put(self, series: GaugeSeries, value: float) -> None:
         """Sets a gauge without labels."""
         self.replace(series, {(): value})
+
+    def ask(self, series: GaugeSeries, value: Callable[[], float]) -> None:
+        """Has `value` called at every scrape for a gauge without labels, from any thread."""
+        self._gauges.live[series] = value
 
     def replace(self, series: GaugeSeries, values: GaugeValues) -> None:
         """Sets all values of a gauge at once. The mapping is kept: it must not change any more."""

@@ -8,6 +8,7 @@ from scheduler.telemetry import (
     BARRIER_HOLD,
     LEADER,
     PENDING_WORKLOADS,
+    PLANNER_BUSY,
     PREFIX,
     TABLE,
     WATCH_RELISTS,
@@ -49,6 +50,12 @@ def test_a_gauge_without_labels() -> None:
     telemetry = Telemetry()
     telemetry.put(LEADER, 1)
     assert samples(telemetry, "leader") == {(): 1}
+
+
+def test_a_gauge_that_is_asked_for_has_the_value_of_the_moment() -> None:
+    telemetry, values = Telemetry(), iter((1, 0))
+    telemetry.ask(PLANNER_BUSY, lambda: next(values))
+    assert [samples(telemetry, "planner_busy") for _ in range(2)] == [{(): 1}, {(): 0}]
 
 
 def test_wrong_labels_are_refused() -> None:

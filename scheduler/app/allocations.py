@@ -12,6 +12,7 @@ from typing import Protocol
 import msgspec
 
 from scheduler.app import log
+from scheduler.app.beside import beside
 from scheduler.app.binding import GONE, insist
 from scheduler.kube.effects import Effects, PodRef, ref
 from scheduler.kube.effects_claims import Allocation, ClaimEffects, ClaimRef
@@ -166,7 +167,7 @@ class Allocations:
                 await asyncio.wait({earlier})
             return await work()
 
-        task = asyncio.ensure_future(in_turn())
+        task = beside(in_turn())
         self._writes[uid] = task
         task.add_done_callback(lambda done: self._forget(uid, done))
         return task

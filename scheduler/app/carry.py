@@ -15,6 +15,7 @@ import msgspec
 
 from scheduler.app.allocations import NotGiven
 from scheduler.app.barrier import Barrier, Passage
+from scheduler.app.beside import beside
 from scheduler.app.binding import NOT_LEADING, bind_for_good, insist
 from scheduler.kube.effects import Effects, PodRef
 from scheduler.model.names import NodeName, PodUid, WorkloadKey
@@ -141,7 +142,7 @@ class Carry:
         if pod in self._doubted:
             self._believe(pod)
         elif pod not in self._asked_again:
-            self._asked_again[pod] = asyncio.ensure_future(self._ask_again(self.members[pod]))
+            self._asked_again[pod] = beside(self._ask_again(self.members[pod]))
 
     async def _ask_again(self, member: Member) -> None:
         await asyncio.sleep(ASK_AGAIN_S)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, assert_never
 
 from scheduler.app import log
+from scheduler.app.beside import beside
 from scheduler.app.binding import insist
 from scheduler.app.claim import Again, Claim, ClaimResult, Cleared, Dropped, InTheWay, parting
 from scheduler.app.commit import Committer
@@ -63,6 +64,11 @@ class Claims:
         self._pauses_s: dict[WorkloadKey, int] = {}
         self._tellings: dict[PodUid, asyncio.Task[Any]] = {}
 
+    @property
+    def under_way(self) -> int:
+        """How many claims are on their way."""
+        return len(self._claims)
+
     def begin(self, decision: Reclaim, workload: Workload, *, nominate: bool, plan_name: str) -> None:
         """Start to clear the room for a workload that is pending as the decision has it."""
         pending = {pod.uid: pod for pod in workload.pending}
@@ -83,8 +89,7 @@ class Claims:
         )
         self._apply(reservation(workload, placed, now_s=self._now_s(), leaving=tuple(sorted(leaving))))
         self._claims[workload.key] = claim
-        task = asyncio.ensure_future(self._carry_out(claim, nominate=nominate, plan_name=plan_name))
-        self._tasks[workload.key] = task
+        self._tasks[workload.key] = beside(self._carry_out(claim, nominate=nominate, plan_name=plan_name))
 
     def told(self, snapshot: Snapshot, waiting: Mapping[WorkloadKey, Wait]) -> Mapping[WorkloadKey, Wait]:
         """What workloads wait for: those whose room is being cleared too, and what keeps work from making way."""
@@ -156,11 +161,11 @@ class Claims:
             if uid in going or uid in self._tellings or self._evictions.under_way(uid):
                 continue
             if unfinished(workload) is None:
-                self._tellings[uid] = asyncio.ensure_future(self._unmark(pod))
+                self._tellings[uid] = beside(self._unmark(pod))
 
     async def _unmark(self, pod: Pod) -> None:
         await insist(lambda: self._effects.mark(ref(pod), reason=STAYS, message=STAYS_TEXT, leaves=False))
-        del self._tellings[pod.uid]
+        self._tellings.pop(pod.uid, None)
 
     async def stop(self) -> None:
         """End everything without another write; what is left is planned anew by whoever leads."""
@@ -216,7 +221,7 @@ class Claims:
         """Say on the workload that pods left for it in vain, so far."""
         first = next(iter(claim.members.values()))
         note = f"{pods(evicted)} evicted for it, and then the claim was dropped: {why}; it is planned anew"
-        telling = asyncio.ensure_future(self._effects.event(first, reason="ClaimDropped", note=note, warning=True))
+        telling = beside(self._effects.event(first, reason="ClaimDropped", note=note, warning=True))
         self._tellings[first.uid] = telling
         telling.add_done_callback(lambda _: self._tellings.pop(first.uid, None))
 

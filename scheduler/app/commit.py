@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, assert_never
 import msgspec
 
 from scheduler.app.allocations import Allocations, PlanClaims
+from scheduler.app.beside import beside
 from scheduler.app.binding import NOT_LEADING, bind_for_good
 from scheduler.app.board import Board
 from scheduler.app.carry import DOUBT_S, Bound, BrokenUp, Carry, CarryLimits, CarryResult, Member, Withdrawn
@@ -343,9 +344,9 @@ class Committer:
 
     def _offer_ended(self, uid: PodUid) -> None:
         """kube-scheduler took none of the offered nodes in time."""
-        offering, pod = self._offers[uid], self._state.pod(uid)
+        offering, pod = self._offers.get(uid), self._state.pod(uid)
         self._withdraw_offer(uid)
-        if pod is not None and pod.unschedulable:
+        if offering is not None and pod is not None and pod.unschedulable:
             self._refusals.add(offering.workload, (uid,))
             self._avoid(offering.workload, offering.nodes)
 
@@ -362,7 +363,7 @@ class Committer:
         self._board.drop(uid)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(work)
+        task = beside(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -7,6 +7,7 @@ from typing import assert_never
 import msgspec
 
 from scheduler.app import log
+from scheduler.app.beside import beside
 from scheduler.app.binding import FIRST_PAUSE_S, LONGEST_PAUSE_S, NOT_LEADING
 from scheduler.kube.budgets import overdrawn
 from scheduler.kube.effects import Done, Effects, Fenced, Gone, PodRef, Refused, Requests, Unreachable, ref
@@ -113,7 +114,7 @@ class Evictions:
         text = f"evicted, because its gang {people_name(workload.key)} could not be completed: {decision.why}"
         for pod in workload.members:
             if pod.uid in decision.evict and pod.uid not in self._tasks:
-                self._tasks[pod.uid] = asyncio.ensure_future(
+                self._tasks[pod.uid] = beside(
                     self._take_back(ref(pod), Notice(reason=ROLLED_BACK, text=text, workload=workload.key))
                 )
 

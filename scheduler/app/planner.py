@@ -62,18 +62,32 @@ class PlannerLoop:
         self._changed = asyncio.Event()
         self._cache = PlanCache()
         self._warm_at_s = 0.0
+        self._runs = self._plans = False
 
     def wake(self) -> None:
         """Something changed that planning should see."""
         self._changed.set()
 
+    @property
+    def busy(self) -> bool:
+        """Whether something changed that is not planned yet; callable from any thread."""
+        return self._runs and (self._plans or self._changed.is_set())
+
     async def run(self) -> None:
         """Plan until cancelled."""
+        self._runs = True
+        try:
+            await self._run()
+        finally:
+            self._runs = self._plans = False
+
+    async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="planner") as thread:
             while True:
                 await self._changed.wait()
                 began_s = loop.time()
+                self._plans = True
                 self._changed.clear()
                 snapshot = self._state.snapshot()
                 try:
@@ -87,6 +101,7 @@ class PlannerLoop:
                 self._claims.planned(snapshot)
                 took_s = loop.time() - began_s
                 self._listener.planned(snapshot, decided, took_s)
+                self._plans = False
                 if loop.time() >= self._warm_at_s:
                     await loop.run_in_executor(thread, self._warm, snapshot)
                     self._warm_at_s = loop.time() + WARM_PAUSE_S

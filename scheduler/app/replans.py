@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from scheduler.app import log
+from scheduler.app.beside import beside
 from scheduler.app.binding import GONE, insist
 from scheduler.app.evictions import Evictions, Notice, Obstacle
 from scheduler.app.grace import Grace, Leaver
@@ -51,7 +52,7 @@ class Replans:
         queue = self._state.snapshot().queues
         grace_s = self._grace.of_queue(queue, QueueName(str(workload.queue)))
         leavers = [Leaver(pod=ref(pod), text=text, grace_s=grace_s) for pod in pods]
-        self._tasks[key] = asyncio.ensure_future(self._carry_out(leavers, notice))
+        self._tasks[key] = beside(self._carry_out(leavers, notice))
 
     async def stop(self) -> None:
         """End everything without another write."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, assert_never
 
 from scheduler.app import log
+from scheduler.app.beside import beside
 from scheduler.app.carry import Bound, BrokenUp, CarryResult, Withdrawn
 from scheduler.app.moments import protection_ends_s
 from scheduler.app.planner import waits
@@ -28,7 +29,6 @@ from scheduler.telemetry import (
     PENDING_WORKLOADS,
     PLAN_DURATION,
     PLANS,
-    PLANS_IN_FLIGHT,
     QUEUE_NOMINAL_GPUS,
     QUEUE_USED_GPUS,
     STATE_GENERATION,
@@ -82,7 +82,6 @@ class Reporter:
         self._tell_levels(snapshot)
         self._telemetry.observe(PLAN_DURATION, took_s)
         self._telemetry.put(STATE_GENERATION, snapshot.generation)
-        self._telemetry.put(PLANS_IN_FLIGHT, len(snapshot.in_flight))
         for decision in decided.decisions:
             match decision:
                 case Admit(workload=key, placement=placement):
@@ -145,11 +144,11 @@ class Reporter:
                 self._told_rules.add((trouble.kind, trouble.rule))
                 log.warning("an own rule is left out", kind=trouble.kind, rule=trouble.rule, why=trouble.why)
                 told = self._effects.event(self._lease, reason="OwnRuleLeftOut", note=str(trouble), warning=True)
-                self._keep(asyncio.ensure_future(told))
+                self._keep(beside(told))
 
     def tell_of(self, about: OwnRef, reason: str, note: str) -> None:
         """Write a warning beside a report."""
-        self._keep(asyncio.ensure_future(self._effects.event(about, reason=reason, note=note, warning=True)))
+        self._keep(beside(self._effects.event(about, reason=reason, note=note, warning=True)))
 
     def _keep(self, task: asyncio.Task[Any]) -> None:
         """Hold on to a task until it is done, as the loop does not."""

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import msgspec
 
@@ -17,6 +17,7 @@ from scheduler.app import log
 from scheduler.app.adviser import Adviser
 from scheduler.app.allocations import Allocations
 from scheduler.app.auditor import Auditor
+from scheduler.app.beside import beside, broken, first
 from scheduler.app.board import Board
 from scheduler.app.claims import Claims
 from scheduler.app.commit import Clocks, CommitLimits, Committer
@@ -55,7 +56,7 @@ from scheduler.scoring.own_rules import NO_RULES, OwnRules
 from scheduler.simulate.snapshot_mask import masked_file
 from scheduler.state.cluster import ClusterState
 from scheduler.state.events import Event, Ticked
-from scheduler.telemetry import API_WRITES, LEADER, PLANS_IN_FLIGHT, WATCH_EVENTS, Telemetry
+from scheduler.telemetry import API_WRITES, LEADER, PLANNER_BUSY, PLANS_IN_FLIGHT, WATCH_EVENTS, Telemetry
 
 EXTRA_CONNECTIONS = 16
 """For reads and background writes beside the writes of plans."""
@@ -174,6 +175,8 @@ class Service:
             nominate=self._nominates,
             now_s=_now_s,
         )
+        self._telemetry.ask(PLANS_IN_FLIGHT, lambda: self._committer.under_way + self._claims.under_way)
+        self._telemetry.ask(PLANNER_BUSY, lambda: self._planner.busy)
         self._node_teller = NodeTeller(self._effects, leading=self._leads)
         predictions = Predictions(self._state, self._telemetry, now_s=_now_s, tell=self._reporter.tell_of)
         self._reporter.listeners.append(predictions.planned)
@@ -227,6 +230,7 @@ class Service:
 
         Raises:
             ListenError: an address cannot be listened on.
+            Exception: a part broke. What that left undone nobody would do, so a fresh start is to see to it.
         """
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         server = ExtenderServer(
@@ -241,13 +245,18 @@ class Service:
         adviser = Adviser(self._state, self._settings.planning, self._rules, _now_s)
         view = ServiceView(self._state, self._board, self._reporter, adviser)
         rpc = RpcServer(view, self._feed, self._not_ready)
-        tasks = [asyncio.ensure_future(watcher.run()) for watcher in self._watchers]
+        tasks: list[asyncio.Future[None]] = [broken(self._loop)]
+        tasks += [asyncio.ensure_future(watcher.run()) for watcher in self._watchers]
         tasks.append(asyncio.ensure_future(self._foreign.run()))
         try:
             await rpc.start(*self._addresses.grpc)
             # Loading the solver takes 0.6 s, which no plan should wait for.
             await asyncio.to_thread(importlib.import_module, "scheduler.scoring.gangs.cpsat")
-            await _first(stop, asyncio.gather(self._foreign.looked.wait(), *(w.synced.wait() for w in self._watchers)))
+            synced = asyncio.ensure_future(self._synced())
+            try:
+                await first(stop, synced, *tasks)
+            finally:
+                synced.cancel()
             if not stop.is_set():
                 snapshot = self._state.snapshot()
                 log.info("synced", nodes=len(snapshot.nodes), workloads=len(snapshot.workloads))
@@ -265,7 +274,7 @@ class Service:
                 if self._settings.mig_repartition == "idle":
                     anew = Repartition(self._effects, self._state, self._settings, self._rules, self._leads, _now_s)
                     tasks.append(asyncio.ensure_future(anew.run()))
-                await _first(stop, *tasks)
+                await first(stop, *tasks)
         finally:
             log.info("stopping")
             await rpc.stop()
@@ -275,6 +284,11 @@ class Service:
             await asyncio.gather(*tasks, return_exceptions=True)
             await self._leadership.release()
             await self._api.close()
+
+    async def _synced(self) -> None:
+        """Until the first lists of all watches are through."""
+        for first_list in (self._foreign.looked, *(watcher.synced for watcher in self._watchers)):
+            await first_list.wait()
 
     async def _bind(self, request: BindRequest) -> str | None:
         return await self._committer.bind(request)
@@ -325,10 +339,10 @@ class Service:
             await self._leadership.leads.wait()
             log.info("leading")
             self._telemetry.put(LEADER, 1.0)
-            recalling = asyncio.ensure_future(self._recall())
+            recalling = beside(self._recall())
             planning = asyncio.ensure_future(self._planner.run())
             try:
-                await self._leadership.follows.wait()
+                await first(self._leadership.follows, planning)
                 log.warning("not leading any more")
             finally:
                 self._telemetry.put(LEADER, 0.0)
@@ -340,7 +354,6 @@ class Service:
                 await self._evictions.stop()
                 await self._committer.stop()
                 await self._allocations.stop()
-                self._telemetry.put(PLANS_IN_FLIGHT, 0)
 
     async def _recall(self) -> None:
         """Learn why workloads lost pods that another leader evicted."""
@@ -382,14 +395,3 @@ class _Counted:
 
 def _now_s() -> int:
     return int(time.time())
-
-
-async def _first(stop: asyncio.Event, *others: asyncio.Future[Any]) -> None:
-    """Until `stop` is set or one of the others ends; what they raise is raised."""
-    stopped = asyncio.ensure_future(stop.wait())
-    try:
-        done, _ = await asyncio.wait({stopped, *others}, return_when=asyncio.FIRST_COMPLETED)
-        for task in done - {stopped}:
-            task.result()
-    finally:
-        stopped.cancel()

@@ -86,6 +86,9 @@ def serve(arguments: argparse.Namespace) -> int:
         uvloop.run(run())
     except (LoginError, ListenError, RpcListenError) as err:
         raise BadInputError(str(err)) from err
+    except Exception as err:
+        log.error("a part broke, so the service ends", err)
+        raise
     return 0
 
 

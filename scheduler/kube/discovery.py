@@ -1,7 +1,7 @@
 """Which foreign kinds the API server has, asked again and again, and the watches of those that are there."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 
 import msgspec
@@ -130,7 +130,7 @@ class ForeignWatchers:
         return tuple(watcher.kind for watcher, _ in self._watched.values())
 
     async def run(self) -> None:
-        """Watch until cancelled."""
+        """Watch until cancelled. What one of the watches raises ends all."""
         try:
             while True:
                 try:
@@ -140,16 +140,32 @@ class ForeignWatchers:
                 if not self.looked.is_set():
                     with suppress(TimeoutError):
                         async with asyncio.timeout(PATIENCE_S):
-                            await asyncio.gather(*(watcher.synced.wait() for watcher, _ in self._watched.values()))
+                            await self._synced(self.kinds)
                     # A device that another claim has must not be given away because that is not known yet.
-                    devices = [w for w, _ in self._watched.values() if w.kind.name in DEVICE_NAMES]
-                    await asyncio.gather(*(watcher.synced.wait() for watcher in devices))
+                    await self._synced(kind for kind in self.kinds if kind.name in DEVICE_NAMES)
                     self.looked.set()
+                self._check()
                 await asyncio.sleep(LOOK_PERIOD_S)
         finally:
             for _, task in self._watched.values():
                 task.cancel()
             await asyncio.gather(*(task for _, task in self._watched.values()), return_exceptions=True)
+
+    async def _synced(self, kinds: Iterable[Kind]) -> None:
+        """Until the first lists of these kinds are through."""
+        for watcher, task in [self._watched[kind.path] for kind in kinds]:
+            listed = asyncio.ensure_future(watcher.synced.wait())
+            try:
+                await asyncio.wait({listed, task}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                listed.cancel()
+            self._check()
+
+    def _check(self) -> None:
+        """Raise what a watch has ended with; they do not end otherwise."""
+        for _, task in self._watched.values():
+            if task.done():
+                task.result()
 
     async def _look(self) -> None:
         """Start watching what has come, and forget what has gone."""

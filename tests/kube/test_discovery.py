@@ -149,3 +149,23 @@ def test_trouble_with_discovery_is_told_and_stops_nothing(tmp_path: Path, monkey
             await asyncio.gather(task, return_exceptions=True)
 
     asyncio.run(asyncio.wait_for(watch(), timeout=60))
+
+
+def test_what_the_one_who_hears_raises_ends_the_watching(tmp_path: Path) -> None:
+    kinds = Kinds(f"{PLAIN}/podgroups")
+
+    def breaks(_: Event) -> None:
+        raise KeyError("heard")
+
+    async def watch() -> None:
+        async with ScriptedServer(kinds).running() as server, client_of(server, tmp_path) as api:
+            watchers = ForeignWatchers(
+                api,
+                on_event=lambda _: breaks,
+                trouble=lambda _, text: pytest.fail(text),
+                chance=lambda: 0.0,
+            )
+            await watchers.run()
+
+    with pytest.raises(KeyError, match="heard"):
+        asyncio.run(asyncio.wait_for(watch(), timeout=60))

@@ -250,7 +250,7 @@ class Lab:
 
     def _idle(self, replica: Replica) -> bool:
         try:
-            return replica.metric("bayplan_plans_in_flight") == 0
+            return replica.metric("bayplan_plans_in_flight") + replica.metric("bayplan_planner_busy") == 0
         except OSError:
             return False
 
@@ -291,8 +291,9 @@ class Lab:
         wrong = invariants.over_committed(self.api.get(NODES)["items"], pods)
         wrong += invariants.torn_gangs(pods, jobs)
         wrong += invariants.over_quota(pods, self.api.get(QUEUES)["items"], jobs)
-        # A watch that lost its server asks again only after a while.
+        # A watch that lost its server asks again only after a while; what it then tells may be planned.
         self.watch.wait(lambda: not self.audits(), LAG_S)
+        self.settle()
         wrong += self.audits()
         assert not wrong, "\n".join([*wrong, self.picture()])
 
