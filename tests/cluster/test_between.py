@@ -10,7 +10,7 @@ from tests.cluster.harness.objects import foreign_pod, gang_pods, pod
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster-1")]
 
-SOON_S = 8.0
+SOON_S = 12.0
 """Well below the 20 s after which a barrier gives up by itself."""
 
 

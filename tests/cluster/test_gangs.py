@@ -3,7 +3,7 @@
 import pytest
 
 from scheduler.localcluster.fleet import Group
-from tests.cluster.harness.lab import Lab
+from tests.cluster.harness.lab import PASSING_REFUSALS, Lab
 from tests.cluster.harness.objects import GANG, GATE, asking, gang_job, gang_pods, gates, job, noted, pod, template
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster-1")]
@@ -152,4 +152,6 @@ def test_gpus_of_a_pod_that_leaves_slowly_are_not_given_away_before_it_is_gone(l
     lab.check()
     order = [s.name for s in lab.watch.history() if s.kind == "DELETED" or (s.name == "next" and s.node)]
     assert order[0] == "slow"
-    assert replica.metric("bayplan_extender_rulings_total", verb="filter", ruling="refused") == before
+    assert (
+        replica.metric("bayplan_extender_rulings_total", verb="filter", ruling="refused") - before <= PASSING_REFUSALS
+    )

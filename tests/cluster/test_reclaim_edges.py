@@ -16,6 +16,8 @@ PODS = 2
 BUDGETS = "/apis/policy/v1/namespaces/default/poddisruptionbudgets"
 MAKES_WAY = "bayplan.dev/MakesWay"
 REQUESTED = "bayplan.dev/checkpoint-requested"
+LEAST_S = 15
+"""Long enough that what is told meanwhile is seen on a busy machine."""
 
 
 @pytest.fixture
@@ -68,7 +70,7 @@ def test_a_queue_gives_its_pods_a_time_of_its_own_that_goes_on_when_the_service_
 def test_borrowed_work_is_safe_for_its_least_runtime_and_no_longer(full: Lab) -> None:
     lab = full
     lab.start_service()
-    lend(lab, minRuntimeSeconds=8)
+    lend(lab, minRuntimeSeconds=LEAST_S)
     claim(lab)
     lab.eventually("the owner is told", lambda: reasons(lab, "owner-") == {"InsufficientResources"})
     assert len(lab.bound("guest-")) == PODS
@@ -77,7 +79,7 @@ def test_borrowed_work_is_safe_for_its_least_runtime_and_no_longer(full: Lab) ->
     ran = {s.name: s.at_s for s in reversed(lab.watch.history()) if s.node and s.name.startswith("guest-")}
     left = {s.name: s.at_s for s in lab.watch.history() if s.kind == "DELETED" and s.name.startswith("guest-")}
     # The moment of binding is told in whole seconds.
-    assert all(left[name] - ran[name] >= 7 for name in ran), (ran, left)
+    assert all(left[name] - ran[name] >= LEAST_S - 1 for name in ran), (ran, left)
 
 
 @pytest.fixture

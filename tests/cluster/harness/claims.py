@@ -6,7 +6,7 @@ from contextlib import suppress
 from scheduler.localcluster.api import Api, Json
 from scheduler.localcluster.errors import ApiError
 from scheduler.localcluster.waiting import until
-from tests.cluster.harness.lab import Lab
+from tests.cluster.harness.lab import WAIT_S, Lab
 from tests.cluster.harness.objects import pod
 from tests.manifests.people import SERVICE, Somebody
 
@@ -195,7 +195,7 @@ class ClaimLab:
                 )
         for path in (CLAIMS, TEMPLATES, *self._made):
             self.api.delete(path)
-        until(self._empty, timeout_s=40.0, what="the claims being gone")
+        until(self._empty, timeout_s=WAIT_S, what="the claims being gone")
         self._service.close()
 
     def _empty(self) -> bool:

@@ -13,6 +13,7 @@ from scheduler.localcluster.api import Api, Json
 from scheduler.localcluster.cluster import LocalCluster
 from scheduler.localcluster.errors import ApiError
 from scheduler.localcluster.fleet import Fleet, Group
+from scheduler.localcluster.parts import OWN_SCHEDULER
 from scheduler.localcluster.waiting import until
 from tests.cluster.harness import invariants
 from tests.cluster.harness.apiproxy import ApiProxy
@@ -28,10 +29,16 @@ QUEUES = "/apis/bayplan.dev/v1alpha1/queues"
 NODES = "/api/v1/nodes"
 COLLECTIONS = {"Pod": PODS, "Job": JOBS, "Queue": QUEUES}
 
-WAIT_S = 40.0
+WAIT_S = 90.0
+"""Longer than a kube-scheduler or controller rests whose watch failed: client-go waits up to 30 s, with jitter 60 s."""
+
 DELETE_IN_USE = {"bayplan.dev/delete-in-use": "true"}
 LAG_S = 3 * LONGEST_PAUSE_S
 """What was written while a watch of the service had no server is known to it by then."""
+
+PASSING_REFUSALS = 1
+"""So often kube-scheduler may refuse a planned node, as its view is older than ours on a busy machine; where a plan is
+wrong, it does so again (`scheduler.app.carry.ASK_AGAIN_S`)."""
 
 QUIET_S = 0.4
 """No pod changed for this long, and nothing is under way in the service: the cluster is at rest."""
@@ -246,7 +253,9 @@ class Lab:
         if self.watch.quiet_s < QUIET_S:
             return False
         leaving = any(p["metadata"].get("deletionTimestamp") for p in self.watch.pods())
-        return not leaving and all(self._idle(replica) for replica in self.replicas if replica.alive)
+        alive = [replica for replica in self.replicas if replica.alive]
+        # While nobody leads nothing is under way, and much may be left to do.
+        return not leaving and all(map(self._idle, alive)) and (not alive or any(r.is_ready() for r in alive))
 
     def _idle(self, replica: Replica) -> bool:
         try:
@@ -270,7 +279,10 @@ class Lab:
             state = "runs" if replica.alive else replica.how_it_ended()
             lines.append(f"service {replica.url} {state}; the end of its log:")
             if replica.log.is_file():
-                lines += replica.log.read_text("utf-8", errors="replace").splitlines()[-40:]
+                lines += _last(replica.log, 40, without=("_cygrpc",))
+        lines.append(f"the end of {OWN_SCHEDULER}'s log:")
+        # It says so again and again that front-proxies are not set up.
+        lines += _last(self.cluster.log(OWN_SCHEDULER), 10, without=("configmap_cafile",))
         return "\n".join(lines)
 
     def revive(self) -> None:
@@ -295,6 +307,7 @@ class Lab:
         self.watch.wait(lambda: not self.audits(), LAG_S)
         self.settle()
         wrong += self.audits()
+        wrong += [f"logged: {line}" for replica in self.replicas for line in replica.new_errors()]
         assert not wrong, "\n".join([*wrong, self.picture()])
 
     def audits(self) -> list[str]:
@@ -332,6 +345,11 @@ class Lab:
         self.api.delete(f"{PODS}?gracePeriodSeconds=0")
         self._forget_queues()
         return False
+
+
+def _last(log: Path, count: int, *, without: Sequence[str]) -> list[str]:
+    lines = log.read_text("utf-8", errors="replace").splitlines() if log.is_file() else []
+    return [line for line in lines if not any(word in line for word in without)][-count:]
 
 
 def _is_usable(node: Json) -> bool:

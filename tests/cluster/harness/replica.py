@@ -37,6 +37,7 @@ class Replica:
         self.port, self.grpc_port = ports
         self.log = folder / f"{name}.log"
         self._process: processes.ProcessRecord | None = None
+        self._errors = 0
         config = folder / f"{name}.yaml"
         config.write_text(yaml.safe_dump(dict(settings)), encoding="utf-8")
         self._command = processes.python_command(
@@ -67,6 +68,13 @@ class Replica:
 
     def check(self) -> None:
         assert self.alive, f"the service {self.how_it_ended()}; the end of its log:\n{processes.tail(self.log, 30)}"
+
+    def new_errors(self) -> list[str]:
+        """What it has logged since this was last asked that should not be able to happen."""
+        lines = self.log.read_text("utf-8", errors="replace").splitlines() if self.log.is_file() else []
+        found = [line for line in lines if " ERROR " in line[:40]]
+        found, self._errors = found[self._errors :], len(found)
+        return found
 
     @property
     def alive(self) -> bool:
