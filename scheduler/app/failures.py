@@ -11,7 +11,7 @@ from scheduler.model.names import NodeName, PodUid, people_name
 from scheduler.model.plan import Plan
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Pod, Workload
-from scheduler.planning.reasons.failing import SHOWN, Cause, Failing, failing
+from scheduler.planning.reasons.failing import Cause, Failing, failing
 from scheduler.state.cluster import ClusterState
 
 LOOK_PERIOD_S = 1.0
@@ -72,8 +72,7 @@ class Failures:
                 if now_s - self._since_s[mark] >= SETTLE_S[one.cause]:
                     ripe.append(one)
             pods = {pod.uid: pod for pod in workload.placed}
-            for one in ripe[:SHOWN]:
-                await self._tell(workload, pods[one.pod], one)
+            await asyncio.gather(*(self._tell(workload, pods[one.pod], one) for one in ripe))
             if self._replans is not None and workload.key not in snapshot.in_flight:
                 self._replans.begin(workload, ripe)
         for uid in [uid for uid in self._told if uid not in failing_now]:

@@ -150,6 +150,17 @@ async def test_a_gang_on_a_broken_gpu_is_told_once_and_told_again_when_that_is_o
         assert scene.api.conditions[1] == ("y", "OnFailingDevice", "False", "Recovered")
 
 
+async def test_every_pod_of_a_large_gang_on_what_fails_is_told() -> None:
+    uids = [f"x{i:02}" for i in range(12)]
+    members = (pod(uid, gpus=1, gang="g", size=12, queue=QueueName("default")) for uid in uids)
+    standing = (replace(member, node=NodeName("n1")) for member in members)
+    scene = Scene(state_of(node("n1", gpus=16), queue("default"), *standing), replan=False)
+    async with scene.running():
+        scene.apply(node("n1", gpus=16, ready=False))
+        await scene.until(lambda: len(scene.api.conditions) == len(uids))
+    assert sorted(name for name, *_ in scene.api.conditions) == uids
+
+
 async def test_what_lasts_a_moment_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(failures, "SETTLE_S", {Cause.UNHEALTHY: 3600.0, Cause.NODE_NOT_READY: 3600.0})
     scene = Scene(gang_of_two(), replan=True)
