@@ -1,14 +1,15 @@
 """Idle nodes divided anew for what waits, where the settings say so: round after round while this replica leads."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import assert_never
 
 from scheduler.app import log
+from scheduler.app.binding import NOT_LEADING
 from scheduler.config import Settings
 from scheduler.kube.effects import Effects
 from scheduler.kube.mig_configs import add_configs
-from scheduler.kube.outcomes import Done, Outcome
+from scheduler.kube.outcomes import Done, Fenced, Gone, Outcome, Refused, Unreachable
 from scheduler.model.snapshot import Snapshot
 from scheduler.planning.repartition.check import broken_proposal
 from scheduler.planning.repartition.parted import configs_of
@@ -31,6 +32,17 @@ from scheduler.state.cluster import ClusterState
 
 BUDGET_MS = 1000
 """Time for the solver in one round, by its own clock."""
+
+SAID: Mapping[type[Step], str] = {
+    Begin: "an idle node is cordoned and marked, to be divided anew",
+    Tell: "the MIG manager is told to divide a node anew",
+    TakeBack: "a node is opened as it is, since somebody came to it before it was cordoned",
+    Finish: "a node was divided anew and is open again",
+    GiveUp: "the MIG manager failed; the node stays cordoned until a person has looked",
+}
+"""What the log says of a step that was taken."""
+
+FAILED = "a node could not be divided anew, which is tried again"
 
 
 class Repartition:
@@ -94,10 +106,20 @@ class Repartition:
 
     async def _take(self, step: Step) -> None:
         outcome = await self._write(step)
-        if isinstance(outcome, Done):
-            log.info("a node is divided anew", node=step.node, step=type(step).__name__)
-        else:
-            log.warning("a node could not be divided anew", node=step.node, step=type(step).__name__, why=outcome)
+        match outcome:
+            case Done() if isinstance(step, GiveUp):
+                log.warning(SAID[GiveUp], node=step.node)
+            case Done():
+                log.info(SAID[type(step)], node=step.node)
+            case Gone():
+                gone = f"there is no ConfigMap {self._settings.mig_config_map}, or no such node"
+                log.warning(FAILED, node=step.node, why=gone if isinstance(step, Begin) else "the node is gone")
+            case Refused(message=why) | Unreachable(message=why):
+                log.warning(FAILED, node=step.node, why=why)
+            case Fenced():
+                log.warning(FAILED, node=step.node, why=NOT_LEADING)
+            case _:
+                assert_never(outcome)
 
     async def _write(self, step: Step) -> Outcome:
         match step:
@@ -116,7 +138,6 @@ class Repartition:
                 self._rests_until_s = self._loop.time() + self._settings.mig_settle_s
                 return await self._effects.release_node(node, opened=True)
             case GiveUp(node=node):
-                log.warning("the MIG manager failed; the node stays cordoned until a person has looked", node=node)
                 return await self._effects.release_node(node, opened=False)
             case _:
                 assert_never(step)
