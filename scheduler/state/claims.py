@@ -1,6 +1,6 @@
 """ResourceClaims: what pods ask for by them, and which devices each has."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -22,8 +22,9 @@ Pool = tuple[str, str]
 class ClaimBook:
     """Claims, and the pods that name them. Of several pods that name one, the first by `_turn` is charged for it."""
 
-    def __init__(self) -> None:
-        """No claims."""
+    def __init__(self, carries: Callable[[PodUid], bool] = lambda _: False) -> None:
+        """No claims. `carries`: whether a plan that is being carried out has devices for the pod."""
+        self._carries = carries
         self._claims: dict[str, ClaimSeen] = {}
         self._named: dict[str, str] = {}
         self._in_pool: dict[Pool, dict[str, tuple[DeviceName, ...]]] = {}
@@ -131,6 +132,14 @@ class ClaimBook:
         """The pods that name a claim, as they were seen."""
         return [self._pods[uid] for uid in sorted(self._users.get(name, ()))]
 
+    def sharing(self, uids: Iterable[PodUid]) -> set[PodUid]:
+        """The pods that share a claim with one of these, and those of these that do."""
+        found: set[PodUid] = set()
+        for name in {name for uid in uids if uid in self._pods for name in _names(self._pods[uid])}:
+            users = self._users[name]
+            found |= users if len(users) > 1 else set()
+        return found
+
     def seen(self, pod: Pod) -> Pod:
         """The pod as it was seen, before claims counted."""
         return self._pods.get(pod.uid, pod)
@@ -167,7 +176,7 @@ class ClaimBook:
 
     def _claim(self, pod: Pod, ref: PodClaim, claim: ClaimSeen) -> PodClaim:
         users = (self._pods[uid] for uid in self._users.get(f"{pod.namespace}/{ref.claim}", ()))
-        pays = min((p for p in users if p.ours), key=_turn, default=pod).uid == pod.uid
+        pays = min((p for p in users if p.ours), key=self._turn, default=pod).uid == pod.uid
         waits: ClaimWait = ""
         if pod.node is None and pays and claim.allocated:
             waits = "left over"
@@ -182,6 +191,10 @@ class ClaimBook:
             name=ref.name,
             waits=waits,
         )
+
+    def _turn(self, pod: Pod) -> tuple[bool, bool, int, str]:
+        """Which of the pods that name a claim is charged: those on a node, those on their way, then the oldest."""
+        return pod.node is None, not self._carries(pod.uid), pod.created_s, pod.uid
 
     def _shape(
         self,
@@ -216,11 +229,6 @@ class ClaimBook:
     def facts(self) -> Iterator[ClaimSeen]:
         """All claims."""
         yield from self._claims.values()
-
-
-def _turn(pod: Pod) -> tuple[bool, int, str]:
-    """Which of the pods that name a claim is charged for it: those on a node first, then the oldest."""
-    return pod.node is None, pod.created_s, pod.uid
 
 
 def _names(pod: Pod) -> set[str]:

@@ -72,10 +72,10 @@ class ClusterState:
         self._standing: dict[PodUid, NodeName] = {}
         self._marked: set[PodUid] = set()
         self._offers = OfferBook()
-        self._claims = ClaimBook()
+        self._flights = FlightBook()
+        self._claims = ClaimBook(carries=self._flights.carries)
         self._nodes = NodeBook(self._offers, self._claims)
         self._groups = GroupBook(flying=lambda: {flight.queue for flight in self._flights.view().values()})
-        self._flights = FlightBook()
         self._demand = DemandBook()
         self._topologies = TopologyBook()
         self._generation = 0
@@ -331,6 +331,7 @@ class ClusterState:
         self._flights.start(reserved, kept.values(), max(0, charge))
         for uid in kept:
             self._stand(uid, self._groups.key(uid))
+        self._see_again(self._claims.sharing(kept))
         self._flights_changed = True
         self._renew_leaving()
         return changed or bool(kept) or not reserved.assignments
@@ -342,6 +343,7 @@ class ClusterState:
         for assignment in left:
             self._nodes.release(assignment)
             self._stand(assignment.pod, self._groups.key(assignment.pod))
+        self._see_again(self._claims.sharing(each.pod for each in left))
         self._flights_changed = True
         self._renew_leaving()
         return True

@@ -47,6 +47,11 @@ class FlightBook:
         found = self._by_pod.get(uid)
         return found[1] if found is not None else None
 
+    def carries(self, uid: PodUid) -> bool:
+        """Whether the pod is in flight, with devices that were chosen for it."""
+        found = self.of_pod(uid)
+        return found is not None and bool(found.devices or found.slices)
+
     def waits(self, uid: PodUid) -> bool:
         """Whether the pod is in flight, and others have to leave before it can start."""
         found = self._by_pod.get(uid)

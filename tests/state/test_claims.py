@@ -16,6 +16,7 @@ from tests.state.build import (
     allocatable,
     claim,
     claiming,
+    event_of,
     foreign,
     gpu_name,
     mig,
@@ -235,6 +236,23 @@ def test_a_pod_on_a_node_is_charged_for_its_claim_whoever_came_first() -> None:
     state = state_of(node(gpus=0), offer(), first, stands, claim("c", gpu_name("n1", 4)))
     assert (gpus_of(state.snapshot(), "p"), gpus_of(state.snapshot(), "q")) == (0, 1)
     assert member(state.snapshot(), "q").devices == (4,)
+
+
+def test_a_pod_that_is_on_its_way_with_devices_is_charged_though_an_older_one_is_seen_later() -> None:
+    first, second = (claiming(name, "c", shared=True, created_s=at) for name, at in (("p", 1), ("q", 2)))
+    state = state_of(node(gpus=0), offer(), claim("c"), second)
+    plan = reserved("pod:a/q", ("q", "n1", (2,)), milli_gpu=1000)
+    for late in (first, plan), (plan, first):
+        for event in late:
+            state.apply(event_of(event))
+        shown = state.snapshot()
+        assert (gpus_of(shown, "p"), gpus_of(shown, "q"), used(shown, "n1")) == (0, 1, 1)
+        assert [c.waits for c in member(shown, "p").claims] == ["in use"]
+        assert inconsistencies(state) == []
+        state.apply(Released(workload=WorkloadKey("pod:a/q")))
+        assert (gpus_of(state.snapshot(), "p"), gpus_of(state.snapshot(), "q")) == (1, 0)
+        assert inconsistencies(state) == []
+        state.apply(PodGone(uid=PodUid("p")))
 
 
 def test_where_a_plugin_serves_too_claims_and_others_keep_off_each_other() -> None:
