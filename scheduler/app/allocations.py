@@ -142,7 +142,9 @@ class Allocations:
 
         async def allocate() -> str | None:
             why = await insist(write)
-            return why if why is None else f"claim {wanted.claim}: {'it is gone' if why == GONE else why}"
+            if why is None or why == GIVEN_UP:
+                return why
+            return f"claim {wanted.claim}: {'it is gone' if why == GONE else why}"
 
         return allocate
 

@@ -34,6 +34,8 @@ async def insist(write: Callable[[], Awaitable[Outcome]]) -> str | None:
                 return GONE
             case Fenced():
                 return NOT_LEADING
+            case Refused(status=0, message=message):
+                return message
             case Refused(passing=passing, message=message) if not passing or loop.time() > give_up_s:
                 return f"the API server refused a write: {message}"
             case Refused() | Unreachable():

@@ -107,7 +107,7 @@ class ClaimEffects:
             return claim
         if claim.status.allocation is not None and not _is_as_wanted(claim, wanted):
             if not (_is_guarded(claim) and _serves_only(claim, wanted.pods)):
-                return Refused(status=409, message=f"claim {wanted.claim} was allocated by others", passing=False)
+                return Refused(status=0, message="it was allocated by others", passing=False)
             claim = await self._write(wanted.claim, claim, {"allocation": None, "reservedFor": None}, "deallocate")
             if not isinstance(claim, StandingClaim):
                 return claim
@@ -181,7 +181,7 @@ class ClaimEffects:
         granted = list(dict.fromkeys(grant.request for grant in wanted.grants))
         asked = _requests(claim)
         if unknown := [name for name in granted if name not in asked]:
-            return Refused(status=422, message=f"claim {wanted.claim} has no request {unknown[0]}", passing=False)
+            return Refused(status=0, message=f"it has no request {unknown[0]}", passing=False)
         config: list[Json] = []
         for name in dict.fromkeys(asked[request].device_class_name for request in granted):
             configurations = await self._class(name)
@@ -205,7 +205,7 @@ class ClaimEffects:
         answer = await self._effects.look(f"{API}/deviceclasses/{name}")
         match answer:
             case Gone():
-                return Refused(status=404, message=f"there is no DeviceClass {name}", passing=False)
+                return Refused(status=0, message=f"there is no DeviceClass {name}", passing=False)
             case Refused() | Unreachable():
                 return answer
             case _:

@@ -14,9 +14,10 @@ class Gone(msgspec.Struct, frozen=True):
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True):
-    """The API server will not have it.
+    """The API server will not have it, or it is not even sent as it makes no sense.
 
-    `passing`: trying again may help (a conflict, throttling, a failure of its own).
+    `status`: of the answer; 0 where it was not sent. `passing`: trying again may help (a conflict, throttling, a
+    failure of its own).
     """
 
     status: int

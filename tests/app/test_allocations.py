@@ -161,6 +161,21 @@ async def test_what_is_freed_while_it_is_being_given_is_freed_afterwards() -> No
     await asyncio.gather(giving, return_exceptions=True)
 
 
+async def test_what_is_freed_before_it_is_given_is_not_given_and_nobody_is_told_of_a_failure() -> None:
+    desk = Desk()
+    desk.writer.going_on.clear()
+    first, plan = desk.plan(0), desk.plan(0)
+    giving = [asyncio.ensure_future(each.give()) for each in (first, plan)]
+    await rest()
+    ending = asyncio.ensure_future(plan.ended([PodUid("u0")]))
+    await rest()
+    desk.writer.going_on.set()
+    assert await asyncio.gather(*giving) == [None, NotGiven(why="the plan was given up", nodes=(NodeName("n"),))]
+    await ending
+    assert desk.writer.log == ["begin c0", "allocate c0", "let go c0 of p0"]
+    assert desk.events.notes == []
+
+
 async def test_a_plan_waits_for_devices_that_its_victims_still_have() -> None:
     desk = Desk()
     desk.beliefs.held["other"] = {device(0)}
