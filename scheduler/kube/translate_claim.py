@@ -65,6 +65,7 @@ def read_claim(raw: bytes | msgspec.Raw) -> tuple[Meta, ClaimSeen]:
         return meta, plain
     draft = _Draft(meta.name)
     requests = [found for request in devices.requests if (found := draft.request(request)) is not None]
+    draft.together(requests)
     draft.constraints(devices, requests)
     return meta, msgspec.structs.replace(
         plain,
@@ -155,19 +156,27 @@ class _Draft:
         kept = len(self.problems) == before
         return ClaimRequest(name=wire.name, resource=resource, count=exactly.count) if kept else None
 
+    def together(self, requests: Sequence[ClaimRequest]) -> None:
+        """What cannot be kept of requests that could be kept each by itself."""
+        count = sum(request.count for request in requests)
+        if count > MOST_DEVICES:
+            self._refuse_all("count of all requests", str(count), f"{MOST_DEVICES} at most in one claim")
+        sliced = [request for request in requests if request.resource.startswith(MIG_PREFIX)]
+        if sliced and self.memory_mib:
+            where = f"selectors of request {sliced[0].name}"
+            self._refuse_all(where, f"{self.memory_mib} MiB", "no memory beside a profile, which says it")
+
     def constraints(self, wire: WireClaimDevices, requests: Sequence[ClaimRequest]) -> None:
         """Constraints between devices: those that hold of themselves, as there is one device at most."""
         for constraint in wire.constraints:
             about = [r for r in requests if not constraint.requests or r.name in constraint.requests]
             if sum(request.count for request in about) > 1:
-                kind = "matchAttribute" if constraint.match_attribute else "distinctAttribute"
-                self.problems.append(
-                    Problem(
-                        where=f"{kind} of ResourceClaim {self._claim}",
-                        value=(constraint.match_attribute or constraint.distinct_attribute)[:200],
-                        allowed="none: say with bayplan.dev/linked on the pod which GPUs belong together",
-                    )
-                )
+                if constraint.match_attribute:
+                    linked = "none: say with bayplan.dev/linked on the pod which GPUs belong together"
+                    self._refuse_all("matchAttribute", constraint.match_attribute, linked)
+                else:
+                    apart = "none: a claim gets different devices, and nothing else of them is told apart"
+                    self._refuse_all("distinctAttribute", constraint.distinct_attribute, apart)
 
     def _selector(self, wire: WireRequest, expression: str) -> str | None:
         """The MIG profile that an expression asks for; None where it asks for something else, which is noted."""
@@ -196,5 +205,9 @@ class _Draft:
             self._refuse(wire, "selectors", expression, SELECTORS)
 
     def _refuse(self, wire: WireRequest, field: str, value: object, allowed: str) -> None:
-        where = f"{field} of request {wire.name} of ResourceClaim {self._claim}"
-        self.problems.append(Problem(where=where, value=str(value)[:200], allowed=allowed))
+        self._refuse_all(f"{field} of request {wire.name}", str(value), allowed)
+
+    def _refuse_all(self, where: str, value: str, allowed: str) -> None:
+        self.problems.append(
+            Problem(where=f"{where} of ResourceClaim {self._claim}", value=value[:200], allowed=allowed)
+        )

@@ -169,16 +169,37 @@ def test_two_products_are_one_too_many() -> None:
     assert [p.allowed for p in event.problems] == ["the same productName wherever one is named"]
 
 
-@pytest.mark.parametrize("kind", ["matchAttribute", "distinctAttribute"])
-def test_constraints_hold_of_one_device_and_are_refused_for_more(kind: str) -> None:
+def test_more_devices_than_one_claim_may_have_are_refused_over_all_requests() -> None:
+    assert seen(request(count=16), request("b", count=16)).problems == ()
+    (problem,) = seen(request(count=16), request("b", count=17)).problems
+    assert str(problem) == "count of all requests of ResourceClaim c is '33'; allowed: 32 at most in one claim"
+
+
+def test_memory_and_a_profile_do_not_go_together_in_whichever_order() -> None:
+    large = "device.capacity['gpu.nvidia.com'].memory.compareTo(quantity('40Gi')) >= 0"
+    profile = "device.attributes['gpu.nvidia.com'].profile == '1g.10gb'"
+    whole, slices = request("a", selectors=cel(large)), request("b", selectors=cel(profile))
+    for asked in ((whole, slices), (slices, whole)):
+        (problem,) = seen(*asked).problems
+        assert str(problem) == (
+            "selectors of request b of ResourceClaim c is '40960 MiB'; allowed: no memory beside a profile, which says "
+            "it"
+        )
+
+
+@pytest.mark.parametrize(
+    ("kind", "allowed"),
+    [
+        ("matchAttribute", "none: say with bayplan.dev/linked on the pod which GPUs belong together"),
+        ("distinctAttribute", "none: a claim gets different devices, and nothing else of them is told apart"),
+    ],
+)
+def test_constraints_hold_of_one_device_and_are_refused_for_more(kind: str, allowed: str) -> None:
     about = {kind: "resource.kubernetes.io/pcieRoot"}
     assert seen(request(), constraints=[about]).problems == ()
     assert seen(request(), request("b"), constraints=[{**about, "requests": ["b"]}]).problems == ()
     (problem,) = seen(request(count=2), constraints=[about]).problems
-    assert str(problem) == (
-        f"{kind} of ResourceClaim c is 'resource.kubernetes.io/pcieRoot'; "
-        "allowed: none: say with bayplan.dev/linked on the pod which GPUs belong together"
-    )
+    assert str(problem) == (f"{kind} of ResourceClaim c is 'resource.kubernetes.io/pcieRoot'; allowed: {allowed}")
 
 
 @pytest.mark.parametrize("text", [b"[]", b"{}", b'{"metadata": {}, "spec": {"devices": {"requests": 3}}}'])
