@@ -38,10 +38,11 @@ from scheduler.kube.http import Method
 from scheduler.kube.keys import GUARD, RESOURCE_GROUP
 from scheduler.kube.outcomes import Done, Failure, Gone, Outcome, Refused, Unreachable, failure_of
 from scheduler.kube.protobuf import PROTOBUF, with_finalizer
-from scheduler.kube.quantities import nanos
+from scheduler.kube.quantities import NANO, nanos
 from scheduler.kube.wire_claims import Configuration, Consumer, ExactRequest, StandingClaim, StandingClass
 from scheduler.model.claims import Grant
 from scheduler.model.names import NodeName
+from scheduler.scoring.sharing.portions import quantity
 
 API = f"/apis/{RESOURCE_GROUP}/v1"
 FINALIZER = "resource.kubernetes.io/delete-protection"
@@ -245,7 +246,7 @@ def _result(grant: Grant, asked: ExactRequest, claim: ClaimRef, place: int) -> J
         result["tolerations"] = asked.tolerations
     if grant.consumed:
         result["shareID"] = str(uuid.uuid5(NAMES_OF_SHARES, f"{claim.uid} {place}"))
-        result["consumedCapacity"] = dict(grant.consumed)
+        result["consumedCapacity"] = {name: quantity(amount) for name, amount in grant.consumed}
     return result
 
 
@@ -264,7 +265,8 @@ def _is_as_wanted(claim: StandingClaim, wanted: Allocation) -> bool:
         return False
     have = [(r.request, r.driver, r.pool, r.device, _amounts(r.consumed_capacity)) for r in standing.devices.results]
     want = [
-        (g.request, g.device.driver, g.device.pool, g.device.device, _amounts(dict(g.consumed))) for g in wanted.grants
+        (g.request, g.device.driver, g.device.pool, g.device.device, [(n, a * NANO) for n, a in sorted(g.consumed)])
+        for g in wanted.grants
     ]
     return sorted(have) == sorted(want) and msgspec.json.decode(standing.node_selector) == _only(wanted.node)
 

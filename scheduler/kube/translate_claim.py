@@ -2,16 +2,16 @@
 
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
 from scheduler.kube import keys
 from scheduler.kube.quantities import nanos, whole
 from scheduler.kube.wire import Meta, WirePod
-from scheduler.kube.wire_dra import WireClaim, WireClaimDevices, WireExactly, WireRequest
-from scheduler.model.claims import ClaimRequest, DeviceName, PodClaim
-from scheduler.model.resources import GPU, MIG_PREFIX, Resources
+from scheduler.kube.wire_dra import WireClaim, WireClaimDevices, WireExactly, WireRequest, WireResult
+from scheduler.model.claims import Amounts, ClaimRequest, DeviceName, Part, PodClaim
+from scheduler.model.resources import GPU, GPU_SHARED, MIG_PREFIX, Resources
 from scheduler.model.workload import Problem
 from scheduler.state.events import ClaimSeen
 
@@ -50,14 +50,14 @@ def read_claim(raw: bytes | msgspec.Raw) -> tuple[Meta, ClaimSeen]:
     wire = _claim_decoder.decode(raw)
     meta, devices = wire.metadata, wire.spec.devices
     results = () if wire.status.allocation is None else wire.status.allocation.devices.results
-    allocated = tuple(
-        DeviceName(driver=sys.intern(r.driver), pool=sys.intern(r.pool), device=sys.intern(r.device))
-        for r in results
-        if not r.admin_access
-    )
+    has = [(_name(r), r.consumed_capacity) for r in results if not r.admin_access]
+    allocated = tuple(name for name, _ in has)
+    parts = tuple(Part(device=name, amounts=_amounts(consumed)) for name, consumed in has if consumed)
     guarded = any(each.uid == keys.GUARD["uid"] for each in wire.status.reserved_for)
     namespace = sys.intern(meta.namespace)
-    plain = ClaimSeen(uid=meta.uid, namespace=namespace, name=meta.name, allocated=allocated, guarded=guarded)
+    plain = ClaimSeen(
+        uid=meta.uid, namespace=namespace, name=meta.name, allocated=allocated, parts=parts, guarded=guarded
+    )
     classes = {one.device_class_name for r in devices.requests for one in _choices(r)}
     if keys.CHANNEL_CLASS in classes:
         plain = msgspec.structs.replace(plain, channel=True)
@@ -109,6 +109,14 @@ def by_class(requests: Resources) -> list[Problem]:
     ]
 
 
+def _name(result: WireResult) -> DeviceName:
+    return DeviceName(driver=sys.intern(result.driver), pool=sys.intern(result.pool), device=sys.intern(result.device))
+
+
+def _amounts(quantities: Mapping[str, str]) -> Amounts:
+    return tuple((sys.intern(name), whole(nanos(amount))) for name, amount in sorted(quantities.items()))
+
+
 def _choices(request: WireRequest) -> Iterator[WireExactly]:
     if request.exactly is not None:
         yield request.exactly
@@ -144,17 +152,13 @@ class _Draft:
         if exactly.tolerations:
             text = bytes(exactly.tolerations[0]).decode(errors="replace")
             self._refuse(wire, "tolerations", text, "none: devices with a taint are not given out")
-        if exactly.capacity is not None and exactly.capacity.requests:
-            asked = ", ".join(f"{name}: {amount}" for name, amount in sorted(exactly.capacity.requests.items()))
-            self._refuse(wire, "capacity.requests", asked, "none: devices are given out whole")
-        profiles = {p for s in exactly.selectors if (p := self._selector(wire, s.cel.expression)) is not None}
-        if len(profiles) > 1:
-            self._refuse(wire, "selectors", " and ".join(sorted(profiles)), "one profile")
-        if profiles and self.memory_mib:
-            self._refuse(wire, "selectors", f"{self.memory_mib} MiB", "no memory beside a profile, which says it")
-        resource = MIG_PREFIX + profiles.pop().replace("+", ".") if profiles else GPU
-        kept = len(self.problems) == before
-        return ClaimRequest(name=wire.name, resource=resource, count=exactly.count) if kept else None
+        capacity = self._capacity(wire, {} if exactly.capacity is None else exactly.capacity.requests)
+        profile = self._profile(wire, exactly, capacity)
+        if len(self.problems) > before:
+            return None
+        gpus = GPU_SHARED if capacity else GPU
+        resource = gpus if profile is None else MIG_PREFIX + profile.replace("+", ".")
+        return ClaimRequest(name=wire.name, resource=resource, count=exactly.count, capacity=capacity)
 
     def together(self, requests: Sequence[ClaimRequest]) -> None:
         """What cannot be kept of requests that could be kept each by itself."""
@@ -196,6 +200,29 @@ class _Draft:
             self._refuse(wire, "selectors", expression, "the same productName wherever one is named")
         self.models.add(model)
         return None
+
+    def _profile(self, wire: WireRequest, exactly: WireExactly, capacity: Amounts) -> str | None:
+        """The MIG profile that the selectors ask for; None for GPUs."""
+        profiles = {p for s in exactly.selectors if (p := self._selector(wire, s.cel.expression)) is not None}
+        if len(profiles) > 1:
+            self._refuse(wire, "selectors", " and ".join(sorted(profiles)), "one profile")
+        if profiles and self.memory_mib:
+            self._refuse(wire, "selectors", f"{self.memory_mib} MiB", "no memory beside a profile, which says it")
+        if profiles and capacity:
+            told = ", ".join(name for name, _ in capacity)
+            self._refuse(wire, "capacity.requests", told, "none beside a profile, which says it")
+        return min(profiles, default=None)
+
+    def _capacity(self, wire: WireRequest, asked: Mapping[str, str]) -> Amounts:
+        """What is asked of each GPU's capacities."""
+        try:
+            amounts = _amounts(asked)
+        except ValueError:
+            amounts = tuple((name, 0) for name in asked)
+        if any(amount <= 0 for _, amount in amounts):
+            told = ", ".join(f"{name}: {amount}" for name, amount in sorted(asked.items()))
+            self._refuse(wire, "capacity.requests", told, "quantities above 0")
+        return amounts
 
     def _memory(self, wire: WireRequest, expression: str, quantity: str) -> None:
         try:

@@ -8,10 +8,10 @@ from functools import lru_cache
 import msgspec
 
 from scheduler.kube import keys
-from scheduler.kube.quantities import nanos, whole
+from scheduler.kube.quantities import NANO, nanos, whole
 from scheduler.kube.wire import Meta
-from scheduler.kube.wire_dra import WireAttribute, WireDeviceClass, WireSlice, WireSliceDevice
-from scheduler.model.claims import Offered
+from scheduler.kube.wire_dra import WireAttribute, WireCapacity, WireDeviceClass, WireSlice, WireSliceDevice
+from scheduler.model.claims import Capacity, Offered
 from scheduler.model.names import NodeName
 from scheduler.state.events import DeviceClassSeen, SliceSeen
 
@@ -80,7 +80,37 @@ def _offered(wire: WireSliceDevice) -> Offered | None:
         address=pci_address(_text(wire.attributes, "resource.kubernetes.io/pciBusID")),
         usable=not any(taint.effect in KEEPS_OFF for taint in wire.taints),
         shared=wire.allow_multiple_allocations,
+        capacities=_capacities(wire) if wire.allow_multiple_allocations else (),
     )
+
+
+def _capacities(wire: WireSliceDevice) -> tuple[Capacity, ...]:
+    """What claims share of a GPU; equal GPUs have one record."""
+    return _same(tuple(_capacity(name, each) for name, each in sorted(wire.capacity.items())))
+
+
+def _capacity(name: str, wire: WireCapacity) -> Capacity:
+    """A capacity. Fractions are rounded so that nothing is given twice: what there is down, what is taken up."""
+    policy = wire.request_policy
+    valid = None if policy is None else policy.valid_range
+    return Capacity(
+        name=name,
+        total=nanos(wire.value) // NANO,
+        default=None if policy is None else _amount(policy.default),
+        values=() if policy is None else tuple(whole(nanos(each)) for each in policy.valid_values),
+        least=None if valid is None else _amount(valid.min),
+        most=None if valid is None else _amount(valid.max),
+        step=(None if valid is None else _amount(valid.step)) or 0,
+    )
+
+
+def _amount(quantity: str | None) -> int | None:
+    return None if quantity is None else whole(nanos(quantity))
+
+
+@lru_cache(maxsize=KEPT)
+def _same(capacities: tuple[Capacity, ...]) -> tuple[Capacity, ...]:
+    return capacities
 
 
 def _slice(wire: WireSliceDevice) -> Offered:

@@ -14,10 +14,27 @@ class WireAttribute(Wire, frozen=True, kw_only=True):
     bool_: bool | None = msgspec.field(default=None, name="bool")
 
 
+class WireRange(Wire, frozen=True, kw_only=True):
+    """requestPolicy.validRange of a capacity."""
+
+    min: str | None = None
+    max: str | None = None
+    step: str | None = None
+
+
+class WirePolicy(Wire, frozen=True, kw_only=True):
+    """requestPolicy of a capacity (KEP-5075)."""
+
+    default: str | None = None
+    valid_values: list[str] = []
+    valid_range: WireRange | None = None
+
+
 class WireCapacity(Wire, frozen=True, kw_only=True):
     """A capacity of a device."""
 
     value: str = "0"
+    request_policy: WirePolicy | None = None
 
 
 class WireCounters(Wire, frozen=True, kw_only=True):
@@ -136,6 +153,7 @@ class WireResult(Wire, frozen=True, kw_only=True):
     pool: str = ""
     device: str = ""
     admin_access: bool | None = None
+    consumed_capacity: Quantities = {}
 
 
 class WireResults(Wire, frozen=True, kw_only=True):

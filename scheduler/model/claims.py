@@ -13,10 +13,38 @@ class DeviceName(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     device: str
 
 
+class Capacity(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A capacity of a GPU that several claims may have a part of each (KEP-5075), in whole units, memory in bytes.
+
+    `total`: how much there is. What a claim takes is its request policy's: `default` where it names no amount, all
+    where there is none (None); else the next of `values` (ascending), or at least `least`, and beyond that in whole
+    steps (0: any amount); nothing above `most` (None: no such limit).
+    """
+
+    name: str
+    total: int
+    default: int | None = None
+    values: tuple[int, ...] = ()
+    least: int | None = None
+    most: int | None = None
+    step: int = 0
+
+
+Amounts = tuple[tuple[str, int], ...]
+"""How much of which capacity, by name, in whole units."""
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a claim has of a GPU that it shares with others."""
+
+    device: DeviceName
+    amounts: Amounts
+
+
 class Offered(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A GPU of a ResourceSlice, or a MIG slice of one. `address`: on the PCI bus.
 
-    `usable`: no taint keeps pods off it. `shared`: several claims may have a part of it each.
+    `usable`: no taint keeps pods off it. `shared`: several claims may have a part of it each, of its `capacities`.
 
     Of a MIG slice: `parent` is the name of its GPU, or the GPU's uuid. Where it is made as it is claimed, `start` is
     its first memory unit and `size` how many it has, and `engines` are those of `scheduler.model.mig`.
@@ -30,6 +58,7 @@ class Offered(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     address: str = ""
     usable: bool = True
     shared: bool = False
+    capacities: tuple[Capacity, ...] = ()
     parent: str = ""
     profile: str = ""
     start: int = -1
@@ -50,12 +79,13 @@ class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One request of a claim: `count` devices of what `resource` stands for.
 
     `resource` is the extended resource of the same meaning: nvidia.com/gpu for whole GPUs, nvidia.com/mig-<profile> for
-    slices, nvidia.com/gpu.shared for parts.
+    slices, nvidia.com/gpu.shared for parts. `capacity`: how much of each GPU's capacities is asked for.
     """
 
     name: str
     resource: str
     count: int
+    capacity: Amounts = ()
 
 
 ClaimWait = Literal["", "missing", "in use", "left over"]
@@ -95,9 +125,9 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A device, or a part of one, that a request of a claim gets.
 
     `request`: as an allocation names it, `REQUEST` or `REQUEST/SUBREQUEST`. `consumed`: how much of which capacity of
-    the device it takes, as quantities; empty where it gets the device whole.
+    the device it takes; empty where the device is not shared.
     """
 
     request: str
     device: DeviceName
-    consumed: tuple[tuple[str, str], ...] = ()
+    consumed: Amounts = ()

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from scheduler.model.alignment import ANYHOW, Alignment
-from scheduler.model.claims import DeviceName, SliceName
+from scheduler.model.claims import Capacity, DeviceName, SliceName
 from scheduler.model.links import LinkGraph
 from scheduler.model.mig import MigModel
 from scheduler.model.names import NodeName
@@ -28,7 +28,8 @@ class Device(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One GPU of a node, by its index in the order of PCI addresses.
 
     `suspect`: it works, with signs of a fault. `reasons`: what speaks against it, the first sentences of the report.
-    `claimed_as`: its name where pods claim devices; None where they do not.
+    `claimed_as`: its name where pods claim devices; None where they do not. `capacities`: what several claims share of
+    it; empty where one has it whole.
     """
 
     index: int
@@ -40,6 +41,7 @@ class Device(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     reasons: tuple[str, ...] = ()
     mig_enabled: bool = False
     claimed_as: DeviceName | None = None
+    capacities: tuple[Capacity, ...] = ()
 
 
 class MigInstance(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -133,6 +135,11 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def claimable(self) -> bool:
         """Whether pods can claim its devices."""
         return any(d.claimed_as is not None for d in self.devices)
+
+    @property
+    def capacities(self) -> tuple[Capacity, ...]:
+        """What claims share of each GPU; empty where they have it whole."""
+        return next((d.capacities for d in self.devices if d.claimed_as is not None), ())
 
     @property
     def on_demand(self) -> bool:

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from scheduler.model.claims import PodClaim
+from scheduler.model.claims import Amounts, PodClaim
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
 from scheduler.model.node import MigInstance
 from scheduler.model.policy import Policy
@@ -62,7 +62,7 @@ class PodShape(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `scheduler_rules` names rules that only kube-scheduler can judge ("inter-pod affinity", "topology spread",
     "volumes", "resource claims").
     `by_claim`: the GPUs, slices and parts among its requests are claimed as devices (`Pod.claims`), and each GPU has to
-    have `gpu_memory_mib`.
+    have `gpu_memory_mib`; `gpu_capacity` is what of the capacities of a shared one is claimed.
     """
 
     requests: Resources = NOTHING
@@ -76,6 +76,7 @@ class PodShape(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     share_milli: int = MILLI_GPU
     by_claim: bool = False
     gpu_memory_mib: int = 0
+    gpu_capacity: Amounts = ()
     gpu_steps: tuple[int, ...] = ()
 
     @property

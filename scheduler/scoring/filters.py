@@ -11,6 +11,7 @@ from typing import assert_never
 
 import numpy as np
 
+from scheduler.model.claims import Amounts
 from scheduler.model.flavors import model_matches
 from scheduler.model.names import NodeName
 from scheduler.model.node import Taint
@@ -18,6 +19,7 @@ from scheduler.model.resources import MILLI_GPU
 from scheduler.model.workload import HostPort, PodShape, Requirement, Toleration
 from scheduler.scoring.devices.choosers import can_gather, can_link, gathered, linked_size
 from scheduler.scoring.fleet import Fleet, Mask
+from scheduler.scoring.sharing.portions import suits
 
 UNSCHEDULABLE = Taint(key="node.kubernetes.io/unschedulable", effect="NoSchedule")
 """The taint whose toleration lets a pod onto a cordoned node."""
@@ -38,7 +40,7 @@ def static_mask(fleet: Fleet, shape: PodShape) -> Mask:
     devices = shape.by_claim if shape.requests.wants_devices else None
     near = (shape.requests.gpus, shape.gpu_steps) if gathered(shape) else None
     pod = (shape.node_selector, shape.affinity, shape.tolerations)
-    key = ("static", pod, models, linked, near, share, devices, shape.gpu_memory_mib)
+    key = ("static", pod, models, linked, near, share, devices, shape.gpu_memory_mib, *_claimed(shape))
 
     def make() -> Mask:
         mask = selector_mask(fleet, shape.node_selector, shape.affinity) & taint_mask(fleet, shape.tolerations)
@@ -54,6 +56,8 @@ def static_mask(fleet: Fleet, shape: PodShape) -> Mask:
             mask &= fleet.claimable if devices else ~fleet.claims_only
         if shape.gpu_memory_mib:
             mask &= fleet.gpu_memory_mib >= shape.gpu_memory_mib
+        if devices:
+            mask &= capacity_mask(fleet, shape)
         mask.setflags(write=False)
         return mask
 
@@ -100,6 +104,23 @@ def smallest_part(shape: PodShape) -> int:
 def parts_mask(fleet: Fleet, share_milli: int) -> Mask:
     """The nodes whose plugin divides GPUs into parts of at least that size, or that divide them on demand."""
     return fleet.replicas * share_milli <= MILLI_GPU
+
+
+def capacity_mask(fleet: Fleet, shape: PodShape) -> Mask:
+    """The nodes whose GPUs claims share as the pod claims them, or do not share, where it claims whole ones."""
+    codes, ways = fleet.capacities
+    requests = shape.requests
+    accepts = [
+        (not requests.gpus or suits(way, (), parts=False))
+        and (not requests.shared_gpus or suits(way, shape.gpu_capacity, parts=True))
+        for way in ways
+    ]
+    return np.array(accepts, dtype=np.bool_)[codes]
+
+
+def _claimed(shape: PodShape) -> tuple[bool, bool, Amounts]:
+    """What of the claims of a pod `capacity_mask` depends on."""
+    return bool(shape.requests.gpus), bool(shape.requests.shared_gpus), shape.gpu_capacity
 
 
 def tolerates(toleration: Toleration, taint: Taint) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scheduler.model.alignment import ANYHOW, Alignment
+from scheduler.model.claims import Capacity
 from scheduler.model.links import LinkGraph
 from scheduler.model.names import NodeName
 from scheduler.model.node import Allocator, Device, Node, Taint
@@ -139,6 +140,17 @@ class Fleet:
             return np.array([min(some, default=0) for some in named], dtype=np.int64)
 
         return self.remember("GPU memory", make)
+
+    @property
+    def capacities(self) -> tuple[Codes, tuple[tuple[Capacity, ...], ...]]:
+        """A code per node, and for each code what claims share of each GPU; empty where they share none."""
+
+        def make() -> tuple[Codes, tuple[tuple[Capacity, ...], ...]]:
+            known: dict[tuple[Capacity, ...], int] = {}
+            codes = [known.setdefault(node.capacities, len(known)) for node in self._nodes]
+            return np.array(codes, dtype=np.int64), tuple(known)
+
+        return self.remember("capacities", make)
 
     def _which(self, key: str, holds: Callable[[Node], bool]) -> Mask:
         def make() -> Mask:

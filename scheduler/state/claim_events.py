@@ -28,10 +28,12 @@ class Taken(NamedTuple):
 def take_in_claim(offers: OfferBook, claims: ClaimBook, nodes: NodeBook, event: ClaimEvent) -> Taken | None:
     """Take an event in; None where it changes nothing."""
     match event:
-        case SliceSeen():
-            return _offered(nodes, offers.see(event))
-        case SliceGone(uid=uid):
-            return _offered(nodes, offers.forget(uid))
+        case SliceSeen() | SliceGone():
+            before = offers.kinds.there()
+            taken = _offered(nodes, offers.see(event) if isinstance(event, SliceSeen) else offers.forget(event.uid))
+            # By the kinds of GPUs it is told how much of one a claim comes to.
+            changed = taken is not None and before != offers.kinds.there()
+            return Taken(taken.nodes, tuple(sorted({*taken.pods, *claims.naming()}))) if taken and changed else taken
         case DeviceClassSeen() | DeviceClassGone():
             return _offered(nodes, offers.take_class(event))
         case ClaimSeen(namespace=namespace, name=name):

@@ -5,11 +5,13 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from scheduler.model.claims import DeviceName, Offered
+from scheduler.model.claims import Amounts, DeviceName, Offered, Part
 from scheduler.model.node import Allocator, Device, MigInstance, Node
 from scheduler.model.resources import GPU, extended
 from scheduler.scoring.devices.profiles import assumed_links
+from scheduler.scoring.sharing.portions import part_milli, total_of
 from scheduler.state.events import DevicesSeen
+from scheduler.state.kinds import alike
 from scheduler.state.offers import Offer
 from scheduler.state.slicing import Slicing, slicing
 
@@ -33,6 +35,15 @@ class Claimable(msgspec.Struct, frozen=True):
         """The GPUs that somebody has who has these, whole as far as it is known."""
         return {self.index_of[name] for name in names if name in self.index_of}
 
+    def parts(self, parts: Iterable[Part]) -> Mapping[int, int]:
+        """How much of which GPUs somebody has who has these, in milli-GPU."""
+        amounts: dict[int, list[Amounts]] = {}
+        for part in parts:
+            if part.device in self.index_of:
+                amounts.setdefault(self.index_of[part.device], []).append(part.amounts)
+        capacities = {device.index: device.capacities for device in self.devices}
+        return {index: part_milli(capacities[index], tuple(total_of(some).items())) for index, some in amounts.items()}
+
     def slices(self, names: Iterable[DeviceName]) -> list[MigInstance]:
         """The MIG slices among these that are made as they are claimed."""
         found: list[MigInstance] = []
@@ -49,13 +60,14 @@ class Claimable(msgspec.Struct, frozen=True):
 def claimable(report: DevicesSeen | None, offer: Offer, *, served: bool = False) -> Claimable:
     """The devices of a report with what slices say of them, matched by uuid, else by PCI address.
 
-    Without a report they are those of the slices, by PCI address. GPUs of which several claims may have parts are not
-    given out whole.
+    Without a report they are those of the slices, by PCI address. GPUs that claims share are given out where all of the
+    node are shared alike, and kube-scheduler gives out none.
     """
     gpus = sorted((one for one in offer if one[1].kind == "gpu"), key=_place)
     migs = [one for one in offer if one[1].kind == "mig"]
     # A slice that pods are kept off is on a GPU with a fault.
     sick = {one.parent for _, one in migs if not one.usable} | {gpu.name for _, gpu in gpus if not gpu.usable}
+    capacities = () if served else alike(offer)
     if report is None:
         devices = [
             Device(
@@ -64,7 +76,8 @@ def claimable(report: DevicesSeen | None, offer: Offer, *, served: bool = False)
                 model=gpu.model,
                 memory_mib=gpu.memory_mib,
                 healthy=gpu.name not in sick,
-                claimed_as=None if gpu.shared else name,
+                claimed_as=name if bool(capacities) == gpu.shared else None,
+                capacities=capacities,
             )
             for index, (name, gpu) in enumerate(gpus)
         ]
@@ -83,7 +96,8 @@ def claimable(report: DevicesSeen | None, offer: Offer, *, served: bool = False)
                 devices[at],
                 healthy=devices[at].healthy and gpu.name not in sick,
                 memory_mib=gpu.memory_mib or devices[at].memory_mib,
-                claimed_as=None if gpu.shared else name,
+                claimed_as=name if bool(capacities) == gpu.shared else None,
+                capacities=capacities,
             )
     product = next((gpu.model.replace(" ", "-") for _, gpu in gpus if gpu.model), "")
     named = sorted(device.claimed_as.device for device in devices if device.claimed_as is not None)
@@ -114,7 +128,8 @@ def with_claimable(node: Node, found: Claimable) -> Node:
     """
     named = sum(device.claimed_as is not None for device in found.devices)
     only = bool(named) and not node.allocatable.wants_devices
-    node = msgspec.structs.replace(node, devices=found.devices, product=node.product or found.product)
+    devices = found.devices if only else tuple(map(_unshared, found.devices))
+    node = msgspec.structs.replace(node, devices=devices, product=node.product or found.product)
     if not only:
         return node
     told = None if found.reported else assumed_links(node.product, named, named)
@@ -126,12 +141,18 @@ def with_claimable(node: Node, found: Claimable) -> Node:
         )
     return msgspec.structs.replace(
         node,
+        shares_on_demand=bool(node.capacities),
         claims_only=not found.served,
         allocator=Allocator.SCHEDULER if found.served else Allocator.DRA,
         allocatable=msgspec.structs.replace(
             node.allocatable, extended=extended({**dict(node.allocatable.extended), GPU: named})
         ),
     )
+
+
+def _unshared(device: Device) -> Device:
+    """A device as it is where a device plugin gives out GPUs too: parts of it are not for claims."""
+    return msgspec.structs.replace(device, claimed_as=None, capacities=()) if device.capacities else device
 
 
 def _place(one: tuple[DeviceName, Offered]) -> tuple[str, list[tuple[int, str]]]:

@@ -1,14 +1,15 @@
 """ResourceClaims: what pods ask for by them, and which devices each has."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from scheduler.model.claims import ClaimKey, ClaimWait, DeviceName, PodClaim
+from scheduler.model.claims import Amounts, ClaimKey, ClaimWait, DeviceName, Part, PodClaim
 from scheduler.model.names import NodeName, PodUid
 from scheduler.model.resources import Resources, extended, plus
 from scheduler.model.workload import Pod, PodShape, Problem, Requirement
 from scheduler.state.events import ClaimSeen
+from scheduler.state.kinds import Kinds, Shares
 
 RULE = "resource claims"
 """The rule of a pod that only kube-scheduler can judge: claims that are not ours."""
@@ -31,7 +32,7 @@ class ClaimBook:
         self._guarded: set[str] = set()
         self._pods: dict[PodUid, Pod] = {}
         self._users: dict[str, set[PodUid]] = {}
-        self._shapes: dict[tuple[PodShape, Resources, tuple[str, ...], int, NodeName | None, bool], PodShape] = {}
+        self._shapes: dict[Hashable, PodShape] = {}
 
     def see(self, claim: ClaimSeen) -> set[Pool] | None:
         """A claim as it is now: the pools in which it has or had devices, None where it is no news."""
@@ -84,6 +85,15 @@ class ClaimBook:
             for uid, devices in self._in_pool.get(pool, {}).items():
                 found[uid] = (*found.get(uid, ()), *devices)
         return found
+
+    def parts_of(self, uid: str) -> tuple[Part, ...]:
+        """What a claim has of devices that are shared."""
+        claim = self._claims.get(uid)
+        return () if claim is None else claim.parts
+
+    def naming(self) -> tuple[PodUid, ...]:
+        """The pods that name claims."""
+        return tuple(self._pods)
 
     def claims_with(self, devices: Collection[DeviceName]) -> dict[str, tuple[DeviceName, ...]]:
         """Which claims have any of these devices, and which."""
@@ -144,8 +154,11 @@ class ClaimBook:
         """The pod as it was seen, before claims counted."""
         return self._pods.get(pod.uid, pod)
 
-    def resolve(self, pod: Pod, node_of: Mapping[Pool, NodeName]) -> Pod:
-        """The pod with what its claims ask for and have. `node_of`: where the devices of each pool are."""
+    def resolve(self, pod: Pod, node_of: Mapping[Pool, NodeName], kinds: Kinds) -> Pod:
+        """The pod with what its claims ask for and have.
+
+        `node_of`: where the devices of each pool are. `kinds`: which there are of GPUs that can be claimed.
+        """
         if not pod.claims:
             return pod
         every = [(ref, self._claims.get(self._named.get(f"{pod.namespace}/{ref.claim}", ""))) for ref in pod.claims]
@@ -160,21 +173,22 @@ class ClaimBook:
         channel = pod.ours and any(claim.channel for _, claim in known if claim is not None)
         if not pod.ours or not ours:
             return msgspec.structs.replace(pod, claims=(*missing, *served), one_clique=channel)
-        claims = [self._claim(pod, ref, claim) for ref, claim in ours]
-        pin = _pin(pod, claims, node_of)
         models = tuple(sorted({model for _, claim in ours for model in claim.models}))
         memory_mib = max(claim.memory_mib for _, claim in ours)
+        shares = Shares(kinds, pod.shape.models or models, memory_mib)
+        claims = [self._claim(pod, ref, claim, shares) for ref, claim in ours]
+        pin = _pin(pod, claims, node_of)
         only = not missing and len(ours) == len(known)
         return msgspec.structs.replace(
             pod,
             claims=(*missing, *claims, *served),
-            shape=self._shape(pod.shape, _amounts(claims), models, memory_mib, pin, only=only),
+            shape=self._shape(pod.shape, _amounts(claims), models, memory_mib, pin, shares.found, only=only),
             managed=True,
             one_clique=channel,
-            problems=(*pod.problems, *_problems(pod, [claim for _, claim in ours])),
+            problems=(*pod.problems, *_problems(pod, [claim for _, claim in ours]), *shares.problems()),
         )
 
-    def _claim(self, pod: Pod, ref: PodClaim, claim: ClaimSeen) -> PodClaim:
+    def _claim(self, pod: Pod, ref: PodClaim, claim: ClaimSeen, shares: Shares) -> PodClaim:
         users = (self._pods[uid] for uid in self._users.get(f"{pod.namespace}/{ref.claim}", ()))
         pays = min((p for p in users if p.ours), key=self._turn, default=pod).uid == pod.uid
         waits: ClaimWait = ""
@@ -185,7 +199,7 @@ class ClaimBook:
         return PodClaim(
             claim=claim.name,
             uid=claim.uid,
-            requests=claim.requests if pays else (),
+            requests=shares.of(claim) if pays else (),
             allocated=claim.allocated,
             shared=ref.shared,
             name=ref.name,
@@ -203,11 +217,12 @@ class ClaimBook:
         models: tuple[str, ...],
         memory_mib: int,
         pin: NodeName | None,
+        share: tuple[int, Amounts],
         *,
         only: bool,
     ) -> PodShape:
         """The shape with what is claimed; equal ones are the same record."""
-        key = (shape, more, models, memory_mib, pin, only)
+        key = (shape, more, models, memory_mib, pin, share, only)
         known = self._shapes.get(key)
         if known is None:
             if len(self._shapes) >= SHAPES_KEPT:
@@ -223,6 +238,8 @@ class ClaimBook:
                 scheduler_rules=tuple(r for r in shape.scheduler_rules if r != RULE) if only else shape.scheduler_rules,
                 by_claim=True,
                 gpu_memory_mib=memory_mib,
+                share_milli=share[0],
+                gpu_capacity=share[1],
             )
         return known
 

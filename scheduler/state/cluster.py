@@ -245,7 +245,7 @@ class ClusterState:
         return changed
 
     def _see_pod(self, seen: Pod) -> bool:
-        pod = self._claims.resolve(seen, self._offers.node_of)
+        pod = self._claims.resolve(seen, self._offers.node_of, self._offers.kinds)
         if not _counts(pod):
             return self._forget_pod(pod.uid)
         held = self._nodes.devices_held(pod.node, pod) if pod.node is not None else ()

@@ -1,6 +1,7 @@
 """Who has what of the GPUs of a node that divides them on demand, as far as it is known, and else as it is expected."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 import msgspec
 
@@ -40,10 +41,11 @@ def divided_use(
     flights: Iterable[tuple[Assignment, PodShape]],
     claimed: Iterable[int] = (),
     sliced: Iterable[MigInstance] = (),
+    parts: Mapping[int, int] = MappingProxyType({}),
 ) -> DividedUse:
     """The use of a node's GPUs by pods that stand there and by plans in flight, and by claims of nobody there.
 
-    The latter have the GPUs `claimed` whole, and the instances `sliced`.
+    The latter have the GPUs `claimed` whole, the instances `sliced`, and of other GPUs so many milli-GPU (`parts`).
 
     Parts and slices of which nothing is known are expected where the planner would put them now, by order of uid; a pod
     for which there is no room counts as one GPU, which shows that the node is over-committed.
@@ -53,8 +55,10 @@ def divided_use(
     claims += [_Claim(a.pod, shape, a.devices, a.slices) for a, shape in planned]
     claims = sorted((c for c in claims if _in_parts(c.shape)), key=lambda c: c.uid)
     have = untouched(node)
-    shares: dict[int, int] = {}
+    shares = {device: milli for device, milli in parts.items() if device not in set(claimed)}
     slices: list[MigInstance] = []
+    for device, milli in parts.items():
+        have = hold(have, device, milli=milli)
     for one in sliced:
         slices.append(msgspec.structs.replace(one, in_use=True))
         have = hold_slice(have, one)

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from scheduler.model.claims import ClaimRequest, DeviceName, Offered
+from scheduler.model.claims import ClaimRequest, DeviceName, Offered, Part
 from scheduler.model.demand import Request
 from scheduler.model.links import LinkGraph
 from scheduler.model.mig import MigModel
@@ -111,9 +111,9 @@ class ClaimSeen(msgspec.Struct, frozen=True, kw_only=True):
     """A ResourceClaim. `requests`: what it asks for through Bayplan's DeviceClass; `ours`: there is any such.
 
     `models`: accepted GPU models; empty accepts any. `memory_mib`: what each GPU has to have. `allocated`: the devices
-    that it has, whoever allocated them, but those that it only watches over as an admin. `guarded`: these were given
-    for a plan whose pods may not all stand. `channel`: it asks for an IMEX channel. `problems`: what could not be read
-    of a claim that is ours.
+    that it has, whoever allocated them, but those that it only watches over as an admin. `parts`: what it has of those
+    among them that are shared. `guarded`: these were given for a plan whose pods may not all stand. `channel`: it asks
+    for an IMEX channel. `problems`: what could not be read of a claim that is ours.
     """
 
     uid: str
@@ -124,6 +124,7 @@ class ClaimSeen(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[str, ...] = ()
     memory_mib: int = 0
     allocated: tuple[DeviceName, ...] = ()
+    parts: tuple[Part, ...] = ()
     guarded: bool = False
     channel: bool = False
     problems: tuple[Problem, ...] = ()

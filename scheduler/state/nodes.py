@@ -14,7 +14,7 @@ from scheduler.model.workload import HostPort, Pod
 from scheduler.state.claimable import Claimable, claimable, with_claimable
 from scheduler.state.claims import ClaimBook, Pool
 from scheduler.state.devices import ailing_of, closed_to, devices_taken, healthy_gpus, unsure_of
-from scheduler.state.divided import divided_use
+from scheduler.state.divided import DividedUse, divided_use
 from scheduler.state.events import DevicesSeen
 from scheduler.state.offers import OfferBook
 from scheduler.state.tables import Tables
@@ -278,18 +278,23 @@ class NodeBook:
             return
         use = self._use.get(name)
         found, claimed, sliced = self._claimable.get(name), set[int](), list[MigInstance]()
+        parts: Mapping[int, int] = {}
         if found is not None:
             use = use or Use()
-            claimed, sliced = self._claimed(found, name, use)
+            claimed, sliced, parts = self._claimed(found, node, use)
             if not node.on_demand:
                 # Whoever has a slice of a GPU keeps all of it from others.
                 claimed |= {one.device for one in sliced}
                 claimed |= {one.device for pod in use.pods.values() for one in found.slices(_charged(pod))}
-            closed = closed_to(node, use.pods.values(), use.flights.values(), claimed | {one.device for one in sliced})
+            held = {*claimed, *parts, *(one.device for one in sliced)}
+            closed = closed_to(node, use.pods.values(), use.flights.values(), held)
             if closed is not None:
                 self._closed[name] = closed
         if node.on_demand:
-            self._refresh_divided(node, use or Use(), claimed, sliced)
+            taken = divided_use(
+                node, (use or Use()).pods.values(), (use or Use()).flights.values(), claimed, sliced, parts
+            )
+            self._note_divided(node, taken)
         elif use is None:
             self._tables.set_used(name, ())
         else:
@@ -299,13 +304,16 @@ class NodeBook:
         if ports:
             self._ports[name] = tuple(sorted(ports, key=lambda p: (p.port, p.protocol, p.address)))
 
-    def _claimed(self, found: Claimable, name: NodeName, use: Use) -> tuple[set[int], list[MigInstance]]:
-        """GPUs and slices that claims have of a node which no pod there is charged for, nor any in flight to it."""
+    def _claimed(self, found: Claimable, node: Node, use: Use) -> tuple[set[int], list[MigInstance], Mapping[int, int]]:
+        """GPUs, slices and parts that claims have of a node which no pod there, or in flight to it, is charged for."""
         charged = {claim.uid for pod in use.pods.values() for claim in pod.claims}
         charged.update(*use.claims.values())
-        held = self._claims.in_pools(self._offers.pools_of(name))
-        names = [device for uid, devices in sorted(held.items()) if uid not in charged for device in devices]
-        return found.whole(names), found.slices(names)
+        held = self._claims.in_pools(self._offers.pools_of(node.name))
+        nobodys = [uid for uid in sorted(held) if uid not in charged]
+        parts = [part for uid in nobodys for part in self._claims.parts_of(uid)] if node.shares_on_demand else []
+        shared = {part.device for part in parts}
+        names = [device for uid in nobodys for device in held[uid]]
+        return found.whole(n for n in names if n not in shared), found.slices(names), found.parts(parts)
 
     def _refresh_whole(self, node: Node, use: Use, claimed: set[int]) -> None:
         """The use of a node whose GPUs are given out whole, or as its plugin advertises them."""
@@ -328,8 +336,7 @@ class NodeBook:
                 if unsure is not None:
                     self._unsure[node.name] = unsure
 
-    def _refresh_divided(self, node: Node, use: Use, claimed: set[int], sliced: list[MigInstance]) -> None:
-        found = divided_use(node, use.pods.values(), use.flights.values(), claimed, sliced)
+    def _note_divided(self, node: Node, found: DividedUse) -> None:
         self._tables.set_used(node.name, found.requests)
         if found.devices:
             self._devices[node.name] = found.devices

@@ -7,6 +7,7 @@ from scheduler.model.names import NodeName
 from scheduler.model.resources import GPU
 from scheduler.state.claims import Pool
 from scheduler.state.events import DeviceClassGone, DeviceClassSeen, SliceSeen
+from scheduler.state.kinds import Kinds, alike
 
 Offer = tuple[tuple[DeviceName, Offered], ...]
 """The GPUs of a node by name."""
@@ -22,6 +23,7 @@ class OfferBook:
         self._of_node: dict[NodeName, set[Pool]] = {}
         self._node_of: dict[Pool, NodeName] = {}
         self._classes: dict[str, DeviceClassSeen] = {}
+        self.kinds = Kinds()
 
     def take_class(self, event: DeviceClassSeen | DeviceClassGone) -> set[NodeName] | None:
         """A DeviceClass as it is now, or is no more: the nodes for which that matters, None where it is no news."""
@@ -85,6 +87,14 @@ class OfferBook:
                 found.append(f"{what} has {len(there)} of {wanted} ResourceSlices; its devices are not given out")
             elif len(nodes) > 1:
                 found.append(f"{what} has devices of {len(nodes)} nodes; only pools of one node are given out")
+        for node in sorted(self._of_node):
+            offer = self.of(node)
+            shared = [name.device for name, gpu in offer if gpu.shared]
+            if shared and not alike(offer):
+                found.append(
+                    f"{node} has GPUs that claims share, as {shared[0]}, but not all of its GPUs are shared in the "
+                    "same capacities; these are not given out"
+                )
         return found
 
     def facts(self) -> Iterator[SliceSeen | DeviceClassSeen]:
@@ -119,8 +129,10 @@ class OfferBook:
             if not self._of_node[before]:
                 del self._of_node[before]
         # Devices of several nodes in one pool are not local to any.
-        nodes = {s.node for s in self._newest(pool)}
+        newest = self._newest(pool)
+        nodes = {s.node for s in newest}
         node = nodes.pop() if len(nodes) == 1 else None
+        self.kinds.put(pool, (d for s in newest for d in s.devices) if node is not None else ())
         if node is not None:
             self._node_of[pool] = node
             self._of_node.setdefault(node, set()).add(pool)

@@ -230,7 +230,7 @@ def test_a_share_of_a_device_says_how_much_it_takes(dra: ClaimLab) -> None:
     share = Grant(
         request="gpus",
         device=DeviceName(driver=DRIVER, pool="h100-0", device="gpu-0"),
-        consumed=(("memory", "10240Mi"),),
+        consumed=(("memory", 10 << 30),),
     )
     plan = Allocation(
         claim=ref_of(dra.claim_of("p")), pods=(pod_ref(dra.lab, "p"),), node=NodeName("h100-0"), grants=(share,)

@@ -7,7 +7,7 @@ import pytest
 
 from scheduler.kube.translate_claim import SELECTORS, by_class, pod_claims, read_claim
 from scheduler.kube.wire import Meta, PodResourceClaim, PodSpec, PodStatus, WirePod
-from scheduler.model.claims import ClaimRequest, DeviceName, PodClaim
+from scheduler.model.claims import ClaimRequest, DeviceName, Part, PodClaim
 from scheduler.model.resources import GPU, Resources
 from scheduler.state.events import ClaimSeen
 
@@ -133,10 +133,24 @@ def test_a_claim_with_the_guard_was_given_its_devices_for_a_plan() -> None:
             id="with a taint",
         ),
         pytest.param(
-            request(capacity={"requests": {"memory": "10Gi"}}),
-            "capacity.requests of request gpus of ResourceClaim c is 'memory: 10Gi'; "
-            "allowed: none: devices are given out whole",
-            id="a part",
+            request(capacity={"requests": {"memory": "0", "cores": "20"}}),
+            "capacity.requests of request gpus of ResourceClaim c is 'cores: 20, memory: 0'; "
+            "allowed: quantities above 0",
+            id="a part of nothing",
+        ),
+        pytest.param(
+            request(capacity={"requests": {"memory": "much"}}),
+            "capacity.requests of request gpus of ResourceClaim c is 'memory: much'; allowed: quantities above 0",
+            id="a part that is no quantity",
+        ),
+        pytest.param(
+            request(
+                capacity={"requests": {"memory": "10Gi"}},
+                selectors=cel("device.attributes['gpu.nvidia.com'].profile == '1g.10gb'"),
+            ),
+            "capacity.requests of request gpus of ResourceClaim c is 'memory'; "
+            "allowed: none beside a profile, which says it",
+            id="a part of a slice",
         ),
         pytest.param(
             request(selectors=cel("device.driver == 'x' || true")),
@@ -232,3 +246,25 @@ def test_amounts_of_a_class_by_its_name_are_refused() -> None:
         f"resource {name} of its containers is '2'; allowed: nvidia.com/gpu, or a claim of the DeviceClass "
         "gpu.bayplan.dev, in pods that wait for a plan"
     )
+
+
+def test_parts_of_gpus_are_asked_for_by_their_capacities() -> None:
+    (asked,) = seen(request(count=2, capacity={"requests": {"memory": "10Gi", "cores": "20.5"}})).requests
+    assert asked == ClaimRequest(
+        name="gpus", resource="nvidia.com/gpu.shared", count=2, capacity=(("cores", 21), ("memory", 10 << 30))
+    )
+    (whole,) = seen(request(capacity={"requests": {}})).requests
+    assert whole == ClaimRequest(name="gpus", resource=GPU, count=1)
+
+
+def test_what_a_claim_has_of_shared_devices() -> None:
+    share = {"request": "gpus", "driver": "d", "pool": "n", "device": "gpu-0", "shareID": "s"}
+    results = [
+        {**share, "consumedCapacity": {"memory": "10240Mi"}},
+        {"request": "gpus", "driver": "d", "pool": "n", "device": "gpu-1"},
+        {**share, "device": "gpu-2", "consumedCapacity": {"memory": "1"}, "adminAccess": True},
+    ]
+    event = seen(request(), status={"allocation": {"devices": {"results": results}}})
+    first, second = (DeviceName(driver="d", pool="n", device=f"gpu-{i}") for i in range(2))
+    assert event.allocated == (first, second)
+    assert event.parts == (Part(device=first, amounts=(("memory", 10 << 30),)),)

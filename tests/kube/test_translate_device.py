@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from scheduler.kube.translate_device import pci_address, read_class, read_slice
-from scheduler.model.claims import Offered
+from scheduler.model.claims import Capacity, Offered
 from scheduler.model.names import NodeName
 from scheduler.state.events import DeviceClassSeen, SliceSeen
 
@@ -98,6 +98,30 @@ def test_slices_that_are_made_as_they_are_claimed_tell_where_they_are() -> None:
 
 def test_several_claims_may_share_a_device() -> None:
     assert [d.shared for d in seen(gpu(0, allowMultipleAllocations=True), gpu(1)).devices] == [True, False]
+
+
+def test_what_claims_share_of_a_device_and_how() -> None:
+    capacity = {
+        "memory": {
+            "value": "80Gi",
+            "requestPolicy": {"default": "10Gi", "validRange": {"min": "5Gi", "max": "40Gi", "step": "5Gi"}},
+        },
+        "cores": {"value": "100.9", "requestPolicy": {"default": "10", "validValues": ["10", "24.5", "50"]}},
+        "any": {"value": "7"},
+    }
+    shared, again, alone = seen(
+        gpu(0, allowMultipleAllocations=True, capacity=capacity),
+        gpu(1, allowMultipleAllocations=True, capacity=capacity),
+        gpu(2, capacity=capacity),
+    ).devices
+    gib = 1 << 30
+    assert shared.capacities == (
+        Capacity(name="any", total=7),
+        Capacity(name="cores", total=100, default=10, values=(10, 25, 50)),
+        Capacity(name="memory", total=80 * gib, default=10 * gib, least=5 * gib, most=40 * gib, step=5 * gib),
+    )
+    assert shared.capacities is again.capacities
+    assert alone.capacities == ()
 
 
 @pytest.mark.parametrize(

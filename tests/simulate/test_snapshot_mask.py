@@ -195,7 +195,8 @@ REPLACED = {
     },
 }
 KEPT = {
-    "ClaimRequest": {"resource"},
+    "Capacity": {"name"},
+    "ClaimRequest": {"capacity", "resource"},
     "Columns": {"resources"},
     "Device": {"model"},
     "DeviceName": {"driver"},
@@ -205,7 +206,7 @@ KEPT = {
     "Node": {"machine", "mig_state", "mig_strategy", "product"},
     "Pod": {"priority_key", "queue_key"},
     "Profile": {"name"},
-    "PodShape": {"models", "scheduler_rules"},
+    "PodShape": {"gpu_capacity", "models", "scheduler_rules"},
     "Queue": {"flavors"},
     "Request": {"models"},
     "Requirement": {"key"},

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 from msgspec.structs import replace
 
-from scheduler.model.claims import ClaimRequest, DeviceName, Offered, PodClaim
+from scheduler.model.claims import Capacity, ClaimRequest, DeviceName, Offered, Part, PodClaim
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
 from scheduler.model.node import Device, MigInstance, Node
 from scheduler.model.plan import Assignment
@@ -146,6 +146,30 @@ def claim(name: str, *devices: DeviceName, gpus: int = 1, ours: bool = True, **f
     asked = (ClaimRequest(name="gpus", resource=GPU, count=gpus),) if ours else ()
     plain = ClaimSeen(uid=f"claim-{name}", namespace="a", name=name, ours=ours, requests=asked, allocated=devices)
     return replace(plain, **fields)
+
+
+GIB = 1 << 30
+MEMORY = Capacity(name="memory", total=80 * GIB, default=10 * GIB, least=5 * GIB, step=5 * GIB)
+
+
+def sharing(name: str = "n1", *capacities: Capacity, gpus: int = 2, model: str = "", **fields: object) -> SliceSeen:
+    """As `offer`, of GPUs that claims share; without `capacities` those of `MEMORY`."""
+    whole = offer(name, gpus=gpus)
+    ways = capacities or (MEMORY,)
+    memory_mib = max((c.total for c in ways if c.name == "memory"), default=0) >> 20
+    shared = (
+        replace(gpu, shared=True, capacities=ways, memory_mib=memory_mib, model=model, **fields)
+        for gpu in whole.devices
+    )
+    return replace(whole, devices=tuple(shared))
+
+
+def part_claim(name: str, gib: int = 0, *devices: DeviceName, has: int = 0, **fields: object) -> ClaimSeen:
+    """A claim `a/<name>` for so much of the memory of a GPU (0: it names none); `has`: how much of `devices`."""
+    capacity = (("memory", gib * GIB),) if gib else ()
+    asked = ClaimRequest(name="gpus", resource=GPU_SHARED if gib else GPU, count=1, capacity=capacity)
+    parts = tuple(Part(device=device, amounts=(("memory", (has or gib) * GIB),)) for device in devices)
+    return replace(claim(name, *devices), **{"requests": (asked,), "parts": parts, **fields})
 
 
 def claiming(name: str, *claims: str, shared: bool = False, **fields: object) -> Pod:

@@ -12,8 +12,17 @@ from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
 from scheduler.planning.reasons.wording import amount, listed, resource_name
 from scheduler.scoring.devices.choosers import can_gather, can_link, gathered, linked_size
-from scheduler.scoring.filters import label_mask, model_mask, parts_mask, selector_mask, smallest_part, taint_mask
+from scheduler.scoring.filters import (
+    capacity_mask,
+    label_mask,
+    model_mask,
+    parts_mask,
+    selector_mask,
+    smallest_part,
+    taint_mask,
+)
 from scheduler.scoring.fleet import Codes, Mask
+from scheduler.scoring.sharing.portions import quantity
 from scheduler.scoring.topology import NO_DOMAIN, domains, find_level
 
 
@@ -140,6 +149,12 @@ def _claim_conditions(desk: Desk, shape: PodShape) -> list[Condition]:
     if shape.gpu_memory_mib:
         text, met = f"GPUs of {shape.gpu_memory_mib} MiB", fleet.gpu_memory_mib >= shape.gpu_memory_mib
         found.append(Condition(Blocker(kind="selector", subject=text), text, met, "claim GPUs with less memory"))
+    if shape.by_claim and (shape.requests.gpus or shape.requests.shared_gpus):
+        asked = ", ".join(f"{quantity(amount)} {name}" for name, amount in shape.gpu_capacity)
+        shared = f"GPUs of which several claims have parts{', with ' if asked else ''}{asked}"
+        text = shared if shape.requests.shared_gpus else "GPUs that claims do not share"
+        met, lift = capacity_mask(fleet, shape), "claim what is offered of GPUs"
+        found.append(Condition(Blocker(kind="selector", subject=text), text, met, lift))
     return found
 
 

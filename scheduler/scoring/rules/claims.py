@@ -17,7 +17,8 @@ def unnamed_devices(snapshot: Snapshot, plan: Plan) -> list[str]:
             pod = pods.get(assignment.pod)
             if pod is None or not pod.shape.by_claim:
                 continue
-            gpus, slices = pod.shape.requests.gpus, sum(count for _, count in pod.shape.requests.mig_slices)
+            requests = pod.shape.requests
+            gpus, slices = requests.gpus + requests.shared_gpus, sum(count for _, count in requests.mig_slices)
             if len(assignment.devices) != gpus or len(assignment.slices) != slices:
                 named = (
                     f"{len(assignment.devices)} of the {gpus} GPUs and {len(assignment.slices)} of the {slices} slices"

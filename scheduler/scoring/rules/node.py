@@ -2,6 +2,7 @@
 
 from typing import assert_never
 
+from scheduler.model.claims import Capacity
 from scheduler.model.node import Node, Taint
 from scheduler.model.workload import PodShape, Requirement, Toleration
 from scheduler.scoring.rules.aligned import too_few_aligned
@@ -34,8 +35,8 @@ def why_not_on(shape: PodShape, node: Node) -> list[str]:
         found.append("no term of the node affinity holds")
     if shape.models and shape.requests.wants_devices and not any(is_model(m, node.product) for m in shape.models):
         found.append(f"its product {node.product!r} is none of {', '.join(shape.models)}")
-    if shape.requests.wants_devices and shape.by_claim and not any(d.claimed_as is not None for d in node.devices):
-        found.append("none of its devices can be claimed")
+    if shape.requests.wants_devices and shape.by_claim:
+        found += _unclaimable(shape, node)
     if any(d.memory_mib < shape.gpu_memory_mib for d in node.devices if d.claimed_as is not None):
         found.append(f"not all of its GPUs have {shape.gpu_memory_mib} MiB")
     if shape.requests.wants_devices and not shape.by_claim and node.claims_only:
@@ -46,6 +47,28 @@ def why_not_on(shape: PodShape, node: Node) -> list[str]:
     found += too_few_linked(shape, node, (device.index for device in node.devices))
     found += too_few_aligned(shape, node, range(0 if node.links is None else node.links.size))
     return found
+
+
+def _unclaimable(shape: PodShape, node: Node) -> list[str]:
+    """Why the GPUs of a node are none for the claims of a pod."""
+    ways = {device.capacities for device in node.devices if device.claimed_as is not None}
+    if not ways:
+        return ["none of its devices can be claimed"]
+    parts = shape.requests.count("nvidia.com/gpu.shared")
+    found = ["its GPUs are given to claims in parts"] if shape.requests.gpus and not all(map(_for_one, ways)) else []
+    for way in ways if parts else ():
+        sizes = {c.name: c.total for c in way}
+        missing = [name for name, amount in shape.gpu_capacity if amount > sizes.get(name, -1)]
+        told = dict(shape.gpu_capacity)
+        above = [c.name for c in way if max(told.get(c.name, 0), c.least or 0) * 1000 > shape.share_milli * c.total]
+        if missing or above or not way:
+            found.append(f"its GPUs have no {shape.share_milli} milli with {dict(shape.gpu_capacity)} for a claim")
+    return found
+
+
+def _for_one(way: tuple[Capacity, ...]) -> bool:
+    """Whether a claim that names no capacity gets all of a GPU."""
+    return not way or any(c.default is None or c.default * 1000 > 999 * c.total for c in way)
 
 
 def is_model(wanted: str, product: str) -> bool:
