@@ -17,7 +17,7 @@ from scheduler.app.binding import GONE, insist
 from scheduler.kube.effects import Effects, PodRef, ref
 from scheduler.kube.effects_claims import Allocation, ClaimEffects, ClaimRef
 from scheduler.kube.outcomes import Outcome, Refused
-from scheduler.model.claims import ClaimKey, DeviceName
+from scheduler.model.claims import ClaimKey, DeviceName, Grant
 from scheduler.model.names import NodeName, PodUid
 from scheduler.model.node import Node
 from scheduler.model.plan import Assignment
@@ -42,8 +42,8 @@ class NotGiven(msgspec.Struct, frozen=True, kw_only=True):
 class Believed(Protocol):
     """What is known of claims."""
 
-    def claims_with(self, devices: Collection[DeviceName]) -> Mapping[str, Collection[DeviceName]]:
-        """Which claims have any of these devices, and which."""
+    def clash(self, wanted: Mapping[str, Collection[Grant]], *, of: str | None = None) -> str | None:
+        """Why claims cannot get what a plan gives them, by what others have, or by what the claim `of` has; or None."""
         ...
 
     def guarded(self) -> Iterable[tuple[ClaimKey, Collection[Pod]]]:
@@ -58,7 +58,7 @@ class Allocations:
         """Nothing is on its way yet."""
         self._effects = effects
         self._claims = claims
-        self._known = known
+        self.known = known
         self._writes: dict[str, asyncio.Task[str | None]] = {}
         self._given_up: set[str] = set()
         self._changed = asyncio.Event()
@@ -96,7 +96,7 @@ class Allocations:
 
     def look(self, planned: Callable[[PodUid], bool]) -> None:
         """See to claims with a guard that no plan on its way needs. `planned`: whether one of the pod is."""
-        for claim, users in self._known.guarded():
+        for claim, users in self.known.guarded():
             if claim.uid not in self._writes and not any(planned(pod.uid) for pod in users):
                 waiting = [ref(pod) for pod in users if pod.node is None]
                 target = ClaimRef(uid=claim.uid, namespace=claim.namespace, name=claim.name)
@@ -112,26 +112,17 @@ class Allocations:
         self._given_up.clear()
 
     async def _free(self, wanted: Collection[Allocation]) -> str | None:
-        """Wait a while for devices that other claims have; which of them has one still, or None."""
+        """Wait a while for devices that other claims have; why these are not to be had still, or None."""
         loop = asyncio.get_running_loop()
         give_up_s = loop.time() + FREED_S
-        while (held := self._held(wanted)) is not None:
+        grants = {each.claim.uid: each.grants for each in wanted}
+        while (why := self.known.clash(grants)) is not None:
             self._changed.clear()
             try:
                 async with asyncio.timeout_at(give_up_s):
                     await self._changed.wait()
             except TimeoutError:
-                return f"{held.device} of {held.pool} was given to another claim"
-        return None
-
-    def _held(self, wanted: Collection[Allocation]) -> DeviceName | None:
-        """A device of the plan that another claim has whole or in part; parts of one device are no quarrel."""
-        for each in wanted:
-            devices = {grant.device for grant in each.grants if not grant.consumed}
-            others = self._known.claims_with(devices)
-            for uid, held in others.items():
-                if uid != each.claim.uid:
-                    return min(held, key=lambda name: (name.pool, name.device))
+                return why
         return None
 
     def _allocating(self, wanted: Allocation) -> Callable[[], Awaitable[str | None]]:
@@ -187,9 +178,7 @@ class PlanClaims:
         self._allocations = allocations
         self._trouble = wanted if isinstance(wanted, str) else None
         self._wanted = () if isinstance(wanted, str) else wanted
-        self._devices = {
-            each.claim.uid: {grant.device: bool(grant.consumed) for grant in each.grants} for each in self._wanted
-        }
+        self._grants = {each.claim.uid: each.grants for each in self._wanted}
         self._seen: set[str] = set()
 
     async def give(self) -> NotGiven | None:
@@ -204,13 +193,10 @@ class PlanClaims:
 
     def lost(self, uid: str, allocated: Collection[DeviceName]) -> str | None:
         """What a claim as it is now means for the plan: why it cannot stand, or None."""
-        own = self._devices.get(uid)
+        own = self._grants.get(uid)
         if own is None:
-            taken = [
-                n for devices in self._devices.values() for n, part in devices.items() if not part and n in allocated
-            ]
-            return f"{taken[0].device} of {taken[0].pool} was given to another claim" if taken else None
-        if own.keys() == set(allocated):
+            return self._allocations.known.clash(self._grants, of=uid) if allocated else None
+        if {grant.device for grant in own} == set(allocated):
             self._seen.add(uid)
         elif uid in self._seen:
             return "a claim lost the devices that it was given"

@@ -95,12 +95,6 @@ class ClaimBook:
         """The pods that name claims."""
         return tuple(self._pods)
 
-    def claims_with(self, devices: Collection[DeviceName]) -> dict[str, tuple[DeviceName, ...]]:
-        """Which claims have any of these devices, and which."""
-        found = self.in_pools({(device.driver, device.pool) for device in devices})
-        some = {uid: tuple(name for name in names if name in devices) for uid, names in found.items()}
-        return {uid: names for uid, names in some.items() if names}
-
     def guarded(self) -> list[tuple[ClaimKey, Collection[Pod]]]:
         """The claims that were given devices for plans whose pods may not all stand; the pods that name each."""
         claims = [self._claims[uid] for uid in sorted(self._guarded)]

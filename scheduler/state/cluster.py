@@ -52,6 +52,7 @@ from scheduler.state.events import (
 from scheduler.state.flights import FlightBook
 from scheduler.state.group_events import take_in_group
 from scheduler.state.groups import GroupBook
+from scheduler.state.holders import Holders
 from scheduler.state.nodes import NodeBook
 from scheduler.state.offers import OfferBook
 from scheduler.state.topologies import TopologyBook
@@ -126,9 +127,9 @@ class ClusterState:
         return self._pods.get(uid)
 
     @property
-    def claims(self) -> ClaimBook:
-        """Claims, to look at."""
-        return self._claims
+    def claims(self) -> Holders:
+        """Claims and what they have, to look at."""
+        return Holders(self._claims, self._offers)
 
     def marked(self) -> Collection[PodUid]:
         """The pods that were told that they are to leave."""

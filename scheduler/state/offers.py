@@ -73,6 +73,10 @@ class OfferBook:
             for device in sorted((d for s in self._newest(pool) for d in s.devices), key=lambda d: d.name)
         )
 
+    def in_pool(self, pool: Pool) -> Iterator[Offered]:
+        """The GPUs and slices that a pool offers."""
+        return (device for seen in self._newest(pool) for device in seen.devices)
+
     def unclear(self) -> list[str]:
         """Of pools that offer nothing, why that is, one sentence each."""
         found: list[str] = []

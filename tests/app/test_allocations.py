@@ -1,7 +1,7 @@
 """Claims of plans against a writer that keeps a log; what a real control plane makes of it is in tests/cluster."""
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 import pytest
 
@@ -12,11 +12,15 @@ from scheduler.kube.effects import Effects, PodRef
 from scheduler.kube.effects_claims import Allocation, ClaimEffects, ClaimRef
 from scheduler.kube.http import Method
 from scheduler.kube.outcomes import Done, Outcome, Refused
-from scheduler.model.claims import ClaimKey, ClaimRequest, DeviceName, PodClaim
+from scheduler.model.claims import ClaimKey, ClaimRequest, DeviceName, Offered, PodClaim
 from scheduler.model.names import NodeName, PodUid
 from scheduler.model.node import Device, Node
 from scheduler.model.plan import Assignment
 from scheduler.model.workload import Pod
+from scheduler.state.claims import ClaimBook
+from scheduler.state.events import ClaimSeen, SliceSeen
+from scheduler.state.holders import Holders
+from scheduler.state.offers import OfferBook
 
 
 class Events:
@@ -63,17 +67,22 @@ class Writer(ClaimEffects):
         return Done()
 
 
-class Beliefs:
-    """What the service believes, by hand."""
+class Beliefs(Holders):
+    """What the service believes: claims of others, by hand, and GPUs with their slices."""
 
     def __init__(self) -> None:
-        self.held: dict[str, set[DeviceName]] = {}
+        self.claims = ClaimBook()
+        offers = OfferBook()
+        gpus = [Offered(name=f"gpu-{i}") for i in range(4)]
+        slices = [Offered(name=f"gpu-{i}-mig", kind="mig", parent=f"gpu-{i}", start=0, size=1) for i in range(4)]
+        offers.see(SliceSeen(uid="s", name="s", driver="d", pool="n", node=NodeName("n"), devices=(*gpus, *slices)))
+        super().__init__(self.claims, offers)
         self.guards: list[tuple[ClaimKey, Collection[Pod]]] = []
 
-    def claims_with(self, devices: Collection[DeviceName]) -> Mapping[str, Collection[DeviceName]]:
-        return {uid: held for uid, all_held in self.held.items() if (held := all_held.intersection(devices))}
+    def see(self, uid: str, *devices: DeviceName) -> None:
+        self.claims.see(ClaimSeen(uid=uid, namespace="x", name=uid, allocated=devices))
 
-    def guarded(self) -> Iterable[tuple[ClaimKey, Collection[Pod]]]:
+    def guarded(self) -> list[tuple[ClaimKey, Collection[Pod]]]:
         return self.guards
 
 
@@ -93,7 +102,7 @@ class Desk:
         return found
 
 
-def device(index: int) -> DeviceName:
+def device(index: int | str) -> DeviceName:
     return DeviceName(driver="d", pool="n", device=f"gpu-{index}")
 
 
@@ -178,14 +187,14 @@ async def test_what_is_freed_before_it_is_given_is_not_given_and_nobody_is_told_
 
 async def test_a_plan_waits_for_devices_that_its_victims_still_have() -> None:
     desk = Desk()
-    desk.beliefs.held["other"] = {device(0)}
+    desk.beliefs.see("other", device(0))
     giving = asyncio.ensure_future(desk.plan(0).give())
     await rest()
     assert desk.writer.log == []
     desk.allocations.claim_seen()
     await rest()
     assert desk.writer.log == []
-    desk.beliefs.held.clear()
+    desk.beliefs.see("other")
     desk.allocations.claim_seen()
     assert await giving is None
     assert desk.writer.log == ["begin c0", "allocate c0"]
@@ -194,12 +203,21 @@ async def test_a_plan_waits_for_devices_that_its_victims_still_have() -> None:
 async def test_a_device_that_another_claim_keeps_is_not_given_a_second_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(allocations, "FREED_S", 0.0)
     desk = Desk()
-    desk.beliefs.held["other"] = {device(1), device(3)}
+    desk.beliefs.see("other", device(1), device(3))
     assert await desk.plan(0, 1).give() == NotGiven(why="gpu-1 of n was given to another claim")
     assert desk.writer.log == []
     # The claim itself may have it already, as after a crash.
-    desk.beliefs.held = {"uid1": {device(1)}}
+    desk.beliefs.see("other", device(3))
+    desk.beliefs.see("uid1", device(1))
     assert await desk.plan(0, 1).give() is None
+
+
+async def test_a_slice_of_a_gpu_that_a_plan_gives_out_whole_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(allocations, "FREED_S", 0.0)
+    desk = Desk()
+    desk.beliefs.see("other", device("1-mig"))
+    assert await desk.plan(0, 1).give() == NotGiven(why="gpu-1-mig of n was given to another claim")
+    assert await desk.plan(0, 2).give() is None
 
 
 async def test_a_device_that_cannot_be_claimed_any_more_ends_the_plan() -> None:
@@ -221,8 +239,14 @@ def test_a_plan_without_claims_has_nothing_to_do() -> None:
 async def test_a_plan_ends_when_its_devices_go_to_others_or_its_claims_lose_them() -> None:
     desk = Desk()
     plan = desk.plan(0, 1)
-    assert plan.lost("other", (device(2),)) is None
-    assert plan.lost("other", (device(2), device(1))) == "gpu-1 of n was given to another claim"
+    for others, why in (
+        ((device(2),), None),
+        ((device(2), device(1)), "gpu-1 of n was given to another claim"),
+        ((device("2-mig"),), None),
+        ((device("1-mig"),), "gpu-1-mig of n was given to another claim"),
+    ):
+        desk.beliefs.see("other", *others)
+        assert plan.lost("other", others) == why
     # What is seen may be older than what was written.
     assert plan.lost("uid0", ()) is None
     assert plan.lost("uid0", (device(0),)) is None

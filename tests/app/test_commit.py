@@ -21,9 +21,9 @@ from scheduler.model.plan import Admit, Assignment, Offer, Placement
 from scheduler.model.queue import Queue
 from scheduler.model.resources import Resources
 from scheduler.model.workload import GangClaim, Pod, PodShape
-from scheduler.state.claims import ClaimBook
 from scheduler.state.cluster import ClusterState
 from scheduler.state.events import DevicesSeen, NodeRefused, NodeSeen, PodGone, PodSeen, QueueSeen, Ticked
+from scheduler.state.holders import Holders
 from tests.state import build
 
 KEY = WorkloadKey("gang:ns/g")
@@ -221,7 +221,7 @@ async def test_only_the_members_that_start_are_charged() -> None:
 class Given(Allocations):
     """Gives every claim its devices, and keeps what was taken back."""
 
-    def __init__(self, effects: Effects, claims: ClaimBook) -> None:
+    def __init__(self, effects: Effects, claims: Holders) -> None:
         super().__init__(effects, ClaimEffects(effects, Yes()), claims)
         self.given: set[str] = set()
         self.taken_back: set[str] = set()
@@ -257,8 +257,10 @@ async def test_devices_of_a_plan_that_others_take_are_free_before_its_room_is() 
     committer.admit(Admit(workload=workload.key, placement=placement), workload, nominate=False, plan_name="1")
     assert committer.planned(pod.uid)
     await asyncio.sleep(0)
-    committer.claim_seen("other", (build.gpu_name("n1", 4),))
-    committer.claim_seen("other", (build.gpu_name("n1", 3),))
+    for index in (4, 3):
+        device = build.gpu_name("n1", index)
+        state.apply(build.claim("other", device, ours=False))
+        committer.claim_seen("claim-other", (device,))
     async with asyncio.timeout(5):
         while not claims.taken_back:
             assert workload.key in state.snapshot().in_flight

@@ -1,18 +1,8 @@
-"""Look-ups of claims: who has a device, and which were given devices for plans that may not have come to their end."""
+"""Look-ups of claims: which were given devices for plans that may not have come to their end."""
 
 from scheduler.model.claims import ClaimKey
 from scheduler.state.events import ClaimGone, PodGone
 from tests.state.build import claim, claiming, gpu_name, node, state_of
-
-
-def test_who_has_any_of_these_devices() -> None:
-    first, second, third = (gpu_name("n1", index) for index in range(3))
-    state = state_of(claim("a", first, second), claim("b", gpu_name("n2", 0), ours=False), claim("c"))
-    assert state.claims.claims_with({second, third}) == {"claim-a": (second,)}
-    assert state.claims.claims_with({gpu_name("n2", 0)}) == {"claim-b": (gpu_name("n2", 0),)}
-    assert state.claims.claims_with({third}) == {}
-    state.apply(ClaimGone(uid="claim-a"))
-    assert state.claims.claims_with({first, second}) == {}
 
 
 def test_claims_with_a_guard_and_the_pods_that_name_them() -> None:
