@@ -22,6 +22,7 @@ KEEPS_OFF = frozenset({"NoSchedule", "NoExecute"})
 
 _ADDRESS = re.compile(r"([0-9a-f]{4,8}):([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])\Z")
 _MEMORY_SLICE = re.compile(r"memory-slice-([0-9]{1,2})\Z")
+_MADE_MEMORY_SLICE = re.compile(r"(?:gpu\.nvidia\.com/)?memorySlice([0-9]{1,2})\Z")
 _ENGINES = ("decoders", "jpeg-engines", "ofa-engines", "copy-engines")
 """Counters of the engines of `scheduler.model.mig.ENGINES` (k8s-dra-driver-gpu, partitionable devices)."""
 
@@ -119,19 +120,40 @@ def _slice(wire: WireSliceDevice) -> Offered:
     ways = ["" if named is None else named[1], _text(wire.attributes, "parentUUID")]
     counters = {name: counter.value for taken in wire.consumes_counters for name, counter in taken.counters.items()}
     units = sorted(int(read[1]) for name in counters if (read := _MEMORY_SLICE.match(name)) is not None)
+    if not wire.consumes_counters:
+        return _made(wire, ways)
     return _shared(
         Offered(
             name=sys.intern(wire.name),
             kind="mig",
             uuid=_text(wire.attributes, "uuid"),
             usable=not any(taint.effect in KEEPS_OFF for taint in wire.taints),
-            # A GPU that was divided beforehand is not offered itself, and only its uuid means anything.
-            parent=sys.intern(next(filter(None, ways if units else reversed(ways)), "")),
+            parent=sys.intern(next(filter(None, ways), "")),
             profile=sys.intern(_text(wire.attributes, "profile")),
             start=units[0] if units else -1,
             size=len(units),
             engines=tuple(whole(nanos(counters.get(name, "0"))) for name in _ENGINES) if units else (),
         )
+    )
+
+
+def _made(wire: WireSliceDevice, ways: list[str]) -> Offered:
+    """A MIG slice that is there already; its place stands in its capacities (k8s-dra-driver-gpu, deviceinfo.go)."""
+    units = sorted(int(read[1]) for name in wire.capacity if (read := _MADE_MEMORY_SLICE.match(name)) is not None)
+    return Offered(
+        name=sys.intern(wire.name),
+        kind="mig",
+        uuid=_text(wire.attributes, "uuid"),
+        model=sys.intern(_text(wire.attributes, "productName")),
+        address=pci_address(_text(wire.attributes, "resource.kubernetes.io/pciBusID")),
+        usable=not any(taint.effect in KEEPS_OFF for taint in wire.taints),
+        shared=wire.allow_multiple_allocations,
+        # Its GPU is not offered itself, and only the GPU's uuid means anything.
+        parent=sys.intern(next(filter(None, reversed(ways)), "")),
+        profile=sys.intern(_text(wire.attributes, "profile")),
+        start=units[0] if units else -1,
+        size=len(units),
+        made=True,
     )
 
 

@@ -46,8 +46,9 @@ class Offered(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     `usable`: no taint keeps pods off it. `shared`: several claims may have a part of it each, of its `capacities`.
 
-    Of a MIG slice: `parent` is the name of its GPU, or the GPU's uuid. Where it is made as it is claimed, `start` is
-    its first memory unit and `size` how many it has, and `engines` are those of `scheduler.model.mig`.
+    Of a MIG slice: `parent` is the name of its GPU, or the GPU's uuid, `start` its first memory unit, -1 where that is
+    not told, and `size` how many it has. `made`: it was made beforehand; else it is made as it is claimed, and
+    `engines` are those of `scheduler.model.mig`.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Offered(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     start: int = -1
     size: int = 0
     engines: tuple[int, ...] = ()
+    made: bool = False
 
 
 class SliceName(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -71,6 +73,15 @@ class SliceName(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     name: str
     gpu: str
+    profile: str
+    start: int
+
+
+class MadeSlice(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A MIG slice that was made before anybody claims it: its name, and which it is of which GPU of the node."""
+
+    name: DeviceName
+    device: int
     profile: str
     start: int
 

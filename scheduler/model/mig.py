@@ -11,6 +11,8 @@ ENGINES = ("decoders", "jpeg", "ofa", "copy")
 class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A MIG profile. An instance begins at one of `starts` and takes `size` memory units; a GPU has at most `most`.
 
+    Where slices were made beforehand and no others are made, there are no starts.
+
     `id` is the driver's number, `compute` the compute slices, `sm` the multiprocessors; engines and memory are None
     where no source tells.
     """
@@ -59,6 +61,11 @@ class MigModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def index(self, profile: str) -> int | None:
         """The position of a profile by its name, or by its name in a resource (`1g.10gb.me`); None for none of it."""
         return next((i for i, p in enumerate(self.profiles) if profile in {p.name, p.resource}), None)
+
+    @property
+    def makes(self) -> bool:
+        """Whether instances can be made; where they were made beforehand, none begin anywhere anew."""
+        return any(profile.starts for profile in self.profiles)
 
     @property
     def engines(self) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from scheduler.model.alignment import ANYHOW, Alignment
-from scheduler.model.claims import Capacity, DeviceName, SliceName
+from scheduler.model.claims import Capacity, DeviceName, MadeSlice, SliceName
 from scheduler.model.links import LinkGraph
 from scheduler.model.mig import MigModel
 from scheduler.model.names import NodeName
@@ -90,8 +90,10 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `alignment`: how the kubelet gathers whole GPUs that the device plugin gives out.
 
     `claims_only`: its GPUs are there for pods that claim devices and for no others; `allocatable` counts them too.
-    `slice_names`: how slices are claimed that are made as they are claimed. `notes`: what its labels say wrongly, in
-    sentences.
+    `slice_names`: how slices are claimed that are made as they are claimed. `slices_made`: slices that were made
+    beforehand and can be claimed. A node with such counts as one that divides its GPUs on demand, since each slice is
+    given out by itself; it makes no others, and `mig_instances` are those that pods may be given.
+    `notes`: what its labels say wrongly, in sentences.
     """
 
     name: NodeName
@@ -119,10 +121,14 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     replicas: int = 1
     claims_only: bool = False
     slice_names: tuple[SliceName, ...] = ()
+    slices_made: tuple[MadeSlice, ...] = ()
     notes: tuple[str, ...] = ()
 
     def claimed_as(self, one: MigInstance) -> DeviceName | None:
         """The name by which a slice is claimed; None where it cannot be."""
+        if self.slices_made:
+            place = (one.device, one.profile, one.start)
+            return next((s.name for s in self.slices_made if (s.device, s.profile, s.start) == place), None)
         gpu = next((d.claimed_as for d in self.devices if d.index == one.device), None)
         if gpu is None:
             return None
@@ -134,7 +140,12 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @property
     def claimable(self) -> bool:
         """Whether pods can claim its devices."""
-        return any(d.claimed_as is not None for d in self.devices)
+        return bool(self.slices_made) or any(d.claimed_as is not None for d in self.devices)
+
+    @property
+    def divided_beforehand(self) -> frozenset[int]:
+        """The GPUs of which pods can claim slices that were made beforehand, and nothing else."""
+        return frozenset(each.device for each in self.slices_made)
 
     @property
     def capacities(self) -> tuple[Capacity, ...]:

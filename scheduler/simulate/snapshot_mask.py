@@ -161,6 +161,7 @@ class _Mask:
             slice_names=tuple(
                 replace(each, name=self._names.of(each.name), gpu=self._names.of(each.gpu)) for each in node.slice_names
             ),
+            slices_made=tuple(replace(each, name=self._device_name(each.name)) for each in node.slices_made),
             notes=tuple(self._texts.of(text) for text in node.notes),
         )
 

@@ -53,5 +53,15 @@ def _of_node(node: Node, whole: set[int], milli: Counter[int], slices: list[MigI
         if device in whole or milli[device]:
             yield f"GPU {device} of node {node.name} is divided into slices and given out otherwise too"
         own = [one for one in slices if one.device == device]
+        if device in node.divided_beforehand:
+            yield from _given_again(node, own)
+            continue
         for why in broken_layout(node.product, own, node.mig_models):
             yield f"GPU {device} of node {node.name}: {why}"
+
+
+def _given_again(node: Node, slices: list[MigInstance]) -> Iterator[str]:
+    """Slices that were made beforehand and that more than one has. One that is not offered any more may be held yet."""
+    for (device, profile, start), given in sorted(Counter((s.device, s.profile, s.start) for s in slices).items()):
+        if given > 1:
+            yield f"slice {profile} at {start} of GPU {device} of node {node.name} is given out {given} times"

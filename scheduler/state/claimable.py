@@ -12,6 +12,7 @@ from scheduler.scoring.devices.profiles import assumed_links
 from scheduler.scoring.sharing.portions import part_milli, total_of
 from scheduler.state.events import DevicesSeen
 from scheduler.state.kinds import alike
+from scheduler.state.made import Made, hidden_gpus, made_slices
 from scheduler.state.offers import Offer
 from scheduler.state.slicing import Slicing, slicing
 
@@ -28,6 +29,7 @@ class Claimable(msgspec.Struct, frozen=True):
     index_of: Mapping[DeviceName, int]
     product: str = ""
     slicing: Slicing | None = None
+    made: Made | None = None
     reported: bool = False
     served: bool = False
 
@@ -45,9 +47,12 @@ class Claimable(msgspec.Struct, frozen=True):
         return {index: part_milli(capacities[index], tuple(total_of(some).items())) for index, some in amounts.items()}
 
     def slices(self, names: Iterable[DeviceName]) -> list[MigInstance]:
-        """The MIG slices among these that are made as they are claimed."""
+        """The MIG slices among these that are given out each by itself."""
         found: list[MigInstance] = []
         for name in names:
+            there = None if self.made is None else self.made.by_name.get(name)
+            if there is not None:
+                found.append(MigInstance(device=there.device, profile=there.profile, start=there.start))
             one = None if self.slicing is None else self.slicing.by_name.get(name.device)
             if one is None:
                 continue
@@ -63,10 +68,14 @@ def claimable(report: DevicesSeen | None, offer: Offer, *, served: bool = False)
     Without a report they are those of the slices, by PCI address. GPUs that claims share are given out where all of the
     node are shared alike, and kube-scheduler gives out none.
     """
-    gpus = sorted((one for one in offer if one[1].kind == "gpu"), key=_place)
+    hidden = hidden_gpus(offer)
+    gpus = sorted((*(one for one in offer if one[1].kind == "gpu"), *hidden), key=_place)
+    divided_before = {name for name, _ in hidden}
     migs = [one for one in offer if one[1].kind == "mig"]
-    # A slice that pods are kept off is on a GPU with a fault.
-    sick = {one.parent for _, one in migs if not one.usable} | {gpu.name for _, gpu in gpus if not gpu.usable}
+    # A slice that pods are kept off is on a GPU with a fault, but one that was made beforehand stands for itself.
+    sick = {one.parent for _, one in migs if not one.usable and not one.made} | {
+        gpu.name for _, gpu in gpus if not gpu.usable
+    }
     capacities = () if served else alike(offer)
     if report is None:
         devices = [
@@ -76,7 +85,8 @@ def claimable(report: DevicesSeen | None, offer: Offer, *, served: bool = False)
                 model=gpu.model,
                 memory_mib=gpu.memory_mib,
                 healthy=gpu.name not in sick,
-                claimed_as=name if bool(capacities) == gpu.shared else None,
+                mig_enabled=name in divided_before,
+                claimed_as=name if bool(capacities) == gpu.shared and name not in divided_before else None,
                 capacities=capacities,
             )
             for index, (name, gpu) in enumerate(gpus)
@@ -95,26 +105,32 @@ def claimable(report: DevicesSeen | None, offer: Offer, *, served: bool = False)
             devices[at] = msgspec.structs.replace(
                 devices[at],
                 healthy=devices[at].healthy and gpu.name not in sick,
+                mig_enabled=devices[at].mig_enabled or name in divided_before,
                 memory_mib=gpu.memory_mib or devices[at].memory_mib,
-                claimed_as=name if bool(capacities) == gpu.shared else None,
+                claimed_as=name if bool(capacities) == gpu.shared and name not in divided_before else None,
                 capacities=capacities,
             )
     product = next((gpu.model.replace(" ", "-") for _, gpu in gpus if gpu.model), "")
     named = sorted(device.claimed_as.device for device in devices if device.claimed_as is not None)
-    made = tuple(one if one.usable else msgspec.structs.replace(one, usable=True) for _, one in migs)
-    divided = slicing(made, tuple(named), product) if migs and named else None
+    sliced = tuple(one if one.usable else msgspec.structs.replace(one, usable=True) for _, one in migs)
+    divided = slicing(sliced, tuple(named), product) if migs and named else None
+    before = {gpu.uuid or gpu.name: index_of[name] for name, gpu in hidden if name in index_of}
+    made = made_slices(offer, before) if before and divided is None else None
     parents = {key: index_of[name] for name, gpu in gpus if name in index_of for key in (name.device, gpu.uuid) if key}
     parents.update((device.uuid, device.index) for device in devices if device.uuid)
     index_of.update(
         (name, parents[one.parent])
         for name, one in migs
-        if one.parent in parents and (divided is None or name.device not in divided.by_name)
+        if one.parent in parents
+        and (divided is None or name.device not in divided.by_name)
+        and (made is None or name not in made.by_name)
     )
     return Claimable(
         devices=tuple(devices),
         index_of=index_of,
         product=product,
         slicing=divided,
+        made=made,
         reported=report is not None,
         served=served,
     )
@@ -127,17 +143,32 @@ def with_claimable(node: Node, found: Claimable) -> Node:
     tells how the GPUs are connected, they are taken to be as in the machines that have them.
     """
     named = sum(device.claimed_as is not None for device in found.devices)
-    only = bool(named) and not node.allocatable.wants_devices
+    given = found.made.given if found.made is not None and not found.served else ()
+    only = bool(named or given) and not node.allocatable.wants_devices
     devices = found.devices if only else tuple(map(_unshared, found.devices))
     node = msgspec.structs.replace(node, devices=devices, product=node.product or found.product)
     if not only:
         return node
-    told = None if found.reported else assumed_links(node.product, named, named)
+    there = len(found.devices)
+    told = None if found.reported else assumed_links(node.product, there, there)
     if told is not None:
         node = msgspec.structs.replace(node, machine=told[0], links=told[1], links_assumed=True)
     if found.slicing is not None and not found.served:
         node = msgspec.structs.replace(
             node, mig_on_demand=True, mig_models=(found.slicing.model,), slice_names=found.slicing.names
+        )
+    if found.made is not None and given:
+        suspect = {device.index for device in found.devices if device.suspect}
+        # What comes first is given first.
+        order = sorted(given, key=lambda one: (one.device in suspect, one.device, one.start, one.profile))
+        node = msgspec.structs.replace(
+            node,
+            mig_on_demand=True,
+            mig_models=(found.made.model,),
+            mig_instances=tuple(
+                MigInstance(device=one.device, profile=one.profile, start=one.start, in_use=False) for one in order
+            ),
+            slices_made=given,
         )
     return msgspec.structs.replace(
         node,

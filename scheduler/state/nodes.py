@@ -317,7 +317,9 @@ class NodeBook:
 
     def _refresh_whole(self, node: Node, use: Use, claimed: set[int]) -> None:
         """The use of a node whose GPUs are given out whole, or as its plugin advertises them."""
-        others = [Resources(extended=extended({GPU: len(claimed)}))] if claimed else []
+        # A GPU that is divided is no more among those that are given out whole.
+        lost = len(claimed.difference(d.index for d in node.devices if d.mig_enabled))
+        others = [Resources(extended=extended({GPU: lost}))] if lost else []
         self._tables.set_used(node.name, [*taken_by(use), *others])
         if node.devices:
             flights = [(a, s.requests) for _, (a, s) in sorted(use.flights.items())]

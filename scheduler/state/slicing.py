@@ -24,16 +24,16 @@ class Slicing(msgspec.Struct, frozen=True):
 def slicing(slices: tuple[Offered, ...], gpus: tuple[str, ...], product: str) -> Slicing | None:
     """How GPUs of these names can be divided; None where they cannot, or not all in the same way.
 
-    Only placements that are offered count, so that every slice of a plan has a name. Slices of which it is not told
-    where on the GPU they are were made beforehand.
+    Only placements that are offered count, so that every slice of a plan has a name; those of slices that were made
+    beforehand do not.
     """
-    made = [one for one in slices if one.start >= 0 and one.profile and one.parent in gpus]
-    ways = {gpu: frozenset(_way(one) for one in made if one.parent == gpu) for gpu in gpus}
-    if not made or len(set(ways.values())) > 1:
+    known = [one for one in slices if one.start >= 0 and one.profile and one.parent in gpus and not one.made]
+    ways = {gpu: frozenset(_way(one) for one in known if one.parent == gpu) for gpu in gpus}
+    if not known or len(set(ways.values())) > 1:
         return None
-    names = tuple(SliceName(name=one.name, gpu=one.parent, profile=one.profile, start=one.start) for one in made)
+    names = tuple(SliceName(name=one.name, gpu=one.parent, profile=one.profile, start=one.start) for one in known)
     return Slicing(
-        model=_model([one for one in made if one.parent == gpus[0]], product),
+        model=_model([one for one in known if one.parent == gpus[0]], product),
         names=names,
         by_name={one.name: one for one in names},
     )
@@ -55,7 +55,7 @@ def _model(slices: Sequence[Offered], product: str) -> MigModel:
             starts=tuple(sorted(starts[name])),
             size=first[name].size,
             most=len(starts[name]),
-            compute=_compute(name),
+            compute=compute_slices(name),
             **dict(zip(ENGINES, first[name].engines, strict=False)),
         )
         for at, name in enumerate(sorted(first))
@@ -71,6 +71,7 @@ def _model(slices: Sequence[Offered], product: str) -> MigModel:
     )
 
 
-def _compute(profile: str) -> int:
+def compute_slices(profile: str) -> int:
+    """How many compute slices a profile of this name has."""
     number, _, _ = profile.partition("g.")
     return int(number) if number.isascii() and number.isdigit() else 1

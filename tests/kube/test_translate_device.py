@@ -96,6 +96,32 @@ def test_slices_that_are_made_as_they_are_claimed_tell_where_they_are() -> None:
     assert one is again
 
 
+def test_slices_that_were_made_beforehand_tell_where_they_are() -> None:
+    texts = {"type": "mig", "uuid": "MIG-1", "parentUUID": "GPU-3", "profile": "3g.40gb", "productName": "NVIDIA A100"}
+    device: dict[str, Any] = {
+        "name": "gpu-3-mig-9-4-4",
+        "attributes": {**{k: {"string": v} for k, v in texts.items()}, "index": {"int": 1}},
+        "capacity": {name: {"value": "1"} for name in ("memory", *(f"memorySlice{i}" for i in (7, 4, 6, 5)))},
+    }
+    address = {"resource.kubernetes.io/pciBusID": {"string": "0000:0A:00.0"}}
+    taints = [{"key": "gpu.nvidia.com/xid", "effect": "NoExecute"}]
+    one, bare, counted = seen(
+        {**device, "attributes": {**device["attributes"], **address}, "taints": taints},
+        {**device, "capacity": {}, "allowMultipleAllocations": True},
+        {**device, "consumesCounters": [{"counterSet": "x", "counters": {"slices": {"value": "1"}}}]},
+    ).devices
+    assert (one.made, one.parent, one.uuid, one.model, one.address) == (
+        True,
+        "GPU-3",
+        "MIG-1",
+        "NVIDIA A100",
+        "0000:0a:00.0",
+    )
+    assert (one.profile, one.start, one.size, one.usable) == ("3g.40gb", 4, 4, False)
+    assert (bare.made, bare.start, bare.size, bare.shared, bare.usable) == (True, -1, 0, True, True)
+    assert (counted.made, counted.start) == (False, -1)
+
+
 def test_several_claims_may_share_a_device() -> None:
     assert [d.shared for d in seen(gpu(0, allowMultipleAllocations=True), gpu(1)).devices] == [True, False]
 

@@ -8,16 +8,13 @@ from msgspec.structs import replace
 from scheduler.model.claims import DeviceName
 from scheduler.model.links import LinkGraph
 from scheduler.model.names import NodeName, PodUid
-from scheduler.model.plan import Admit, Plan, Reason, Reclaim, Wait
+from scheduler.model.plan import Admit, Reason, Reclaim
 from scheduler.model.queue import Quota
-from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import GangClaim, Linked
-from scheduler.planning.cycle import plan
-from scheduler.planning.settings import PlanSettings
 from scheduler.scoring.devices.machines import machine_graph
-from scheduler.scoring.rules.check import broken_rules
 from scheduler.state.cluster import ClusterState
 from scheduler.state.events import DeviceClassSeen, Event
+from tests.planning.claimed import MADE_SMALL, QUEUE, planned, starts, waits
 from tests.state.build import (
     Thing,
     claim,
@@ -25,10 +22,12 @@ from tests.state.build import (
     event_of,
     foreign,
     gpu_name,
+    made_name,
     mig,
     node,
     offer,
     pod,
+    presliced,
     queue,
     report,
     shape,
@@ -40,25 +39,6 @@ from tests.state.build import (
 
 THERE = "GPUs for pods that do not claim them: {} of 1 nodes"
 FULL = replace(queue(), total=Quota(nominal_milli_gpu=4000, borrowing_limit_milli_gpu=0))
-QUEUE = replace(queue(), total=Quota(nominal_milli_gpu=100_000))
-
-
-def planned(state: ClusterState, *, reclaim: bool = False) -> tuple[Snapshot, Plan]:
-    snap = state.snapshot()
-    made = plan(snap, now_s=100, settings=PlanSettings(solver_budget_ms=500, reclaim=reclaim))
-    assert broken_rules(snap, made) == []
-    return snap, made
-
-
-def starts(*things: Thing) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Which pod starts where, on which GPUs."""
-    _, made = planned(state_of(QUEUE, *things))
-    return {a.pod: (a.node, a.devices) for d in made.decisions if isinstance(d, Admit) for a in d.placement.assignments}
-
-
-def waits(*things: Thing) -> list[tuple[Reason, str, str]]:
-    _, made = planned(state_of(QUEUE, *things))
-    return [(d.reason, d.message, d.detail) for d in made.decisions if isinstance(d, Wait)]
 
 
 def graph(machine: str) -> LinkGraph:
@@ -258,7 +238,12 @@ def held(draw: st.DrawFn, name: str, places: list[tuple[DeviceName, ...]]) -> li
 
 @st.composite
 def divided_nodes(draw: st.DrawFn, name: str) -> list[Thing]:
-    """A node whose slices are made as they are claimed; some are."""
+    """A node whose slices are made as they are claimed, or were made beforehand; some are claimed."""
+    if draw(st.booleans()):
+        sick = draw(st.sampled_from([(), [(0, "1g.10gb", 1)]]))
+        taken = draw(st.lists(st.sampled_from([*MADE_SMALL, (0, "3g.40gb", 4)]), max_size=2, unique=True))
+        found: list[Thing] = [node(name, gpus=0), presliced(name, whole=draw(st.sampled_from([(), (2, 3)])), sick=sick)]
+        return [*found, *draw(held(name, [(made_name(name, *place),) for place in taken]))]
     here = [(0, "1g.10gb", 3), (1, "3g.40gb", 0), (2, "7g.80gb", 0)]
     some = draw(st.lists(st.sampled_from(here), max_size=2, unique=True))
     things: list[Thing] = [node(name, gpus=0), sliceable(name, gpus=3)]
@@ -321,6 +306,7 @@ def test_no_device_is_planned_twice_whatever_claims_and_others_there_are(happene
     snap, made = planned(state)
     given: set[tuple[str, int]] = set()
     cut: set[tuple[str, int]] = set()
+    slices: set[tuple[str, object]] = set()
     members = {p.uid: p for w in snap.workloads.values() for p in w.members}
     for decision in made.decisions:
         for assignment in decision.placement.assignments if isinstance(decision, Admit) else ():
@@ -331,6 +317,9 @@ def test_no_device_is_planned_twice_whatever_claims_and_others_there_are(happene
             given |= devices
             cut |= {(assignment.node, one.device) for one in assignment.slices}
             assert not cut & given
+            assert not {(assignment.node, one) for one in assignment.slices} & slices
+            slices |= {(assignment.node, one) for one in assignment.slices}
+            assert not set(assignment.slices) & {s for s in snap.slices.get(assignment.node, ()) if s.in_use}
             assert all(node_.claimed_as(one) is not None for one in assignment.slices)
             if asked.by_claim:
                 assert len(devices) == asked.requests.gpus

@@ -202,6 +202,7 @@ KEPT = {
     "DeviceName": {"driver"},
     "HostPort": {"protocol"},
     "MigInstance": {"profile"},
+    "MadeSlice": {"profile"},
     "MigModel": {"products", "source"},
     "Node": {"machine", "mig_state", "mig_strategy", "product"},
     "Pod": {"priority_key", "queue_key"},

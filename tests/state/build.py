@@ -1,6 +1,6 @@
 """Short ways to write a cluster down."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -133,6 +133,45 @@ def sliceable(name: str = "n1", *, gpus: int = 2, **fields: object) -> SliceSeen
 def slice_name(node_name: str, gpu: int, profile: str, start: int) -> DeviceName:
     """How a slice of `sliceable` is claimed."""
     return DeviceName(driver=GPU_NAMES, pool=node_name, device=f"gpu-{gpu}-mig-{profile}-0-{start}")
+
+
+MADE = {0: (("3g.40gb", 4), ("1g.10gb", 0), ("1g.10gb", 1)), 1: (("1g.10gb", 0),)}
+"""Of some GPUs the slices that were made of each."""
+
+
+def presliced(
+    name: str = "n1",
+    made: Mapping[int, Sequence[tuple[str, int]]] = MADE,
+    *,
+    whole: Iterable[int] = (),
+    sick: Iterable[tuple[int, str, int]] = (),
+) -> SliceSeen:
+    """As `offer`, of the slices that were made of GPUs beforehand, and of GPUs that are `whole`."""
+    slices = tuple(
+        Offered(
+            name=made_name("", gpu, profile, start).device,
+            kind="mig",
+            uuid=f"MIG-{gpu}-{start}",
+            model="NVIDIA A100-SXM4-80GB",
+            address=f"0000:{gpu:02x}:00.0",
+            usable=(gpu, profile, start) not in sick,
+            parent=f"GPU-{gpu}",
+            profile=profile,
+            start=start,
+            size=PLACES[profile][1],
+            made=True,
+        )
+        for gpu, there in made.items()
+        for profile, start in there
+    )
+    seen = offer(name, gpus=whole)
+    gpus = tuple(replace(gpu, model="NVIDIA A100-SXM4-80GB") for gpu in seen.devices)
+    return replace(seen, uid=f"{name}-made", name=f"{name}-made", devices=(*gpus, *slices))
+
+
+def made_name(node_name: str, gpu: int, profile: str, start: int) -> DeviceName:
+    """How a slice of `presliced` is claimed."""
+    return DeviceName(driver=GPU_NAMES, pool=node_name, device=f"gpu-{gpu}-mig-{profile}-{start}-made")
 
 
 def slice_claim(name: str, profile: str, *devices: DeviceName, count: int = 1) -> ClaimSeen:

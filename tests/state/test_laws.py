@@ -46,11 +46,13 @@ from tests.state.build import (
     foreign,
     gpu_name,
     job,
+    made_name,
     mig,
     node,
     offer,
     part,
     pod,
+    presliced,
     queue,
     report,
     reserved,
@@ -198,9 +200,10 @@ def claims(draw: st.DrawFn) -> ClaimSeen:
     devices = draw(st.lists(st.tuples(node_names, st.integers(0, 7)), max_size=2, unique=True))
     seen = claim(name, *(gpu_name(n, i) for n, i in devices), gpus=draw(st.integers(1, 2)), ours=draw(st.booleans()))
     if draw(st.integers(0, 3)) == 0:
-        places = st.sampled_from([(0, "1g.10gb", 6), (1, "1g.10gb", 0), (1, "3g.40gb", 4)])
+        places = st.sampled_from([(0, "1g.10gb", 0), (1, "1g.10gb", 0), (0, "3g.40gb", 4)])
         had = draw(st.lists(st.tuples(node_names, places), max_size=2, unique=True))
-        seen = slice_claim(name, "1g.10gb", *(slice_name(n, *place) for n, place in had))
+        called = draw(st.sampled_from([slice_name, made_name]))
+        seen = slice_claim(name, "1g.10gb", *(called(n, *place) for n, place in had))
     return replace(seen, uid=seen.uid + draw(st.sampled_from(["", "-again"])))
 
 
@@ -212,6 +215,9 @@ def offers(draw: st.DrawFn) -> SliceSeen:
     gpus = draw(st.sampled_from([range(8), range(4), range(4, 8), None]))
     if gpus is None:
         return sliceable(draw(node_names))
+    if draw(st.integers(0, 4)) == 0:
+        whole, sick = draw(st.sampled_from([(), (2, 3), (0,)])), draw(st.sampled_from([(), [(0, "1g.10gb", 1)]]))
+        return presliced(draw(node_names), whole=whole, sick=sick)
     seen = offer(draw(node_names), gpus=gpus, sick=draw(st.sets(st.integers(0, 7), max_size=1)))
     return replace(seen, generation=draw(st.integers(1, 2)), slices=draw(st.sampled_from([1, 1, 2])))
 

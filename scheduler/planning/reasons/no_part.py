@@ -111,6 +111,13 @@ def _ways(
     model, index = have.model, profile_index(have.model, profile)
     if model is None or index is None:
         return
+    if not model.makes:
+        # Slices that were made beforehand: one of the profile has to be given back.
+        held = (
+            (slot.device, one) for slot in have.slots for one in slot.layout if (slot.device, *one) not in have.spare
+        )
+        yield from (((1, 1, row, device, one[1]), (one,)) for device, one in held if one[0] == index)
+        return
     staying = {(one.device, one.start) for one in desk.snapshot.nodes[desk.room.name(row)].mig_instances}
     for slot in have.slots:
         if not slot.layout:

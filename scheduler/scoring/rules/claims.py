@@ -43,18 +43,20 @@ def broken_claims(snapshot: Snapshot, placed: Iterable[tuple[Pod, Assignment]]) 
         if closed is not None and (closed.to_claims if shape.by_claim else closed.to_others):
             broken.append(f"{pod.name} on {name}: the node is closed to such pods")
         claimable = {device.index for device in node.devices if device.claimed_as is not None}
-        if claimable and not node.claims_only:
+        if node.claimable and not node.claims_only:
             sorts.setdefault(name, set()).add(shape.by_claim)
         if not shape.by_claim:
             continue
         offered = {(each.profile, each.start) for each in node.slice_names}
+        made = {(each.device, each.profile, each.start) for each in node.slices_made}
         broken += [
             f"{pod.name} on {name}: device {i} cannot be claimed" for i in assignment.devices if i not in claimable
         ]
         broken += [
             f"{pod.name} on {name}: no slice {one.profile} at {one.start} of GPU {one.device} can be claimed"
             for one in assignment.slices
-            if one.device not in claimable or (one.profile, one.start) not in offered
+            if (one.device not in claimable or (one.profile, one.start) not in offered)
+            and (one.device, one.profile, one.start) not in made
         ]
     both = (name for name, some in sorted(sorts.items()) if len(some) > 1)
     return [*broken, *(f"{name}: pods come that claim its GPUs, and others that do not" for name in both)]

@@ -52,7 +52,7 @@ def why_not_on(shape: PodShape, node: Node) -> list[str]:
 def _unclaimable(shape: PodShape, node: Node) -> list[str]:
     """Why the GPUs of a node are none for the claims of a pod."""
     ways = {device.capacities for device in node.devices if device.claimed_as is not None}
-    if not ways:
+    if not node.claimable:
         return ["none of its devices can be claimed"]
     parts = shape.requests.count("nvidia.com/gpu.shared")
     found = ["its GPUs are given to claims in parts"] if shape.requests.gpus and not all(map(_for_one, ways)) else []

@@ -27,7 +27,8 @@ class _Gpus:
         self.made = [one for one in known if one.in_use]
         self.idle = [(one.device, _spelled(one.profile), one.start) for one in known if not one.in_use]
         self.before = set(snapshot.devices_used.get(node.name, frozenset()))
-        self.sound = {d.index for d in node.devices if d.healthy and not d.mig_enabled}
+        made = {each.device for each in node.slices_made}
+        self.sound = {d.index for d in node.devices if d.healthy and (not d.mig_enabled or d.index in made)}
         self.whole = self.before - set(self.milli) - {one.device for one in known}
         self.opened: set[int] = set()
 
@@ -59,7 +60,11 @@ class _Gpus:
             spelled = (one.device, _spelled(one.profile), one.start)
             if spelled in self.idle:
                 self.idle.remove(spelled)
+            elif self.node.slices_made:
+                broken.append(f"no slice {one.profile} at {one.start} of device {one.device} is free")
             self.made.append(one)
+            if self.node.slices_made:
+                continue
             there = [other for other in self._standing() if other.device == one.device]
             broken += [
                 f"device {one.device}: {why}" for why in broken_layout(self.node.product, there, self.node.mig_models)

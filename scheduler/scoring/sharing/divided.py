@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from scheduler.model.mig import MigModel
 from scheduler.model.node import MigInstance, Node
-from scheduler.model.resources import MILLI_GPU
+from scheduler.model.resources import MILLI_GPU, mig_milli_gpu
 from scheduler.model.workload import PodShape
 from scheduler.scoring.sharing.mig import EMPTY, Layout, free_starts, loss, memory_units, most, outlook, with_one
 from scheduler.scoring.sharing.mig_tables import model_on
@@ -95,10 +95,12 @@ def untouched(node: Node) -> Divided:
     layouts: dict[int, Layout] = {}
     for device, profile, start in spare:
         layouts[device] = with_one(layouts.get(device, EMPTY), profile, start)
+    before = node.divided_beforehand
     slots = tuple(
         Slot(d.index, 0 if d.index in layouts or d.index in strange else MILLI_GPU, layouts.get(d.index, EMPTY))
         for d in sorted(node.devices, key=lambda d: d.index)
-        if d.healthy and not d.mig_enabled and (d.claimed_as is not None or not node.claims_only)
+        if d.healthy
+        and (d.index in before or (not d.mig_enabled and (d.claimed_as is not None or not node.claims_only)))
     )
     healthy = {slot.device for slot in slots}
     return Divided(
@@ -168,9 +170,14 @@ def _outlook(have: Divided) -> list[int]:
 
 
 def free_milli(have: Divided) -> int:
-    """What is free of the GPUs, in milli-GPU; of a GPU with MIG instances its free memory units' part."""
+    """What is free of the GPUs, in milli-GPU; of a GPU with MIG instances its free memory units' part.
+
+    Where nothing can be made any more, it is the instances that nobody holds.
+    """
     model = have.model
     free = sum(slot.milli for slot in have.slots)
+    if model is not None and not model.makes:
+        return free + sum(mig_milli_gpu(model.profiles[profile].name) for _, profile, _ in have.spare)
     for slot in have.slots:
         if slot.layout and model is not None:
             free += MILLI_GPU * (model.units - memory_units(model, slot.layout)) // model.units
