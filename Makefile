@@ -39,7 +39,8 @@ check: $(STAMP) ## format, lint, types, architecture
 
 .PHONY: test
 test: controlplane ## everything that has to pass, cluster tests included
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@# Whole files, in their order: those of a folder share what takes long to start, each worker its own.
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: test-fast
 test-fast: $(STAMP) ## the tests that need no control plane, without the long ones (with make check: two minutes)
