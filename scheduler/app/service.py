@@ -247,7 +247,7 @@ class Service:
         rpc = RpcServer(view, self._feed, self._not_ready)
         tasks: list[asyncio.Future[None]] = [broken(self._loop)]
         tasks += [asyncio.ensure_future(watcher.run()) for watcher in self._watchers]
-        tasks.append(asyncio.ensure_future(self._foreign.run()))
+        tasks.append(asyncio.ensure_future(self._foreign.run(after=[w.synced for w in self._watchers])))
         try:
             await rpc.start(*self._addresses.grpc)
             # Loading the solver takes 0.6 s, which no plan should wait for.

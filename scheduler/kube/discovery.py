@@ -15,7 +15,7 @@ from scheduler.kube.wire import Wire
 from scheduler.state.events import Event
 
 LOOK_PERIOD_S = 30.0
-"""How soon a kind is noticed that comes or goes while the service runs."""
+"""How soon a kind is noticed that comes while the service runs; one that goes, within twice that."""
 
 PATIENCE_S = 10.0
 """How long the first lists of foreign kinds are waited for. Without them their gangs wait, and nothing else does."""
@@ -123,14 +123,21 @@ class ForeignWatchers:
         self._trouble = trouble
         self._chance = chance
         self._watched: dict[str, tuple[Watcher, asyncio.Task[None]]] = {}
+        self._gone: set[str] = set()
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
         """The kinds that are watched."""
         return tuple(watcher.kind for watcher, _ in self._watched.values())
 
-    async def run(self) -> None:
-        """Watch until cancelled. What one of the watches raises ends all."""
+    async def run(self, after: Iterable[asyncio.Event] = ()) -> None:
+        """Watch until cancelled. What one of the watches raises ends all.
+
+        `after`: what has to be set before the first look, as the first lists of other kinds: then the API server knows
+        our rights.
+        """
+        for event in after:
+            await event.wait()
         try:
             while True:
                 try:
@@ -168,13 +175,18 @@ class ForeignWatchers:
                 task.result()
 
     async def _look(self) -> None:
-        """Start watching what has come, and forget what has gone."""
+        """Start watching what has come, and forget what was gone the last time already.
+
+        An API server that has just started answers for a moment as if kinds and rights were not there.
+        """
         there = {kind.path: kind for kind in await foreign_kinds(self._api)}
-        for path in [path for path in self._watched if path not in there]:
+        gone = {path for path in self._watched if path not in there}
+        for path in sorted(gone & self._gone):
             watcher, task = self._watched.pop(path)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             watcher.forget()
+        self._gone = gone & self._watched.keys()
         for path, kind in there.items():
             if path not in self._watched:
                 watcher = Watcher(

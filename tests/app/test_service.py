@@ -65,7 +65,8 @@ def test_a_replica_whose_part_breaks_ends_instead_of_leading_on(
 def test_a_replica_ends_too_where_what_breaks_keeps_it_from_getting_ready(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def look(_: ForeignWatchers) -> None:
+    async def look(_: ForeignWatchers, after: object) -> None:
+        assert after
         breaks()
 
     monkeypatch.setattr(ForeignWatchers, "run", look)

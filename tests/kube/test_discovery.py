@@ -125,6 +125,43 @@ def test_kinds_that_come_are_watched_and_those_that_go_are_forgotten(
     asyncio.run(asyncio.wait_for(watch(), timeout=60))
 
 
+def test_a_kind_that_is_gone_for_one_look_is_watched_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(discovery, "LOOK_PERIOD_S", 0.01)
+    path = f"{PLAIN}/podgroups"
+    kinds = Kinds(path)
+    events: list[Event] = []
+    looks = 0
+
+    async def serve(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        nonlocal looks
+        looks += asked.target == "/apis"
+        # Every second look finds that the kind may not be read, as one does just after the API server started.
+        tried = asked.target == f"{path}?limit=1"
+        kinds.refused = {path: "403 Forbidden"} if tried and looks % 2 == 0 else {}
+        await kinds(asked, writer)
+
+    async def watch() -> None:
+        async with ScriptedServer(serve).running() as server, client_of(server, tmp_path) as api:
+            watchers = ForeignWatchers(
+                api, on_event=lambda _: events.append, trouble=lambda _, text: pytest.fail(text), chance=lambda: 0.0
+            )
+            listed = asyncio.Event()
+            task = asyncio.ensure_future(watchers.run(after=[listed]))
+            for _ in range(100):
+                await asyncio.sleep(0)
+            assert looks == 0
+            listed.set()
+            async with asyncio.timeout(60):
+                while looks < 8:  # noqa: ASYNC110  the server's own count is what is waited for
+                    await asyncio.sleep(0.01)
+            assert [kind.path for kind in watchers.kinds] == [path]
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(watch())
+    assert [type(event) for event in events] == [GroupSeen]
+
+
 def test_trouble_with_discovery_is_told_and_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(discovery, "LOOK_PERIOD_S", 0.01)
     kinds = Kinds(f"{PLAIN}/podgroups")

@@ -13,7 +13,7 @@ from scheduler.localcluster.api import Api, Json
 from scheduler.localcluster.cluster import LocalCluster
 from scheduler.localcluster.errors import ApiError
 from scheduler.localcluster.fleet import Fleet, Group
-from scheduler.localcluster.parts import OWN_SCHEDULER
+from scheduler.localcluster.parts import APISERVER, CONTROLLER_MANAGER, KWOK, OWN_SCHEDULER, SCHEDULER
 from scheduler.localcluster.waiting import until
 from tests.cluster.harness import invariants
 from tests.cluster.harness.apiproxy import ApiProxy
@@ -33,6 +33,7 @@ WAIT_S = 90.0
 """Longer than a kube-scheduler or controller rests whose watch failed: client-go waits up to 30 s, with jitter 60 s."""
 
 DELETE_IN_USE = {"bayplan.dev/delete-in-use": "true"}
+OUTLIVES = (CONTROLLER_MANAGER, SCHEDULER, OWN_SCHEDULER, KWOK)
 LAG_S = 3 * LONGEST_PAUSE_S
 """What was written while a watch of the service had no server is known to it by then."""
 
@@ -67,6 +68,7 @@ class Lab:
         self.replicas: list[Replica] = []
         self._settings: Mapping[str, object] | None = None
         self._fleet: Fleet | None = None
+        self._outage = False
 
     def close(self) -> None:
         self.end_services()
@@ -290,8 +292,22 @@ class Lab:
         for part in self.cluster.status():
             if part.state == "dead":
                 self.cluster.restart(part.name)
+                self._outage = self._outage or part.name == APISERVER
         for part in self.cluster.status():
             self.cluster.wait_ready(part.name)
+
+    def _forget_outage(self) -> None:
+        """Start anew what lived through an outage of the API server.
+
+        Each of its watches waits for itself before it tries again, in the end for a minute: whoever knows of new pods
+        may not know of new nodes for long.
+        """
+        if self._outage:
+            for part in OUTLIVES:
+                self.cluster.restart(part)
+            for part in OUTLIVES:
+                self.cluster.wait_ready(part)
+            self._outage = False
 
     # Checks
 
@@ -323,6 +339,7 @@ class Lab:
     def sweep(self) -> None:
         """Clear the scenario away, and see that every part of the cluster runs."""
         self.revive()
+        self._forget_outage()
         for queue in self.api.get(QUEUES)["items"]:
             # By what the service last wrote work may run there still, and the service may be gone.
             self.api.merge(f"{QUEUES}/{queue['metadata']['name']}", {"metadata": {"annotations": DELETE_IN_USE}})
