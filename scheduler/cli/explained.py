@@ -9,6 +9,8 @@ from typing import Literal, assert_never
 import msgspec
 
 from scheduler.cli.output import facts
+from scheduler.kube.keys import DEVICE_CLASS
+from scheduler.kube.translate_claim import BY_CLASS
 from scheduler.model.names import NodeName, WorkloadKey, gang_key, people_name, pod_key
 from scheduler.model.plan import Admit, Decision, Offer, Plan, Reason, Reclaim, Reservation, RollBack, Wait
 from scheduler.model.snapshot import Snapshot
@@ -20,6 +22,9 @@ from scheduler.planning.reasons.wording import lasting, listed
 from scheduler.planning.reserve.text import learned_from
 
 State = Literal["running", "starting", "waiting", "leaving", "not planned"]
+
+OUR_CLASS = BY_CLASS + DEVICE_CLASS
+"""A claim of our class as a resource of a container: kube-scheduler makes such claims, and fills none (KEP-5004)."""
 
 NEAR_NAMES = 3
 NODES_SHOWN = 12
@@ -265,6 +270,8 @@ def _decided(found: Explanation, decision: Decision) -> Explanation:
 def _unplanned(pod: Pod) -> Explanation:
     name = f"{pod.namespace}/{pod.name}"
     why = "it asks for no GPU and belongs to no gang" if pod.ours else "it names another scheduler"
+    if pod.ours and any(resource == OUR_CLASS for resource, _ in pod.shape.requests.extended):
+        why = f"it asks for {OUR_CLASS}, which nobody gives out; it has to name a ResourceClaim of {DEVICE_CLASS}"
     where = f" It is on {pod.node}." if pod.node is not None else ""
     return Explanation(
         kind="pod",

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 import pytest
+from msgspec.structs import replace
 
 from scheduler.cli.explain import together
 from scheduler.cli.explained import Explanation, NotFound, find, people_text
@@ -103,6 +104,9 @@ def test_a_bad_value_is_quoted() -> None:
     assert "'6 horses'; allowed: such as 90m or 6h" in people_text(found)
 
 
+BY_OUR_CLASS = "deviceclass.resource.kubernetes.io/gpu.bayplan.dev"
+
+
 def test_a_queue_that_does_not_exist_is_quoted() -> None:
     found = the_one(asked("p", [pod("p", 1, queue=QueueName("reserch"))]))
     assert found.reason == "QueueMissing"
@@ -129,6 +133,10 @@ def test_pods_of_a_job_that_are_no_gang_are_told_together() -> None:
     ("other", "said"),
     [
         (pod("web", 0, managed=False), "it asks for no GPU and belongs to no gang"),
+        (
+            replace(pod("web", 0, managed=False), shape=PodShape(requests=Resources(extended=((BY_OUR_CLASS, 1),)))),
+            f"it asks for {BY_OUR_CLASS}, which nobody gives out; it has to name a ResourceClaim of gpu.bayplan.dev.",
+        ),
         (pod("web", 1, managed=False, ours=False, on="n0"), "it names another scheduler. It is on n0."),
     ],
 )
