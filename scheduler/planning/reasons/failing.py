@@ -1,6 +1,6 @@
 """Work that stands on what fails: GPUs that are not healthy or suspect, nodes that are not ready."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from enum import Enum
 
 import msgspec
@@ -9,6 +9,7 @@ from scheduler.model.names import NodeName, PodUid
 from scheduler.model.node import Device, Node
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Pod, Workload
+from scheduler.planning.reasons.wording import listed
 
 SHOWN = 8
 """Members of a gang that are named one by one."""
@@ -67,8 +68,12 @@ def _of_pod(pod: Pod, node: Node) -> list[Failing]:
         (Cause.SUSPECT, [d for d in node.devices if d.healthy and d.suspect and d.index in held]),
     ):
         if sick:
-            state = "is not healthy" if cause is Cause.UNHEALTHY else "shows signs of a fault"
-            what = "; ".join(f"{_called(d)} of {node.name} {state}{_because(d)}" for d in sick)
+            alike: dict[str, list[Device]] = {}
+            for device in sick:
+                alike.setdefault(_because(device), []).append(device)
+            what = "; ".join(
+                f"{_called(some)} of {node.name} {_state(cause, some)}{why}" for why, some in alike.items()
+            )
             found.append(Failing(pod=pod.uid, node=node.name, cause=cause, why=f"{pod.name}: {what}"))
     return found
 
@@ -80,8 +85,18 @@ def _held(pod: Pod, node: Node) -> set[int]:
     return whole if not known and whole and pod.shape.requests.gpus >= len(whole) else known
 
 
-def _called(device: Device) -> str:
-    return f"GPU {device.index} ({device.uuid})" if device.uuid else f"GPU {device.index}"
+def _called(devices: Sequence[Device]) -> str:
+    """GPUs of which the same is said: one by its uuid too, several by their indexes alone."""
+    if len(devices) > 1:
+        return f"GPUs {listed([str(device.index) for device in devices])}"
+    return f"GPU {devices[0].index} ({devices[0].uuid})" if devices[0].uuid else f"GPU {devices[0].index}"
+
+
+def _state(cause: Cause, devices: Sequence[Device]) -> str:
+    one = len(devices) == 1
+    if cause is Cause.UNHEALTHY:
+        return "is not healthy" if one else "are not healthy"
+    return "shows signs of a fault" if one else "show signs of a fault"
 
 
 def _because(device: Device) -> str:

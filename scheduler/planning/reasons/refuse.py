@@ -39,6 +39,11 @@ from scheduler.scoring.gangs.gang import Ask
 from scheduler.scoring.gangs.problem import held_by, model_choices, usable
 from scheduler.scoring.topology import NO_DOMAIN, domains
 
+SHORT_OF_GPUS = frozenset(
+    {Reason.NO_NODE_MATCHES, Reason.INSUFFICIENT_RESOURCES, Reason.FRAGMENTED, Reason.TOPOLOGY_UNSATISFIED}
+)
+"""Reasons to wait that GPUs which are not healthy may be the cause of."""
+
 
 def refuse(desk: Desk, candidate: Candidate, *, briefly: bool = False) -> Wait:
     """The reason in the terms of whoever asked, judged by the fewest members that would have to be placed.
@@ -62,7 +67,7 @@ def refuse(desk: Desk, candidate: Candidate, *, briefly: bool = False) -> Wait:
 def _with_sick(desk: Desk, candidate: Candidate, wait: Wait) -> Wait:
     """The refusal, and which GPUs are not healthy where they would do."""
     sick = sick_gpus(desk, candidate)
-    if not sick or wait.reason not in {Reason.INSUFFICIENT_RESOURCES, Reason.FRAGMENTED, Reason.TOPOLOGY_UNSATISFIED}:
+    if not sick or wait.reason not in SHORT_OF_GPUS:
         return wait
     return with_sick(desk, wait, sick, helps=_roomy(desk, desk.ask(candidate), more=healed(desk, sick)))
 

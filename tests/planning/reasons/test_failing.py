@@ -40,6 +40,17 @@ def test_a_gang_with_a_member_on_a_broken_gpu_fails_and_says_where_and_why() -> 
     assert found == [("n2", Cause.UNHEALTHY, why)]
 
 
+def test_gpus_of_which_the_same_is_said_are_told_together() -> None:
+    sick = node("n1", 4)
+    reasons = ((), ("too hot",), ("no answer",), ("no answer",))
+    devices = (replace(d, healthy=False, reasons=why) for d, why in zip(sick.devices, reasons, strict=True))
+    whole = tuple(replace(pod, devices=(1, 2, 3)) for pod in pods("w", [shape(3)], on=["n1"]))
+    _, found = cluster(replace(sick, devices=tuple(devices)), members=whole)
+    assert [why for _, _, why in found] == [
+        "w-0: GPU 1 of n1 is not healthy (too hot); GPUs 2 and 3 of n1 are not healthy (no answer)"
+    ]
+
+
 def test_a_suspect_gpu_is_a_note_as_work_can_go_on() -> None:
     snap, found = cluster(told("n1", 0, suspect=True), members=holding(("n1", (0, 1))))
     assert [cause for _, cause, _ in found] == [Cause.SUSPECT]

@@ -37,6 +37,16 @@ def test_a_node_that_would_be_large_enough_if_all_its_gpus_were_healthy() -> Non
     assert health_of(wait) == [("health of 1 GPU: 1 of n1", 1)]
 
 
+def test_a_node_with_the_label_that_would_be_large_enough() -> None:
+    nodes = [node("n1", 8, labels={"pool": "a"}, unhealthy=[5]), node("n2", 8, unhealthy=[1])]
+    wanted = shape(8, node_selector=(("pool", "a"),))
+    snap = snapshot([*nodes, node("n3", 8)], [single("w", wanted)], queues=[queue(nominal=100)])
+    wait = waiting(plan(snap, now_s=0, settings=PlanSettings()), "w")
+    assert wait.message == "no node has the label pool=a and 8 GPUs"
+    assert wait.detail.endswith("1 GPU is not healthy: 1 of n1")
+    assert health_of(wait) == [("health of 1 GPU: 1 of n1", 1)]
+
+
 def test_gpus_of_nodes_that_do_not_suit_the_pod_are_not_told() -> None:
     wait = refused(node("n1", 2, product="L40S", unhealthy=[0]), node("n2", 1), model="H100", held={"n2": [0]})
     assert "not healthy" not in wait.detail
