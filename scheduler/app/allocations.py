@@ -29,6 +29,8 @@ FREED_S = 5.0
 
 GIVEN_UP = "the plan was given up"
 
+NO_ANSWER = "the API server does not tell whether its pods stand"
+
 NodesByName = Mapping[NodeName, Node]
 
 
@@ -100,7 +102,7 @@ class Allocations:
             if claim.uid not in self._writes and not any(planned(pod.uid) for pod in users):
                 waiting = [ref(pod) for pod in users if pod.node is None]
                 target = ClaimRef(uid=claim.uid, namespace=claim.namespace, name=claim.name)
-                self._begin(claim.uid, self._letting_go(target, waiting))
+                self._begin(claim.uid, self._seeing_to(target, waiting))
 
     async def stop(self) -> None:
         """End everything without another write; whoever leads next sees to what is left."""
@@ -147,6 +149,20 @@ class Allocations:
             return why
 
         return let_go
+
+    def _seeing_to(self, claim: ClaimRef, waiting: Collection[PodRef]) -> Callable[[], Awaitable[str | None]]:
+        """Take the guard off, and these pods where they wait by the API server's own word.
+
+        A pod that was bound a moment ago may not be seen on its node yet, and must not lose its devices.
+        """
+
+        async def see_to() -> str | None:
+            stands = {pod: await self._effects.on_a_node(pod) for pod in waiting}
+            if None in stands.values():
+                return NO_ANSWER
+            return await self._letting_go(claim, [pod for pod, on_node in stands.items() if not on_node])()
+
+        return see_to
 
     async def _after(self, uid: str, work: Callable[[], Awaitable[str | None]]) -> str | None:
         """Do this when earlier writes of the claim have ended; it goes on though the caller is cancelled."""

@@ -177,6 +177,14 @@ class Effects:
         read = msgspec.json.decode(response.body, type=_BoundPod)
         return NodeName(read.spec.nodeName) if read.metadata.uid == pod.uid and read.spec.nodeName else None
 
+    async def on_a_node(self, pod: PodRef) -> bool | None:
+        """Whether the pod has a node by the API server's own word; None where no answer came."""
+        answer = await self.look(pod.path)
+        if isinstance(answer, Response):
+            read = msgspec.json.decode(answer.body, type=_BoundPod)
+            return read.metadata.uid == pod.uid and bool(read.spec.nodeName)
+        return False if isinstance(answer, Gone) else None
+
     async def evict(self, pod: PodRef, *, only_try: bool = False) -> Outcome:
         """Evict through the Eviction API, so that disruption budgets hold and a namesake is spared.
 

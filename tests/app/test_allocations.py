@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Collection, Mapping
 
+import msgspec
 import pytest
 
 from scheduler.app import allocations
 from scheduler.app.allocations import Allocations, NotGiven, PlanClaims
-from scheduler.kube.api import Response
+from scheduler.kube.api import ApiUnreachableError, Response
 from scheduler.kube.effects import Effects, PodRef
 from scheduler.kube.effects_claims import Allocation, ClaimEffects, ClaimRef
 from scheduler.kube.http import Method
@@ -24,10 +25,12 @@ from scheduler.state.offers import OfferBook
 
 
 class Events:
-    """Takes Events, and reads nothing."""
+    """Takes Events, and knows which pods stand. `down`: it does not tell."""
 
     def __init__(self) -> None:
         self.notes: list[bytes] = []
+        self.standing: set[str] = set()
+        self.down = False
 
     async def request(
         self,
@@ -38,7 +41,14 @@ class Events:
         content_type: str = "application/json",
         accept: str = "",
     ) -> Response:
-        del method, path, content_type, accept
+        del content_type, accept
+        if method == "GET":
+            if self.down:
+                raise ApiUnreachableError("no answer")
+            name = path.rpartition("/")[2]
+            spec = {"nodeName": "n"} if name in self.standing else {}
+            found = {"metadata": {"uid": f"u{name.removeprefix('p')}"}, "spec": spec}
+            return Response(status=200, body=msgspec.json.encode(found))
         self.notes.append(body or b"")
         return Response(status=200, body=b"{}")
 
@@ -262,6 +272,20 @@ async def test_claims_with_a_guard_that_no_plan_needs_are_seen_to() -> None:
         desk.allocations.look(lambda uid: uid == PodUid("u3"))
     await rest()
     assert sorted(desk.writer.log) == ["let go c0 of p0", "let go c1 of ", "let go c2 of "]
+
+
+async def test_a_pod_that_was_bound_and_is_not_seen_on_its_node_yet_keeps_its_devices() -> None:
+    desk = Desk()
+    desk.beliefs.guards = [(ClaimKey(uid="uid0", namespace="ns", name="c0"), [pod(0)])]
+    desk.events.standing = {"p0"}
+    desk.events.down = True
+    desk.allocations.look(lambda _: False)
+    await rest()
+    assert desk.writer.log == []
+    desk.events.down = False
+    desk.allocations.look(lambda _: False)
+    await rest()
+    assert desk.writer.log == ["let go c0 of "]
 
 
 async def test_a_leader_that_is_relieved_writes_nothing_more() -> None:
