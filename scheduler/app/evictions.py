@@ -113,7 +113,7 @@ class Evictions:
         """Evict what stands of a gang that is not to stand; pods for which that is under way are left at it."""
         text = f"evicted, because its gang {people_name(workload.key)} could not be completed: {decision.why}"
         for pod in workload.members:
-            if pod.uid in decision.evict and pod.uid not in self._tasks:
+            if pod.uid in decision.evict and not self.under_way(pod.uid):
                 self._tasks[pod.uid] = beside(
                     self._take_back(ref(pod), Notice(reason=ROLLED_BACK, text=text, workload=workload.key))
                 )

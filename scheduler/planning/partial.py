@@ -41,7 +41,5 @@ def unfinished(workload: Workload) -> RollBack | None:
     placed = workload.placed
     if not placed or not workload.lacking(placed) or not any(pod.makes_way for pod in placed):
         return None
-    why = (
-        f"the others had to make way for another workload, and {len(placed)} of at least {workload.min_member} are left"
-    )
+    why = f"the others were made to leave, and {len(placed)} of at least {workload.min_member} are left"
     return RollBack(workload=workload.key, evict=tuple(pod.uid for pod in placed), why=why)

@@ -19,7 +19,7 @@ from scheduler.kube.api import ApiRefusedError, Response
 from scheduler.kube.effects import Effects
 from scheduler.kube.http import Method
 from scheduler.model.names import NodeName, PodUid, QueueName
-from scheduler.model.plan import Plan
+from scheduler.model.plan import Plan, RollBack
 from scheduler.planning.reasons.failing import Cause
 from scheduler.state.cluster import ClusterState
 from scheduler.state.events import PodGone
@@ -186,6 +186,19 @@ async def test_by_policy_the_gang_is_marked_and_evicted_whole() -> None:
     assert max(tries) < max(marks) < min(evictions)
     said = {text for _, reason, text in scene.api.events if reason == "OnFailingDevice"}
     assert said == {"2 pods of a/g evicted to be planned elsewhere: x stands on n1, which is not ready"}
+
+
+async def test_a_plan_that_sees_half_of_it_gone_evicts_nobody_a_second_time() -> None:
+    scene = Scene(gang_of_two(), replan=True)
+    async with scene.running():
+        scene.apply(node("n1", ready=False))
+        await scene.until(lambda: scene.api.evicted == ["x", "y"])
+        scene.apply(PodGone(uid=PodUid("y")))
+        (left,) = scene.state.snapshot().workloads.values()
+        scene.evictions.roll_back(RollBack(workload=left.key, evict=(PodUid("x"),), why="the others left"), left)
+        await asyncio.sleep(0.05)
+    assert scene.api.evicted == ["x", "y"]
+    assert "RolledBack" not in {reason for _, reason, _ in scene.api.events}
 
 
 async def test_nobody_is_evicted_where_one_may_not_be_and_that_is_tried_again_later() -> None:
