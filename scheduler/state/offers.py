@@ -78,9 +78,10 @@ class OfferBook:
         return (device for seen in self._newest(pool) for device in seen.devices)
 
     def unclear(self) -> list[str]:
-        """Of pools that offer nothing, why that is, one sentence each."""
+        """Of pools that offer nothing, why that is, one sentence each; drivers of other devices than GPUs are left out."""
         found: list[str] = []
-        for pool in sorted(self._pools.keys() - self._node_of.keys()):
+        drivers = {each.driver for each in self._slices.values() if each.devices}
+        for pool in sorted(pool for pool in self._pools.keys() - self._node_of.keys() if pool[0] in drivers):
             slices = self._pools[pool].values()
             newest = max(s.generation for s in slices)
             there = [s for s in slices if s.generation == newest]

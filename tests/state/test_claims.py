@@ -165,7 +165,8 @@ def test_only_complete_pools_of_the_newest_generation_count() -> None:
 
 def test_pools_that_offer_nothing_are_told() -> None:
     away = replace(offer("n3", gpus=[2], slices=2), node=NodeName("n2"))
-    state = state_of(offer(gpus=[0], slices=3), offer("n2"), offer("n3", gpus=[0], slices=2), away)
+    nics = replace(offer("n4", slices=2), driver="nic.example.com", devices=())
+    state = state_of(offer(gpus=[0], slices=3), offer("n2"), offer("n3", gpus=[0], slices=2), away, nics)
     assert state.unclear() == [
         "pool n1 of driver gpu.nvidia.com in generation 1 has 1 of 3 ResourceSlices; its devices are not given out",
         "pool n3 of driver gpu.nvidia.com in generation 1 has devices of 2 nodes; only pools of one node are given out",
