@@ -9,6 +9,7 @@ from scheduler.kube.requests import read_quantities, resources_of
 from scheduler.kube.translate_alignment import read_alignment
 from scheduler.kube.translate_assumed import with_assumed_devices
 from scheduler.kube.translate_device import pci_address
+from scheduler.kube.translate_fabric import read_clique
 from scheduler.kube.translate_links import read_links
 from scheduler.kube.translate_mig import read_instances, read_models, slices_held
 from scheduler.kube.wire import Meta, NameMeta, WireNode
@@ -92,13 +93,14 @@ def read_report(raw: bytes | msgspec.Raw) -> tuple[NameMeta, DevicesSeen]:
     allocator, wrong = _allocator(status.allocator)
     models, strange = read_models(status)
     instances, odd = read_instances(status, models)
+    clique, unclear = read_clique(status.fabric)
     devices = sorted((_device(d, on_demand=status.mig_on_demand) for d in status.devices), key=lambda d: d.index)
     return wire.metadata, DevicesSeen(
         node=NodeName(sys.intern(wire.metadata.name)),
         machine=status.machine,
         devices=tuple(devices),
         links=links,
-        assumed=(*assumed, *wrong, *strange, *odd),
+        assumed=(*assumed, *wrong, *strange, *odd, *unclear),
         uid=wire.metadata.uid,
         allocator=allocator,
         held=_held(status.holdings, {d.uuid: d.index for d in devices}),
@@ -107,6 +109,7 @@ def read_report(raw: bytes | msgspec.Raw) -> tuple[NameMeta, DevicesSeen]:
         mig_models=models,
         slices_held=slices_held(status.holdings, instances),
         addresses=tuple(pci_address(d.pci_bus_id) for d in sorted(status.devices, key=lambda d: d.index)),
+        clique=clique,
     )
 
 

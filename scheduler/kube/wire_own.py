@@ -208,6 +208,14 @@ class WireLink(Wire, frozen=True, kw_only=True):
     pcie_level: str = ""
 
 
+class WireFabric(Wire, frozen=True, kw_only=True):
+    """status.fabric of a GPUNode; exporters write null for what there is not."""
+
+    cluster_uuid: str | None = None
+    clique_id: str | None = None
+    state: str = ""
+
+
 class GPUNodeStatus(Wire, frozen=True, kw_only=True):
     """status of a GPUNode."""
 
@@ -217,6 +225,7 @@ class GPUNodeStatus(Wire, frozen=True, kw_only=True):
     allocator: str = "DevicePlugin"
     mig_on_demand: bool = False
     links: list[WireLink] = []
+    fabric: WireFabric | None = None
     holdings: list[Holding] = []
 
 

@@ -69,6 +69,10 @@ class Allocator(Enum):
     """kube-scheduler, where dynamic resource allocation serves an extended resource (KEP-5004): not predicted."""
 
 
+CLIQUE_LABEL = "nvidia.com/gpu.clique"
+"""GPUs of several nodes that are one NVLink domain, by GPU feature discovery: `<cluster UUID>.<clique id>`."""
+
+
 class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A node as the planner sees it. `allocatable.pods` is the kubelet's pod limit.
 
@@ -88,6 +92,9 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     that it shares; 1 where it shares none.
 
     `alignment`: how the kubelet gathers whole GPUs that the device plugin gives out.
+
+    `clique`: the NVLink clique across nodes that the exporter reports, named as by the label `nvidia.com/gpu.clique`;
+    "" where it reports none. It is no label: selectors of pods go by `labels` alone.
 
     `claims_only`: its GPUs are there for pods that claim devices and for no others; `allocatable` counts them too.
     `slice_names`: how slices are claimed that are made as they are claimed. `slices_made`: slices that were made
@@ -123,6 +130,21 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     slice_names: tuple[SliceName, ...] = ()
     slices_made: tuple[MadeSlice, ...] = ()
     notes: tuple[str, ...] = ()
+    clique: str = ""
+
+    def place(self, label: str) -> str:
+        """Where the node stands at the topology level of a label; "" where nobody tells.
+
+        GPU feature discovery writes cliques into labels out of the same driver, once a minute and whether or not the
+        fabric is healthy; so where an exporter reports one, that counts.
+        """
+        return (self.clique if label == CLIQUE_LABEL else "") or self.labels.get(label, "")
+
+    @property
+    def places(self) -> Mapping[str, str]:
+        """The labels, with the clique that is reported."""
+        same = not self.clique or self.labels.get(CLIQUE_LABEL) == self.clique
+        return self.labels if same else {**self.labels, CLIQUE_LABEL: self.clique}
 
     def claimed_as(self, one: MigInstance) -> DeviceName | None:
         """The name by which a slice is claimed; None where it cannot be."""

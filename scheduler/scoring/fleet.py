@@ -11,7 +11,7 @@ from scheduler.model.alignment import ANYHOW, Alignment
 from scheduler.model.claims import Capacity
 from scheduler.model.links import LinkGraph
 from scheduler.model.names import NodeName
-from scheduler.model.node import Allocator, Device, Node, Taint
+from scheduler.model.node import CLIQUE_LABEL, Allocator, Device, Node, Taint
 from scheduler.model.snapshot import Snapshot
 
 Codes = npt.NDArray[np.int64]
@@ -82,6 +82,12 @@ class Fleet:
             column = _column(node.labels.get(key) for node in self._nodes)
             self._labels[key] = column
         return column
+
+    def place(self, key: str) -> Column:
+        """Where nodes stand at the topology level of the label `key`: its values, or what reports say instead."""
+        if key != CLIQUE_LABEL or not any(node.clique for node in self._nodes):
+            return self.label(key)
+        return self.remember(("places", key), lambda: _column(node.place(key) or None for node in self._nodes))
 
     @property
     def products(self) -> Column:

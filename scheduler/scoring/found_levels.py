@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from scheduler.model.node import Node, TopologyLevel
+from scheduler.model.node import CLIQUE_LABEL, Node, TopologyLevel
 
 Labels = Mapping[str, str]
 
@@ -44,8 +44,8 @@ TIER = re.compile(r"fabric\.topograph\.run/tier-(\d{1,2})\Z", re.ASCII)
 TIER_NAMES = ("leaf", "spine", "core")
 """What people call tiers 0, 1 and 2."""
 
-CLIQUE_LEVEL, CLIQUE_LABEL = "clique", "nvidia.com/gpu.clique"
-"""GPUs of several nodes that are one NVLink domain, by GPU feature discovery."""
+CLIQUE_LEVEL = "clique"
+"""GPUs of several nodes that are one NVLink domain, by exporters and GPU feature discovery."""
 
 FABRICS = (
     Source(
@@ -62,12 +62,12 @@ FABRICS = (
 
 
 def found_levels(nodes: Iterable[Node]) -> tuple[TopologyLevel, ...]:
-    """The levels that the nodes' labels tell of, outermost first; the node level, which always follows, is not named.
+    """The levels that the nodes' labels and reports tell of, outermost first, without the node level, which follows.
 
     Regions and zones, then one source's network, then one source's NVLink domains, which stand outside those network
     levels of which they contain several domains.
     """
-    labels = [node.labels for node in nodes]
+    labels = [node.places for node in nodes]
     seen = Counter(key for each in labels for key, value in each.items() if value)
     network = _most_seen((_tiers(seen), *NETWORKS), seen)
     levels = list(_levels(network, seen))
@@ -78,7 +78,7 @@ def found_levels(nodes: Iterable[Node]) -> tuple[TopologyLevel, ...]:
 
 def unused_sources(levels: Sequence[TopologyLevel], nodes: Iterable[Node]) -> list[str]:
     """Well-known label keys that nodes have and that none of `levels` uses, sorted."""
-    seen = {key for node in nodes for key, value in node.labels.items() if value}
+    seen = {key for node in nodes for key, value in node.places.items() if value}
     known = {key for source in (PLACES, *NETWORKS, *FABRICS) for _, key in source.levels}
     known |= {key for key in seen if TIER.match(key)}
     return sorted((known & seen) - {level.label for level in levels})

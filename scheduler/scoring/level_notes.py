@@ -3,10 +3,10 @@
 The same of how the GPUs of its nodes are connected, where no exporter reports, and of what labels of nodes say wrongly.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from scheduler.model.node import Node, TopologyLevel
+from scheduler.model.node import CLIQUE_LABEL, Node, TopologyLevel
 from scheduler.model.snapshot import Snapshot
 from scheduler.scoring.found_levels import unused_sources
 
@@ -26,7 +26,7 @@ def level_notes(snapshot: Snapshot) -> tuple[str, ...]:
     notes += (note for level in snapshot.topology if (note := _missing(level, nodes)) is not None)
     pairs = pairwise(snapshot.topology)
     notes += (note for outer, inner in pairs if (note := _spanning(outer, inner, nodes)) is not None)
-    return (*notes, *_assumed(nodes), *_wrong(nodes))
+    return (*notes, *_otherwise(nodes), *_assumed(nodes), *_wrong(nodes))
 
 
 def _wrong(nodes: Sequence[Node]) -> Sequence[str]:
@@ -36,6 +36,17 @@ def _wrong(nodes: Sequence[Node]) -> Sequence[str]:
         for note in node.notes:
             saying.setdefault(note, []).append(node.name)
     return [f"{note}: {_named(names)}" for note, names in sorted(saying.items())]
+
+
+def _otherwise(nodes: Sequence[Node]) -> Iterator[str]:
+    """Of which nodes label and report name another clique."""
+    found = [one for one in nodes if one.clique and one.labels.get(CLIQUE_LABEL, one.clique) != one.clique]
+    if found:
+        names = _named([f"{one.name} ({one.labels[CLIQUE_LABEL]}, reported {one.clique})" for one in found])
+        yield (
+            f"the label {CLIQUE_LABEL} of {len(found)} nodes names another clique than their exporter reports: {names}"
+            "; the reported one counts"
+        )
 
 
 def _assumed(nodes: Sequence[Node]) -> Sequence[str]:
@@ -51,7 +62,7 @@ def _assumed(nodes: Sequence[Node]) -> Sequence[str]:
 def _missing(level: TopologyLevel, nodes: Sequence[Node]) -> str | None:
     """Which nodes with devices lack the level's label. Nodes without devices seldom have such labels, and need none."""
     matter = [node for node in nodes if node.allocatable.wants_devices]
-    without = [node.name for node in matter if not node.labels.get(level.label)]
+    without = [node.name for node in matter if not node.place(level.label)]
     if not without:
         return None
     if len(without) == len(matter):
@@ -66,7 +77,7 @@ def _spanning(outer: TopologyLevel, inner: TopologyLevel, nodes: Sequence[Node])
     """Which domains of a level reach over several of the level outside it."""
     around: dict[str, set[str]] = {}
     for node in nodes:
-        inside, outside = node.labels.get(inner.label), node.labels.get(outer.label)
+        inside, outside = node.place(inner.label), node.place(outer.label)
         if inside and outside:
             around.setdefault(inside, set()).add(outside)
     spanning = sorted(value for value, places in around.items() if len(places) > 1)

@@ -30,7 +30,7 @@ def find_level(fleet: Fleet, topology: Sequence[TopologyLevel], name: str) -> To
     for level in (*topology, NODE_LEVEL):
         if name in (level.name, level.label):
             return level
-    if fleet.label(name).values:
+    if fleet.place(name).values:
         return TopologyLevel(name=name, label=name)
     return None
 
@@ -41,7 +41,7 @@ def domains(fleet: Fleet, level: TopologyLevel) -> Column:
         return fleet.remember(
             ("node level",), lambda: Column(np.arange(len(fleet), dtype=np.int64), tuple(str(n) for n in fleet.names))
         )
-    column = fleet.label(level.label)
+    column = fleet.place(level.label)
     if column.index_of("") is None:
         return column
     # An empty value names no domain; it sorts first.

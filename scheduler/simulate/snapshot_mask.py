@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from scheduler.model.claims import DeviceName, PodClaim
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
-from scheduler.model.node import NODE_LEVEL, Device, Node
+from scheduler.model.node import CLIQUE_LABEL, NODE_LEVEL, Device, Node
 from scheduler.model.plan import Assignment
 from scheduler.model.queue import Queue
 from scheduler.model.snapshot import Columns, InFlight, Snapshot
@@ -124,7 +124,7 @@ class _Mask:
     def snapshot(self, snapshot: Snapshot) -> Snapshot:
         """The whole snapshot."""
         self._levels |= {word for level in (*snapshot.topology, NODE_LEVEL) for word in (level.name, level.label)}
-        self._levels |= {key for node in snapshot.nodes.values() for key in node.labels}
+        self._levels |= {key for node in snapshot.nodes.values() for key in node.places}
         return replace(
             snapshot,
             nodes={self._node_name(name): self._node(node) for name, node in snapshot.nodes.items()},
@@ -156,6 +156,7 @@ class _Mask:
             mig_config=self._texts.of(node.mig_config),
             mig_wanted=self._texts.of(node.mig_wanted),
             labels={key: self._value(key, value) for key, value in node.labels.items()},
+            clique=self._value(CLIQUE_LABEL, node.clique),
             taints=tuple(replace(t, value=self._value(_TAINT, t.value)) for t in node.taints),
             devices=tuple(self._device(device) for device in node.devices),
             slice_names=tuple(

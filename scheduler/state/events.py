@@ -36,8 +36,9 @@ class DevicesSeen(msgspec.Struct, frozen=True, kw_only=True):
 
     `links` are of these devices, None where they are not known. `held` maps a pod's `namespace/name` to the device
     indexes it holds, in whole or in part. `assumed`: what had to be assumed where the report was not clear, in
-    sentences. `uid`: of the report itself. `mig_on_demand`, `shares_on_demand`, `mig_instances`, `mig_models`: as in
-    `Node`; `slices_held` maps a pod to the instances it holds. `addresses`: of the devices on the PCI bus, where told.
+    sentences. `uid`: of the report itself. `mig_on_demand`, `shares_on_demand`, `mig_instances`, `mig_models` and
+    `clique`: as in `Node`; `slices_held` maps a pod to the instances it holds. `addresses`: of the devices on the PCI
+    bus, where told.
     """
 
     node: NodeName
@@ -54,6 +55,7 @@ class DevicesSeen(msgspec.Struct, frozen=True, kw_only=True):
     mig_models: tuple[MigModel, ...] = ()
     slices_held: tuple[tuple[str, tuple[MigInstance, ...]], ...] = ()
     addresses: tuple[str, ...] = ()
+    clique: str = ""
 
 
 class DevicesGone(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import assert_never
 
 from scheduler.model.names import QueueName
-from scheduler.model.node import NODE_LEVEL
+from scheduler.model.node import CLIQUE_LABEL, NODE_LEVEL
 from scheduler.model.workload import QUEUE_KEY, GangClaim, Pod, Problem, RoleMinimums, Slices
-from scheduler.scoring.found_levels import CLIQUE_LABEL, CLIQUE_LEVEL
+from scheduler.scoring.found_levels import CLIQUE_LEVEL
 from scheduler.state.events import GroupSeen, JobSeen
 from scheduler.state.queues import QueueFinder
 

@@ -256,6 +256,7 @@ class NodeBook:
                 mig_instances=report.mig_instances,
                 mig_models=report.mig_models,
                 shares_on_demand=report.shares_on_demand,
+                clique=report.clique,
             )
         if name in self._claimable:
             node = with_claimable(node, self._claimable[name])
@@ -394,5 +395,6 @@ def _served(node: Node) -> tuple[bool, str]:
 def _lasting(report: DevicesSeen | None) -> tuple[object, ...]:
     """What of a report is a matter of the machine and its set-up."""
     if report is None:
-        return None, None, False, False, ()
-    return report.links, report.allocator, report.mig_on_demand, report.shares_on_demand, report.mig_models
+        return None, None, False, False, (), ""
+    on_demand = report.mig_on_demand, report.shares_on_demand
+    return report.links, report.allocator, *on_demand, report.mig_models, report.clique

@@ -138,11 +138,13 @@ def test_where_kube_scheduler_serves_gpus_nothing_is_promised_of_them() -> None:
     assert len(starts(*there, claiming("r", "c"), claim("c", gpus=2))["r"][1]) == 2
 
 
-def trays(count: int) -> list[Thing]:
-    """Nodes of 4 GPUs that are claimed, two to a clique."""
-    labels = [{"nvidia.com/gpu.clique": f"c.{i // 2}", "rack": "r"} for i in range(count)]
+def trays(count: int, *, reported: bool = False) -> list[Thing]:
+    """Nodes of 4 GPUs that are claimed, two to a clique, by their labels or by what exporters report."""
+    cliques = [f"c.{i // 2}" for i in range(count)]
+    labels = [{"rack": "r"} if reported else {"nvidia.com/gpu.clique": each, "rack": "r"} for each in cliques]
     made = [node(f"n{i}", gpus=0, labels=each) for i, each in enumerate(labels)]
-    return [*made, *(offer(f"n{i}", gpus=4) for i in range(count))]
+    told = [replace(report(f"n{i}", gpus=4), clique=each) for i, each in enumerate(cliques) if reported]
+    return [*made, *told, *(offer(f"n{i}", gpus=4) for i in range(count))]
 
 
 def channel_gang(pods: int, **fields: object) -> list[Thing]:
@@ -155,15 +157,15 @@ def channel_gang(pods: int, **fields: object) -> list[Thing]:
     return [channel, *members, *(claim(f"c{i}", gpus=4) for i in range(pods))]
 
 
-def test_a_gang_with_imex_channels_stays_in_one_clique() -> None:
+@pytest.mark.parametrize("reported", [False, True], ids=["by labels", "by reports"])
+def test_a_gang_with_imex_channels_stays_in_one_clique(reported: bool) -> None:
     busy = claim("x", gpu_name("n0", 0), ours=False)
-    assert {at for at, _ in starts(*trays(4), *channel_gang(2), busy).values()} == {"n2", "n3"}
-    assert waits(*trays(4), *channel_gang(3))[0][0] is Reason.TOPOLOGY_UNSATISFIED
-    assert {at for at, _ in starts(*trays(4), *channel_gang(2, topology_required="clique"), busy).values()} == {
-        "n2",
-        "n3",
-    }
-    ((reason, told, _),) = waits(*trays(4), *channel_gang(2, topology_required="rack"))
+    there = trays(4, reported=reported)
+    assert {at for at, _ in starts(*there, *channel_gang(2), busy).values()} == {"n2", "n3"}
+    assert waits(*there, *channel_gang(3))[0][0] is Reason.TOPOLOGY_UNSATISFIED
+    within = channel_gang(2, topology_required="clique")
+    assert {at for at, _ in starts(*there, *within, busy).values()} == {"n2", "n3"}
+    ((reason, told, _),) = waits(*there, *channel_gang(2, topology_required="rack"))
     assert reason is Reason.INVALID_REQUEST
     assert told == (
         "required topology of gang a/g is 'rack'; allowed: nvidia.com/gpu.clique or nothing where pods claim an IMEX "

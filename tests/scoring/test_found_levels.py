@@ -7,7 +7,8 @@ from scheduler.model.node import Node, TopologyLevel
 from scheduler.scoring.fleet import Fleet
 from scheduler.scoring.found_levels import found_levels
 from scheduler.scoring.level_notes import level_notes
-from scheduler.scoring.topology import NO_DOMAIN, domains, tree
+from scheduler.scoring.rules.layout import place_of
+from scheduler.scoring.topology import NO_DOMAIN, domains, find_level, tree
 from scheduler.state.cluster import ClusterState
 from scheduler.state.events import NodeSeen, TopologyGone, TopologySeen
 from tests.planning.build import node, snapshot
@@ -81,6 +82,30 @@ def test_a_state_without_topology_finds_levels_until_somebody_names_them() -> No
     assert not state.snapshot().topology_found
     state.apply(TopologyGone(name="t"))
     assert [level.name for level in state.snapshot().topology] == ["zone", "clique"]
+
+
+def test_cliques_that_exporters_report_stand_for_labels_and_before_them() -> None:
+    snap = snapshot(
+        [
+            node("n0", clique="u.1"),
+            node("n1", labels={CLIQUE: "u.1"}),
+            node("n2", labels={CLIQUE: "u.1"}, clique="u.2"),
+            node("n3", clique="u.2"),
+            node("n4"),
+        ]
+    )
+    (level,) = found_levels(snap.nodes.values())
+    assert level == TopologyLevel(name="clique", label=CLIQUE)
+    fleet = Fleet(snap)
+    assert domains(fleet, level).codes.tolist() == [0, 0, 1, 1, NO_DOMAIN]
+    assert find_level(fleet, (), CLIQUE) == TopologyLevel(name=CLIQUE, label=CLIQUE)
+    assert [place_of(snap, CLIQUE, name) for name in snap.columns.names] == ["u.1", "u.1", "u.2", "u.2", None]
+    # Selectors of pods mean the label itself.
+    assert fleet.label(CLIQUE).values == ("u.1",)
+    assert (
+        f"the label {CLIQUE} of 1 nodes names another clique than their exporter reports: n2 (u.1, reported u.2); the "
+        "reported one counts"
+    ) in level_notes(snap)
 
 
 def test_missing_labels_are_said_by_name_with_what_is_assumed() -> None:

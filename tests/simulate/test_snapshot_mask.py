@@ -105,7 +105,7 @@ def full_of_secrets() -> Snapshot:
     waiting = replace(pod("secret-pod"), gang=claim, role="secret-role", notes=("secret note",), **named, **told)
     state = state_of(
         replace(seen_node("secret-node-1", uid="secret-uid"), labels=labels, taints=(taint,), notes=("secret wrong",)),
-        report("secret-node-1"),
+        replace(report("secret-node-1"), clique="secret-cluster.1"),
         Queue(
             name=QueueName("secret-queue"),
             uid="secret-queue-uid",
@@ -163,7 +163,7 @@ REPLACED = {
     "GangClaim": {"group", "name", "role_least"},
     "HostPort": {"address"},
     "InFlight": {"leaving", "queue", "workload"},
-    "Node": {"labels", "mig_config", "mig_wanted", "name", "notes", "uid"},
+    "Node": {"clique", "labels", "mig_config", "mig_wanted", "name", "notes", "uid"},
     "Pod": {
         *("name", "namespace", "node", "nominated_node", "owner_name", "owner_uid", "queue"),
         *("role", "role_required", "told", "topology_exclusive", "topology_preferred", "topology_required"),

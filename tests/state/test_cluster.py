@@ -5,7 +5,7 @@ from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
 from scheduler.model.node import Node, Taint, TopologyLevel
 from scheduler.model.resources import Resources
 from scheduler.model.workload import GangClaim, HostPort, PodShape, Problem
-from scheduler.state.audit import inconsistencies
+from scheduler.state.audit import compare, inconsistencies
 from scheduler.state.cluster import ClusterState
 from scheduler.state.events import (
     DevicesGone,
@@ -328,3 +328,26 @@ def test_what_did_not_change_is_shared_between_snapshots() -> None:
     assert second.nodes is first.nodes
     assert second.columns is first.columns
     assert second.workloads[WorkloadKey("pod:a/q")] is first.workloads[WorkloadKey("pod:a/q")]
+
+
+def test_a_clique_that_a_report_tells_is_a_level_as_long_as_it_tells_it() -> None:
+    told = msgspec.structs.replace(report(), clique="u.2")
+    state = state_of(told, node(), node("n2"))
+    before = state.snapshot()
+    assert [level.name for level in before.topology] == ["clique"]
+    assert [before.nodes[NodeName(name)].clique for name in ("n1", "n2")] == ["u.2", ""]
+    assert inconsistencies(state) == []
+    again = ClusterState()
+    for fact in state.facts():
+        again.apply(fact)
+    assert again.snapshot().topology == before.topology
+    assert again.snapshot().nodes == before.nodes
+    assert compare(state, [told, NodeSeen(node=node()), NodeSeen(node=node("n2"))]).is_clean
+    state.apply(report())
+    assert state.snapshot().topology == ()
+    assert inconsistencies(state) == []
+    state.apply(told)
+    assert state.snapshot().topology == before.topology
+    state.apply(DevicesGone(node=NodeName("n1")))
+    assert state.snapshot().topology == ()
+    assert inconsistencies(state) == []

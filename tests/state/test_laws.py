@@ -123,6 +123,7 @@ def reports(draw: st.DrawFn) -> DevicesSeen:
         report(draw(node_names), gpus=8, sick=draw(st.sets(st.integers(0, 7), max_size=2)), **held),
         links=draw(st.sampled_from([None, all_equal(8)])),
         allocator=draw(st.sampled_from(Allocator)),
+        clique=draw(st.sampled_from(["", "u.1", "u.2"])),
     )
     if draw(st.booleans()):
         return seen

@@ -13,7 +13,7 @@ def place_of(snapshot: Snapshot, level: str, name: NodeName) -> str | None:
     if level in {"node", "kubernetes.io/hostname"} and level not in labels:
         return name
     node = snapshot.nodes.get(name)
-    return None if node is None else node.labels.get(labels.get(level, level)) or None
+    return None if node is None else node.place(labels.get(level, level)) or None
 
 
 def broken_slices(
