@@ -36,6 +36,13 @@ def gpu(node: str, index: int) -> Json:
     }
 
 
+def shared_gpu(node: str, index: int) -> Json:
+    """A GPU of which several claims may have a part each: steps of 5 GiB, 10 GiB for who names no amount."""
+    policy = {"default": "10Gi", "validRange": {"min": "5Gi", "max": "80Gi", "step": "5Gi"}}
+    memory = {"value": "80Gi", "requestPolicy": policy}
+    return {**gpu(node, index), "allowMultipleAllocations": True, "capacity": {"memory": memory}}
+
+
 def slice_of(node: str, devices: Sequence[Json], *, name: str = "", **spec: object) -> Json:
     """The ResourceSlice of a node."""
     return {
