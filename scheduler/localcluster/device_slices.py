@@ -30,12 +30,12 @@ def resource_slices(fleet: Fleet) -> Iterator[Json]:
                     "driver": DRIVER,
                     "nodeName": name,
                     "pool": {"name": name, "generation": 1, "resourceSliceCount": 1},
-                    "devices": [_gpu(name, machine, index) for index in range(machine.gpus)],
+                    "devices": [_gpu(name, machine, index, shared=group.shared) for index in range(machine.gpus)],
                 },
             }
 
 
-def _gpu(node: str, machine: Machine, index: int) -> Json:
+def _gpu(node: str, machine: Machine, index: int, *, shared: bool) -> Json:
     texts = {
         "type": "gpu",
         "uuid": stable_uuid("GPU", node, index),
@@ -44,8 +44,11 @@ def _gpu(node: str, machine: Machine, index: int) -> Json:
         "architecture": machine.model.architecture.capitalize(),
         "resource.kubernetes.io/pciBusID": bus_id(index),
     }
+    memory = f"{machine.model.memory_mib}Mi"
+    policy = {"requestPolicy": {"default": memory, "validRange": {"min": "1Gi"}}} if shared else {}
     return {
         "name": f"gpu-{index}",
         "attributes": {name: {"string": text} for name, text in texts.items()},
-        "capacity": {"memory": {"value": f"{machine.model.memory_mib}Mi"}},
+        "capacity": {"memory": {"value": memory, **policy}},
+        **({"allowMultipleAllocations": True} if shared else {}),
     }

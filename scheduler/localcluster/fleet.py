@@ -40,6 +40,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         taints: taints of every node.
         reports: whether an exporter reports the nodes' devices as GPUNode objects; else there are labels only.
         dra: whether the GPUs are there for claims (ResourceSlices), and not for nvidia.com/gpu.
+        shared: whether several claims may have a part of the memory of each GPU; claims that name none have it whole.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     taints: Sequence[NodeTaint] = ()
     reports: bool = True
     dra: bool = False
+    shared: bool = False
 
     def machine_type(self) -> Machine | None:
         """The machine type, None for nodes without GPUs."""
@@ -141,8 +143,14 @@ def _group_problem(group: Group) -> str:
         return f'machine "{group.machine}" is unknown; allowed: {", ".join(sorted(machines()))}'
     if not group.machine:
         return _problem_without_gpus(group)
+    return _problem_with_gpus(group)
+
+
+def _problem_with_gpus(group: Group) -> str:
     if group.dra and group.mig:
         return "it has dra and mig; slices are served to nodes without dra only"
+    if group.shared and not group.dra:
+        return "it has shared without dra; only claims share GPUs there"
     try:
         group.slices()
     except NoRoomError as error:
@@ -153,8 +161,8 @@ def _group_problem(group: Group) -> str:
 def _problem_without_gpus(group: Group) -> str:
     if group.mig:
         return "it has mig but no machine, and so no GPUs to divide"
-    if group.dra:
-        return "it has dra but no machine, and so no GPUs to claim"
+    if group.dra or group.shared:
+        return f"it has {'dra' if group.dra else 'shared'} but no machine, and so no GPUs to claim"
     if not group.cpu or not group.memory_gib:
         return "without a machine it needs cpu and memoryGiB"
     return ""

@@ -87,6 +87,20 @@ def test_who_names_no_amount_gets_the_default_of_the_policy(dra: ClaimLab) -> No
     lab.check()
 
 
+def test_nodes_of_the_local_cluster_share_their_gpus(lab: Lab) -> None:
+    lab.nodes(Group(name="shared", count=1, machine="hgx_h100", dra=True, shared=True))
+    for dra in claim_lab(lab):
+        lab.start_service()
+        lab.api.create(TEMPLATES, template("part", asking(2, capacity={"requests": {"memory": "30Gi"}})))
+        lab.api.create(TEMPLATES, template("plain", asking(6)))
+        lab.create(*(claiming(f"p-{i}", "part") for i in range(2)), claiming("whole", "plain"))
+        lab.bound_whole("", 3)
+        assert consumed(dra.claim_of("p-0")) == consumed(dra.claim_of("p-1")) != []
+        assert {gib for _, gib in consumed(dra.claim_of("p-0"))} == {30}
+        assert {device for device, _ in consumed(dra.claim_of("whole"))}.isdisjoint(dict(consumed(dra.claim_of("p-0"))))
+        lab.check()
+
+
 def test_a_gang_gets_all_its_parts_or_none(dra: ClaimLab) -> None:
     lab = dra.lab
     lab.start_service()

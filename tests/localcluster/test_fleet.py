@@ -37,6 +37,10 @@ def test_the_default_fleet_has_24_nodes_of_three_kinds() -> None:
         pytest.param("groups: [{name: A_b, count: 1, machine: hgx_h100}]", "a name is", id="name"),
         pytest.param("groups: [{name: a, count: 1}]", "cpu and memoryGiB", id="no machine, no size"),
         pytest.param("groups: [{name: a, count: 1, dra: true}]", "no GPUs to claim", id="claims of nothing"),
+        pytest.param("groups: [{name: a, count: 1, shared: true}]", "shared but no machine", id="shares of nothing"),
+        pytest.param(
+            "groups: [{name: a, count: 1, machine: dgx_a100, shared: true}]", "without dra", id="shares without claims"
+        ),
         pytest.param(
             "groups: [{name: a, count: 1, machine: dgx_a100, dra: true, mig: {1g.10gb: 1}}]", "dra and mig", id="both"
         ),
