@@ -39,7 +39,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         labels: more labels; they win over those that are made from the rest.
         taints: taints of every node.
         reports: whether an exporter reports the nodes' devices as GPUNode objects; else there are labels only.
-        dra: whether the GPUs are there for claims (ResourceSlices), and not for nvidia.com/gpu.
+        dra: whether the GPUs, and slices, are there for claims (ResourceSlices), and not as resources of the node.
         shared: whether several claims may have a part of the memory of each GPU; claims that name none have it whole.
     """
 
@@ -147,8 +147,6 @@ def _group_problem(group: Group) -> str:
 
 
 def _problem_with_gpus(group: Group) -> str:
-    if group.dra and group.mig:
-        return "it has dra and mig; slices are served to nodes without dra only"
     if group.shared and not group.dra:
         return "it has shared without dra; only claims share GPUs there"
     try:

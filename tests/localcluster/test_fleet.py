@@ -42,9 +42,6 @@ def test_the_default_fleet_has_24_nodes_of_three_kinds() -> None:
             "groups: [{name: a, count: 1, machine: dgx_a100, shared: true}]", "without dra", id="shares without claims"
         ),
         pytest.param(
-            "groups: [{name: a, count: 1, machine: dgx_a100, dra: true, mig: {1g.10gb: 1}}]", "dra and mig", id="both"
-        ),
-        pytest.param(
             "groups: [{name: a, count: 1, machine: l40s_x4, mig: {1g.10gb: 1}}]", "cannot be divided", id="no MIG"
         ),
         pytest.param(

@@ -5,6 +5,7 @@ import pytest
 
 from scheduler.exporter.exporter import Exporter, Options
 from scheduler.exporter.publish import encode
+from scheduler.kube.translate_device import read_slice
 from scheduler.kube.translate_node import read_report
 from scheduler.localcluster import fleet as fleets
 from scheduler.localcluster.device_slices import resource_slices
@@ -155,3 +156,19 @@ async def test_gpus_that_are_claimed_stand_in_slices_and_not_among_the_nodes_res
     told = {d["uuid"]: d["pciBusId"] for d in (await reported(group))["devices"]}
     offered = [d["attributes"] for d in made["spec"]["devices"]]
     assert {a["uuid"]["string"]: a["resource.kubernetes.io/pciBusID"]["string"] for a in offered} == told
+
+
+async def test_slices_that_are_claimed_stand_in_place_of_the_gpus_that_were_divided() -> None:
+    group = Group(name="d", count=1, machine="hgx_h100", dra=True, mig={"3g.40gb": 1, "1g.10gb": 2})
+    allocatable = only(group)["status"]["allocatable"]
+    assert [name for name in allocatable if name.startswith("nvidia.com/")] == []
+    (made,) = resource_slices(Fleet(groups=[group]))
+    seen = read_slice(json.dumps({**made, "metadata": {**made["metadata"], "uid": "u"}}).encode())[1]
+    whole, slices = [d for d in seen.devices if d.kind == "gpu"], [d for d in seen.devices if d.made]
+    assert (len(whole), len(slices), len({d.name for d in seen.devices})) == (7, 3, 10)
+    told = (await reported(group))["devices"][7]
+    assert {one.parent for one in slices} == {told["uuid"]}
+    assert {one.address for one in slices} == {told["pciBusId"]}
+    assert sorted((one.uuid, one.profile, one.start, one.size) for one in slices) == sorted(
+        (each["uuid"], each["profile"], each["start"], each["size"]) for each in told["migInstances"]
+    )

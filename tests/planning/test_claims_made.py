@@ -17,6 +17,7 @@ from tests.state.build import (
     pod,
     presliced,
     queue,
+    report,
     slice_claim,
     sliced,
     state_of,
@@ -56,6 +57,18 @@ def test_a_claim_of_several_slices_gets_them_of_several_gpus_of_a_node() -> None
     there = (node("n1", gpus=0), presliced("n1"), node("n2", gpus=0), presliced("n2", {0: [("1g.10gb", 6)]}))
     found = given_slices(*there, claiming("p", "c"), slice_claim("c", "1g.10gb", count=3))
     assert found == {"p": [told(made_name("n1", *place)) for place in MADE_SMALL]}
+
+
+def test_slices_of_gpus_with_a_fault_are_left_alone_and_those_of_suspect_gpus_come_last() -> None:
+    asked = [thing for i in range(3) for thing in (claiming(f"p{i}", f"c{i}"), slice_claim(f"c{i}", "1g.10gb"))]
+    seen = report("n1", gpus=2, sick=[0])
+    assert given_slices(node("n1", gpus=0), presliced("n1"), seen, *asked) == {
+        "p0": [told(made_name("n1", 1, "1g.10gb", 0))]
+    }
+    doubtful = replace(seen, devices=tuple(replace(d, healthy=True, suspect=d.index == 0) for d in seen.devices))
+    found = given_slices(node("n1", gpus=0), presliced("n1"), doubtful, *asked)
+    assert found["p0"] == [told(made_name("n1", 1, "1g.10gb", 0))]
+    assert len(found) == 3
 
 
 def test_a_gang_of_slices_starts_whole_or_not_at_all() -> None:
