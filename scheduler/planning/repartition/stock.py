@@ -73,6 +73,8 @@ def gpus_of(
 
 def _why_not(snapshot: Snapshot, node: Node) -> str | None:
     """Why the node's GPUs are not divided anew; empty where there is nothing to say, None where they are."""
+    if node.slices_made:
+        return "pods claim the slices that were made of its GPUs, each by its name"
     if node.on_demand or all(model_on(node, device.model or node.product) is None for device in node.devices):
         return ""
     if node.links_assumed:

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from scheduler.model.claims import DeviceName, MadeSlice
 from scheduler.model.names import NodeName
 from scheduler.model.resources import MIG_PREFIX, Resources, extended
 from scheduler.model.snapshot import Snapshot
@@ -131,6 +132,15 @@ def test_a_node_without_room_for_the_pod_otherwise_is_of_no_use() -> None:
         (
             {"mig_strategy": "single"},
             "Left out n1: the device plugin's MIG strategy is single; needed: mixed.",
+        ),
+        (
+            {
+                "mig_on_demand": True,
+                "slices_made": (
+                    MadeSlice(name=DeviceName(driver="d", pool="n1", device="s"), device=0, profile="1g.10gb", start=0),
+                ),
+            },
+            "Left out n1: pods claim the slices that were made of its GPUs, each by its name.",
         ),
         ({"unschedulable": True}, "Left out n1: it takes no pods (not ready, or cordoned)."),
     ],
