@@ -78,7 +78,7 @@ class OfferBook:
         return (device for seen in self._newest(pool) for device in seen.devices)
 
     def unclear(self) -> list[str]:
-        """Of pools that offer nothing, why that is, one sentence each; drivers of other devices than GPUs are left out."""
+        """Of pools that offer nothing, why that is, one sentence each; drivers that have no GPUs are left out."""
         found: list[str] = []
         drivers = {each.driver for each in self._slices.values() if each.devices}
         for pool in sorted(pool for pool in self._pools.keys() - self._node_of.keys() if pool[0] in drivers):
