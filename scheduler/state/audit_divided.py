@@ -53,7 +53,7 @@ def _of_node(node: Node, whole: set[int], milli: Counter[int], slices: list[MigI
         if device in whole or milli[device]:
             yield f"GPU {device} of node {node.name} is divided into slices and given out otherwise too"
         own = [one for one in slices if one.device == device]
-        if device in node.divided_beforehand:
+        if node.slices_made:
             yield from _given_again(node, own)
             continue
         for why in broken_layout(node.product, own, node.mig_models):

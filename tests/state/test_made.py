@@ -7,6 +7,9 @@ from scheduler.model.names import PodUid
 from scheduler.model.resources import GPU
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Pod
+from scheduler.planning.cycle import plan as plan_of
+from scheduler.planning.settings import PlanSettings
+from scheduler.scoring.rules.check import broken_rules
 from scheduler.state.audit import inconsistencies, violations
 from scheduler.state.events import DeviceClassSeen, PodGone
 from tests.state.build import (
@@ -21,6 +24,7 @@ from tests.state.build import (
     node,
     presliced,
     report,
+    reserved,
     slice_claim,
     state_of,
     used,
@@ -162,6 +166,23 @@ def test_a_slice_that_two_pods_have_is_told() -> None:
         "slice 1g.10gb at 0 of GPU 0 of node n1 is given out 2 times",
         "slice 3g.40gb at 4 of GPU 0 of node n1 is given out 2 times",
     ]
+
+
+@pytest.mark.parametrize("how", ["taint", "gone"])
+def test_a_gpu_that_is_divided_anew_or_fails_while_pods_have_slices_of_it_is_no_quarrel(how: str) -> None:
+    held = slice_claim("c", "1g.10gb", made_name("n1", 1, *SMALL))
+    pods = (claiming("p", "c", node=N1), held, claiming("q", "d"), slice_claim("d", "3g.40gb"))
+    plan = reserved("pod:a/q", ("q", "n1", ()), milli_gpu=428)
+    (place,) = plan.assignments
+    flight = replace(plan, assignments=(replace(place, slices=(mig(0, "3g.40gb", 4),)),))
+    state = state_of(node(gpus=0), presliced(), *pods, flight)
+    later = presliced(sick=[(1, *SMALL)]) if how == "taint" else presliced(made={0: [SMALL, ("3g.40gb", 0)]})
+    state.apply(replace(later, uid="later", generation=2))
+    snap = state.snapshot()
+    # A slice that is not offered any more is expected to be one that is.
+    left = [(0, "1g.10gb", 0), (0, "1g.10gb", 1)] if how == "taint" else [(0, "3g.40gb", 0)]
+    assert (free(snap), violations(snap), inconsistencies(state)) == (left, [], [])
+    assert broken_rules(snap, plan_of(snap, now_s=0, settings=PlanSettings())) == []
 
 
 def test_the_order_of_what_happens_does_not_matter() -> None:
