@@ -14,10 +14,12 @@ from tests.state.build import (
     claiming,
     made_name,
     node,
+    part_claim,
     pod,
     presliced,
     queue,
     report,
+    sharing,
     slice_claim,
     sliced,
     state_of,
@@ -103,6 +105,20 @@ def test_slices_are_charged_to_the_queue_and_limited_by_it() -> None:
     limited = replace(queue(), total=Quota(nominal_milli_gpu=300, borrowing_limit_milli_gpu=0))
     _, made = planned(state_of(limited, *there, *small, *asked))
     assert [type(d).__name__ for d in made.decisions] == ["Admit", "Admit", "Wait"]
+
+
+def test_slices_and_gpus_that_claims_share_stand_on_one_node() -> None:
+    shared, slices = sharing("n1"), presliced("n1", {2: [("1g.10gb", 0)]})
+    seen = replace(shared, devices=(*shared.devices, *slices.devices))
+    parts = [thing for i in range(3) for thing in (claiming(f"p{i}", f"p{i}"), part_claim(f"p{i}", 40))]
+    small = [thing for i in range(2) for thing in (claiming(f"s{i}", f"s{i}"), slice_claim(f"s{i}", "1g.10gb"))]
+    things = (node("n1", gpus=0), seen, *parts, *small)
+    snap, made = planned(state_of(QUEUE, *things))
+    given = {a.pod: a for d in made.decisions if isinstance(d, Admit) for a in d.placement.assignments}
+    assert sorted(device for a in given.values() for device in a.devices) == [0, 0, 1]
+    assert [snap.nodes[a.node].claimed_as(s) for a in given.values() for s in a.slices] == [
+        made_name("n1", 2, "1g.10gb", 0)
+    ]
 
 
 def test_pods_without_claims_get_no_slices_that_are_there_for_claims() -> None:
