@@ -125,7 +125,6 @@ def test_bad_input_is_one_line_that_quotes_it(arguments: list[str], words: str) 
 
 
 @pytest.mark.cluster
-@pytest.mark.xdist_group("benchmarks")
 def test_the_quick_benchmark_binds_every_pod_with_both_schedulers(tmp_path: Path) -> None:
     found = tmp_path / "figures.json"
     where = ["--json", str(found), "--state-dir", str(tmp_path / "cluster")]

@@ -17,7 +17,7 @@ from scheduler.localcluster.options import ClusterOptions
 from scheduler.localcluster.waiting import until
 from tests.cluster.harness.objects import gang_job, gang_pods, job, noted, pod, queue, template
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("explain")]
+pytestmark = pytest.mark.cluster
 
 NAMESPACE = "vision"
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"

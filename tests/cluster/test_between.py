@@ -8,7 +8,7 @@ from tests.cluster.harness.front import Front
 from tests.cluster.harness.lab import Lab
 from tests.cluster.harness.objects import foreign_pod, gang_pods, pod
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster-1")]
+pytestmark = pytest.mark.cluster
 
 SOON_S = 12.0
 """Well below the 20 s after which a barrier gives up by itself."""

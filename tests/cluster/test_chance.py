@@ -6,7 +6,7 @@ from tests.cluster.harness.lab import Lab
 from tests.cluster.harness.objects import gang_pods, queue
 from tests.cluster.harness.story import GROUPS, Story
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster-2")]
+pytestmark = pytest.mark.cluster
 
 STEPS = 50
 QUEUES = {"red": 16, "blue": 24}

@@ -10,7 +10,7 @@ from tests.cluster.harness.lab import PODS, QUEUES, Lab
 from tests.cluster.harness.objects import condition, gang_pods, noted, queue
 from tests.cluster.harness.story import GROUPS, Story
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster-2")]
+pytestmark = pytest.mark.cluster
 
 STEPS = 40
 TEAMS = {"red": 16, "blue": 16, "green": 0}

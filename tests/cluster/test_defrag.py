@@ -8,7 +8,7 @@ from scheduler.cli.main import main
 from tests.cluster.harness.lab import NODES, PODS, Lab
 from tests.cluster.harness.objects import GANG, gang_job, gang_pods
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster-2")]
+pytestmark = pytest.mark.cluster
 
 BUDGETS = "/apis/policy/v1/namespaces/default/poddisruptionbudgets"
 

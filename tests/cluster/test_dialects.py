@@ -15,7 +15,7 @@ from scheduler.localcluster.waiting import until
 from tests.cluster.harness.lab import PODS, QUEUES, Lab
 from tests.cluster.harness.objects import gates, noted, pod, queue
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster-2")]
+pytestmark = pytest.mark.cluster
 
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 PLAIN = "/apis/scheduling.x-k8s.io/v1alpha1/namespaces/default/podgroups"

@@ -20,7 +20,7 @@ from tests.cluster.harness.claims import (
 from tests.cluster.harness.lab import QUEUES, Lab
 from tests.cluster.harness.objects import queue
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster-2")]
+pytestmark = pytest.mark.cluster
 
 GUARD_UID = "bayplan.dev/plan"
 

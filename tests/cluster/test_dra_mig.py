@@ -19,7 +19,7 @@ from tests.cluster.harness.claims import (
 )
 from tests.cluster.harness.lab import Lab
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster-2")]
+pytestmark = pytest.mark.cluster
 
 GPUS = 2
 

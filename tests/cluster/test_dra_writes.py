@@ -39,7 +39,7 @@ from tests.cluster.harness.lab import Lab
 from tests.cluster.harness.objects import condition
 from tests.manifests.people import Somebody
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster-2")]
+pytestmark = pytest.mark.cluster
 
 PROBE = "probe.test"
 FINALIZER = "resource.kubernetes.io/delete-protection"

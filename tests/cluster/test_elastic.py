@@ -6,7 +6,7 @@ from scheduler.localcluster.fleet import Fleet, Group
 from tests.cluster.harness.lab import Lab
 from tests.cluster.harness.objects import GATE, gates, job, noted, template
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster-1")]
+pytestmark = pytest.mark.cluster
 
 
 def told(lab: Lab, prefix: str) -> set[tuple[str, str] | None]:

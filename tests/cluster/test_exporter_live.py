@@ -12,7 +12,7 @@ from scheduler.localcluster.api import Json
 from scheduler.localcluster.waiting import until
 from tests.cluster.harness.lab import Lab
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster-2")]
+pytestmark = pytest.mark.cluster
 
 NODE = "h100-0"
 

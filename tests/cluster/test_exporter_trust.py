@@ -11,7 +11,7 @@ from scheduler.localcluster.errors import ApiError
 from scheduler.localcluster.waiting import until
 from tests.cluster.harness.lab import Lab
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster-2")]
+pytestmark = pytest.mark.cluster
 
 NAMESPACE = ACCOUNT = "bayplan-exporter"
 GPU_NODES = "/apis/bayplan.dev/v1alpha1/gpunodes"

@@ -6,7 +6,7 @@ from scheduler.localcluster.fleet import Group
 from tests.cluster.harness.lab import PASSING_REFUSALS, Lab
 from tests.cluster.harness.objects import GANG, GATE, asking, gang_job, gang_pods, gates, job, noted, pod, template
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster-1")]
+pytestmark = pytest.mark.cluster
 
 
 @pytest.mark.parametrize("nominate", ["always", "never"])

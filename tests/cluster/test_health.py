@@ -9,7 +9,7 @@ from tests.cluster.harness.cli import bayplan
 from tests.cluster.harness.lab import Lab
 from tests.cluster.harness.objects import condition, gang_job, noted, pod
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster-2")]
+pytestmark = pytest.mark.cluster
 
 GPUNODES = "/apis/bayplan.dev/v1alpha1/gpunodes"
 ON_FAILING = "bayplan.dev/OnFailingDevice"

@@ -15,7 +15,7 @@ from tests.cluster.harness.objects import pod
 from tests.manifests.files import MANIFESTS, objects
 from tests.manifests.people import SERVICE, Somebody
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster-2")]
+pytestmark = pytest.mark.cluster
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 NODE = f"{NODES}/mig-0"

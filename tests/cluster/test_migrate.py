@@ -12,7 +12,7 @@ from tests.cluster.harness.lab import QUEUES, Lab
 from tests.cluster.harness.objects import noted, pod
 from tests.migrate.samples import KUEUE, VOLCANO
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster-2")]
+pytestmark = pytest.mark.cluster
 
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 KINDS = (

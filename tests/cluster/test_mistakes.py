@@ -10,7 +10,7 @@ from tests.cluster.harness.cli import bayplan
 from tests.cluster.harness.lab import Lab
 from tests.cluster.harness.objects import noted, pod
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster-1")]
+pytestmark = pytest.mark.cluster
 
 
 class Mistake(msgspec.Struct, frozen=True, kw_only=True):

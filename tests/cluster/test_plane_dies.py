@@ -6,7 +6,7 @@ from tests.cluster.harness.apiproxy import Trap
 from tests.cluster.harness.lab import Lab
 from tests.cluster.harness.objects import foreign_pod, gang_job, gang_pods
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster-1")]
+pytestmark = pytest.mark.cluster
 
 PODS = 4
 OWN_SCHEDULER = "bayplan-kube-scheduler"

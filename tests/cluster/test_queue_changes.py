@@ -8,7 +8,7 @@ from tests.cluster.harness.cli import bayplan
 from tests.cluster.harness.lab import DELETE_IN_USE, QUEUES, Lab
 from tests.cluster.harness.objects import condition, gang_pods, pod, queue
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster-2")]
+pytestmark = pytest.mark.cluster
 
 IN_USE = "bayplan.dev/in-use"
 

@@ -9,7 +9,7 @@ from scheduler.localcluster.api import Json
 from tests.cluster.harness.lab import QUEUES, Lab
 from tests.cluster.harness.objects import asking, foreign_pod, noted, pod, queue
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster-2")]
+pytestmark = pytest.mark.cluster
 
 NAMESPACE = "/api/v1/namespaces/default"
 

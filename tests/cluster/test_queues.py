@@ -5,7 +5,7 @@ import pytest
 from tests.cluster.harness.lab import QUEUES, Lab
 from tests.cluster.harness.objects import QUEUE, gang_job, gang_pods, job, noted, pod, queue, template
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster-2")]
+pytestmark = pytest.mark.cluster
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from tests.cluster.harness.lab import PODS as PODS_PATH
 from tests.cluster.harness.lab import QUEUES, Lab
 from tests.cluster.harness.objects import GANG, condition, gang_job, queue
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster-2")]
+pytestmark = pytest.mark.cluster
 
 PODS = 2
 MAKES_WAY = "bayplan.dev/MakesWay"

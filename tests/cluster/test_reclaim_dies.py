@@ -8,7 +8,7 @@ from tests.cluster.harness.apiproxy import CLAIM_WRITES, Trap
 from tests.cluster.harness.lab import QUEUES, Lab
 from tests.cluster.harness.objects import condition, gang_pods, queue
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster-2")]
+pytestmark = pytest.mark.cluster
 
 PODS = 2
 GUESTS = ("one", "two")

@@ -10,7 +10,7 @@ from tests.cluster.harness.cli import bayplan
 from tests.cluster.harness.lab import QUEUES, Lab
 from tests.cluster.harness.objects import GANG, condition, gang_pods, queue
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster-2")]
+pytestmark = pytest.mark.cluster
 
 PODS = 2
 BUDGETS = "/apis/policy/v1/namespaces/default/poddisruptionbudgets"

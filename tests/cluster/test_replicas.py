@@ -10,7 +10,7 @@ from tests.cluster.harness.lab import Lab
 from tests.cluster.harness.objects import gang_job
 from tests.cluster.harness.replica import Replica
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster-2")]
+pytestmark = pytest.mark.cluster
 
 TAKEOVER_S = 15.0
 DEFAULT_LEASE = {"leaseDurationS": 10.0, "renewDeadlineS": 7.0, "renewPeriodS": 2.0}

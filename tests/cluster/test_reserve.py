@@ -8,7 +8,7 @@ from scheduler.localcluster.api import Json
 from tests.cluster.harness.lab import PODS, QUEUES, Lab
 from tests.cluster.harness.objects import condition, gang_pods, pod
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster-2")]
+pytestmark = pytest.mark.cluster
 
 RAN = timedelta(hours=2)
 

@@ -8,7 +8,7 @@ from tests.cluster.harness.lab import PASSING_REFUSALS, Lab
 from tests.cluster.harness.objects import asking, foreign_pod, gang_pods, noted, pod
 from tests.cluster.harness.replica import Replica
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster-1")]
+pytestmark = pytest.mark.cluster
 
 HOST = "kubernetes.io/hostname"
 

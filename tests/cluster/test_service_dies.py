@@ -7,7 +7,7 @@ from tests.cluster.harness.lab import Lab
 from tests.cluster.harness.objects import foreign_pod, gang_job, gang_pods
 from tests.cluster.harness.replica import Replica
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster-2")]
+pytestmark = pytest.mark.cluster
 
 PODS = 4
 CASES = [

@@ -9,7 +9,7 @@ from tests.cluster.harness.objects import asking, gang_job, gates, pod, queue
 from tests.cluster.harness.policy import no_gating
 from tests.cluster.harness.replica import Replica
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster-2")]
+pytestmark = pytest.mark.cluster
 
 IDLE_S = 10.0
 

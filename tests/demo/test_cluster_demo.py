@@ -16,7 +16,7 @@ import pytest
 
 from scheduler.localcluster.waiting import until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("demo")]
+pytestmark = pytest.mark.cluster
 
 IN_TERMINAL = """
 import fcntl, os, sys, termios

@@ -19,7 +19,7 @@ from scheduler.state.audit import AuditReport, compare, inconsistencies, violati
 from scheduler.state.cluster import ClusterState
 from scheduler.state.events import Event
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("kube-watch")]
+pytestmark = pytest.mark.cluster
 
 NODES = Fleet(groups=[Group(name="n", count=2, machine="hgx_h100")])
 JOBS = "/apis/batch/v1/namespaces/default/jobs"

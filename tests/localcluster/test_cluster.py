@@ -17,7 +17,7 @@ from scheduler.localcluster.options import BARE
 from scheduler.localcluster.waiting import until
 from tests.localcluster.proc import commands_with
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("localcluster")]
+pytestmark = pytest.mark.cluster
 
 BAYPLAN = [sys.executable, "-m", "scheduler"]
 SMALL = Fleet(groups=[Group(name="n", count=2, machine="hgx_h100")])

@@ -11,7 +11,7 @@ from scheduler.localcluster.waiting import until
 from tests.manifests.files import MANIFESTS, objects
 from tests.manifests.people import CLUSTER_SCHEDULER, OWN_SCHEDULER, SERVICE, claim
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("manifests")]
+pytestmark = pytest.mark.cluster
 
 OURS = "gpu.bayplan.dev"
 CONTROLLER = "system:serviceaccount:kube-system:resource-claim-controller"

@@ -8,7 +8,7 @@ from scheduler.localcluster.api import Api, Json
 from scheduler.localcluster.errors import ApiError
 from tests.manifests.people import Reader
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("manifests")]
+pytestmark = pytest.mark.cluster
 
 GROUP = "/apis/bayplan.dev/v1alpha1"
 PLURALS = {"Queue": "queues", "GPUNode": "gpunodes", "Topology": "topologies"}

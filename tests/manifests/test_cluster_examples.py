@@ -8,7 +8,7 @@ from scheduler.localcluster.api import Api, Json
 from tests.manifests.files import MANIFESTS, documents
 from tests.manifests.people import gates
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("manifests")]
+pytestmark = pytest.mark.cluster
 
 EXAMPLES = sorted((MANIFESTS / "examples").glob("*.yaml"))
 FOUND: list[tuple[str, Json]] = [(p.name, d) for p in EXAMPLES for d in documents(p)]

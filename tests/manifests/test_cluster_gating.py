@@ -8,7 +8,7 @@ from scheduler.localcluster.waiting import until
 from tests.manifests.files import one
 from tests.manifests.people import gates, pod
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("manifests")]
+pytestmark = pytest.mark.cluster
 
 OURS = "bayplan.dev/plan"
 ADMISSION = "/apis/admissionregistration.k8s.io/v1"

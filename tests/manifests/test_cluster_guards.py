@@ -10,7 +10,7 @@ from scheduler.localcluster.errors import ApiError
 from scheduler.localcluster.waiting import until
 from tests.manifests.people import CLUSTER_SCHEDULER, OWN_SCHEDULER, SERVICE, STRATEGIC, Somebody, gates, pod
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("manifests")]
+pytestmark = pytest.mark.cluster
 
 UNGATE: Json = {"spec": {"schedulingGates": [{"$patch": "delete", "name": "bayplan.dev/plan"}]}}
 

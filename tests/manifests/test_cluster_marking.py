@@ -9,7 +9,7 @@ from scheduler.localcluster.waiting import until
 from tests.manifests.files import MANIFESTS, documents
 from tests.manifests.people import gates, pod
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("manifests")]
+pytestmark = pytest.mark.cluster
 
 ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 MARKER = "bayplan.dev/member"

@@ -9,7 +9,7 @@ from tests.manifests.files import base
 from tests.manifests.people import OWN_SCHEDULER, SERVICE
 from tests.manifests.test_cluster_guards import As
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("manifests")]
+pytestmark = pytest.mark.cluster
 
 OWN, ANY, SYSTEM = "bayplan-system", "red", "kube-system"
 COLLECTIONS = {
