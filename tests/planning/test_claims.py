@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from scheduler.model.claims import DeviceName
 from scheduler.model.links import LinkGraph
 from scheduler.model.names import NodeName, PodUid
-from scheduler.model.plan import Admit, Reason, Reclaim
+from scheduler.model.plan import Admit, Reason, Reclaim, Wait
 from scheduler.model.queue import Quota
 from scheduler.model.workload import GangClaim, Linked
 from scheduler.scoring.devices.machines import machine_graph
@@ -162,7 +162,10 @@ def test_a_gang_with_imex_channels_stays_in_one_clique(reported: bool) -> None:
     busy = claim("x", gpu_name("n0", 0), ours=False)
     there = trays(4, reported=reported)
     assert {at for at, _ in starts(*there, *channel_gang(2), busy).values()} == {"n2", "n3"}
-    assert waits(*there, *channel_gang(3))[0][0] is Reason.TOPOLOGY_UNSATISFIED
+    _, made = planned(state_of(QUEUE, *there, *channel_gang(3)))
+    (wait,) = (d for d in made.decisions if isinstance(d, Wait))
+    assert wait.reason is Reason.TOPOLOGY_UNSATISFIED
+    assert "without claiming channels of a ComputeDomain, which reach no farther than one clique" in wait.unblock
     within = channel_gang(2, topology_required="clique")
     assert {at for at, _ in starts(*there, *within, busy).values()} == {"n2", "n3"}
     ((reason, told, _),) = waits(*there, *channel_gang(2, topology_required="rack"))

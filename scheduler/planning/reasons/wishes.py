@@ -182,6 +182,8 @@ def in_words(desk: Desk, candidate: Candidate, way: Way) -> str:
 
 def _phrase(desk: Desk, candidate: Candidate, wish: Wish, layout: Layout) -> str:
     match wish.kind:
+        case "topology" if any(pod.one_clique and pod.topology_required is None for pod in candidate.workload.members):
+            return "without claiming channels of a ComputeDomain, which reach no farther than one clique"
         case "topology":
             return "without that level (bayplan.dev/topology-preferred instead of -required)"
         case "slices":
