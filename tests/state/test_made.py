@@ -96,6 +96,14 @@ def test_a_slice_with_a_taint_is_not_given_out_and_its_neighbours_are() -> None:
     assert [d.healthy for d in snap.nodes[N1].devices] == [True, False]
 
 
+def test_a_driver_that_names_the_gpu_and_not_its_uuid_is_understood() -> None:
+    seen = presliced(sick=[(0, *SMALL)])
+    named = replace(seen, devices=tuple(replace(d, parent=f"gpu-{d.parent[-1]}", address="") for d in seen.devices))
+    snap = state_of(node(gpus=0), named).snapshot()
+    assert free(snap) == [(0, "1g.10gb", 1), (0, "3g.40gb", 4), (1, "1g.10gb", 0)]
+    assert [(d.uuid, d.healthy) for d in snap.nodes[N1].devices] == [("", True), ("", True)]
+
+
 def test_a_report_tells_of_the_gpus_by_uuid_else_by_address() -> None:
     told = report(gpus=4, sick=[3])
     devices = tuple(
@@ -153,6 +161,11 @@ def test_slices_are_not_given_out_where_others_give_out_gpus() -> None:
 def test_a_gpu_that_is_offered_whole_is_not_given_out_in_slices_too() -> None:
     snap = state_of(node(gpus=0), presliced(whole=[0, 1, 2])).snapshot()
     assert (snap.nodes[N1].slices_made, allocatable(snap, "n1")) == ((), 3)
+    seen = presliced(whole=[0, 1, 2])
+    odd = replace(
+        seen, devices=tuple(replace(d, name=d.name.replace("gpu-", "gpu-9")) if d.made else d for d in seen.devices)
+    )
+    assert len(state_of(node(gpus=0), odd).snapshot().nodes[N1].devices) == 3
     held = claim("c", made_name("n1", 0, *SMALL), ours=False)
     assert state_of(node(gpus=0), presliced(whole=[0, 1, 2]), held).snapshot().devices_used == {N1: frozenset({0})}
 
