@@ -177,7 +177,8 @@ def free_milli(have: Divided) -> int:
     model = have.model
     free = sum(slot.milli for slot in have.slots)
     if model is not None and not model.makes:
-        return free + sum(mig_milli_gpu(model.profiles[profile].name) for _, profile, _ in have.spare)
+        each = [mig_milli_gpu(profile.name) for profile in model.profiles]
+        return free + sum(each[profile] for _, profile, _ in have.spare)
     for slot in have.slots:
         if slot.layout and model is not None:
             free += MILLI_GPU * (model.units - memory_units(model, slot.layout)) // model.units
