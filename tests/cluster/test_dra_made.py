@@ -8,7 +8,7 @@ from scheduler.localcluster.fleet import Group
 from tests.cluster.harness.claims import TEMPLATES, ClaimLab, asking, claim_lab, claiming, devices_of, template
 from tests.cluster.harness.lab import Lab
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster-2")]
+pytestmark = pytest.mark.cluster
 
 SMALL, LARGE = "1g.10gb", "3g.40gb"
 OTHERS = "mig.test"
