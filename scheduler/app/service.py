@@ -359,7 +359,7 @@ class Service:
         """Learn why workloads lost pods that another leader evicted."""
         try:
             self._claims.losses.recall(await told_evictions(self._api, TOLD))
-        except (ApiUnreachableError, ApiRefusedError) as err:
+        except (ApiUnreachableError, ApiRefusedError, msgspec.DecodeError) as err:
             log.warning("why pods were evicted is not known", why=err)
             return
         self._planner.wake()

@@ -64,8 +64,8 @@ class _Pod(Wire, frozen=True, kw_only=True):
 async def overdrawn(api: Requests, pods: Sequence[PodRef]) -> Overdrawn | None:
     """The first budget, by namespace and name, that has fewer disruptions left than these pods need; None: all do.
 
-    Pods that are not ready take nothing from a budget. Where budgets cannot be read, none is found: each eviction is
-    judged by the API server all the same.
+    Pods that are not ready take nothing from a budget. Where budgets cannot be read, or understood, none is found: each
+    eviction is judged by the API server all the same.
     """
     for namespace in sorted({pod.namespace for pod in pods}):
         there = {pod.uid: pod for pod in pods if pod.namespace == namespace}
@@ -80,7 +80,7 @@ async def overdrawn(api: Requests, pods: Sequence[PodRef]) -> Overdrawn | None:
                 short = frozenset(pod for uid, pod in there.items() if uid in selected)
                 if len(short) > allowed:
                     return Overdrawn(name=f"{namespace}/{budget.metadata.name}", allowed=allowed, pods=short)
-        except (ApiUnreachableError, ApiRefusedError):
+        except (ApiUnreachableError, ApiRefusedError, msgspec.DecodeError):
             continue
     return None
 
