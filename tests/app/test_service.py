@@ -15,7 +15,8 @@ from tests.kube.scripted import CHUNKED_HEAD, Asked, ScriptedServer, answer, chu
 
 NODE = b'{"metadata":{"name":"n0","uid":"u0","resourceVersion":"2"},"spec":{},"status":{}}'
 
-LONG_S = 60.0
+LONG_S = 180.0
+"""Loading the solver takes long on a busy machine."""
 
 
 async def bare(asked: Asked, writer: asyncio.StreamWriter) -> None:
