@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from scheduler.exporter.backend import NvmlBackend
     from scheduler.exporter.exporter import Exporter, Options
     from scheduler.exporter.simulated.backend import FixtureBackend
+    from scheduler.exporter.simulated.faults import Fault
 
 NODE_VARIABLE = "NODE_NAME"
 LEAST_INTERVAL_S, MOST_INTERVAL_S = 1.0, 600.0
@@ -52,7 +53,8 @@ def register(commands: Commands) -> None:
         action="append",
         default=[],
         metavar="FAULT",
-        help="let this fail on the simulated machine, as nvlink:3, lost:2 or xid:4=79; may be repeated",
+        help="let this fail on the simulated machine, as nvlink:3, lost:2, xid:4=79, hang:5 or field:numa-node; may be "
+        "repeated",
     )
     parser.add_argument("--kubelet-socket", type=Path, metavar="FILE", help="where the kubelet tells who holds devices")
     parser.add_argument("--listen", metavar="HOST:PORT", help="serve /metrics, /healthz and /readyz here")
@@ -138,26 +140,27 @@ def _backend(arguments: argparse.Namespace) -> "tuple[NvmlBackend, Callable[[], 
 
         return PynvmlBackend(), None
     from scheduler.exporter.simulated.backend import FixtureBackend  # noqa: PLC0415
-    from scheduler.exporter.simulated.faults import BadFaultError, parse_fault  # noqa: PLC0415
+    from scheduler.exporter.simulated.faults import BadFaultError, Kind, parse_fault  # noqa: PLC0415
     from scheduler.exporter.simulated.machines import UnknownMachineError  # noqa: PLC0415
 
     try:
         faults = [parse_fault(text) for text in cast("Sequence[str]", arguments.faults)]
         # Made once with the faults, so that one which the machine cannot have is refused before anything starts.
         FixtureBackend(arguments.machine, faults=faults)
-        backend = FixtureBackend(arguments.machine, node=arguments.node_name or arguments.machine)
+        # What a driver does not tell, it never told; all else breaks while it is looked at.
+        untold = [fault for fault in faults if fault.kind is Kind.FIELD]
+        backend = FixtureBackend(arguments.machine, node=arguments.node_name or arguments.machine, faults=untold)
     except UnknownMachineError as err:
         raise BadInputError(f"--machine: {err}") from err
     except BadFaultError as err:
         raise BadInputError(f"--break: {err}") from err
-    return backend, (lambda: _break(backend, arguments.faults)) if faults else None
+    later = [fault for fault in faults if fault not in untold]
+    return backend, (lambda: _break(backend, later)) if later else None
 
 
-def _break(backend: "FixtureBackend", faults: Sequence[str]) -> None:
-    from scheduler.exporter.simulated.faults import parse_fault  # noqa: PLC0415
-
-    for text in faults:
-        backend.apply(parse_fault(text))
+def _break(backend: "FixtureBackend", faults: Sequence["Fault"]) -> None:
+    for fault in faults:
+        backend.apply(fault)
 
 
 async def _once(

@@ -44,7 +44,10 @@ def place(
 
 
 def seen(before: DeviceKnown, facts: Told[DeviceFacts], state: Told[DeviceState]) -> DeviceKnown:
-    """A GPU after a look at it. One that was lost, or has begun to count anew, was initialised meanwhile."""
+    """A GPU after a look at it. One that was lost, or has begun to count anew, was initialised meanwhile.
+
+    Errors of a MIG instance go with it: what they leave in the memory is told by the GPU's counts and rows.
+    """
     if isinstance(state, Unread):
         lost = isinstance(facts, Unread) and facts.why is Why.LOST
         return _with(before, facts=facts, state=LOST if lost else state)
@@ -55,7 +58,7 @@ def seen(before: DeviceKnown, facts: Told[DeviceFacts], state: Told[DeviceState]
         before,
         facts=facts,
         state=state,
-        errors=() if again else before.errors,
+        errors=() if again else _lasting(before.errors, state),
         links_up=(frozenset[int]() if again else before.links_up) | up,
     )
 
@@ -126,6 +129,14 @@ def _facts(told: ReportDevice) -> DeviceFacts:
 
 def _or_unread(told: T | UnsetType) -> T | Unread:
     return _NO_DATA if isinstance(told, UnsetType) else told
+
+
+def _lasting(errors: tuple[Xid, ...], state: DeviceState) -> tuple[Xid, ...]:
+    """Errors of the GPU, and of instances that it has still."""
+    if isinstance(state.instances, Unread):
+        return errors
+    there = {one.gpu_instance for one in state.instances}
+    return tuple(one for one in errors if one.gpu_instance is None or one.gpu_instance in there)
 
 
 def _reset(before: DeviceKnown, state: DeviceState) -> bool:

@@ -10,7 +10,15 @@ from scheduler.exporter.health import Health, Verdict, judge, lasting
 from scheduler.exporter.node import NO_SHARING, DeviceKnown, NodeKnown, Sharing
 from scheduler.exporter.reading import DeviceFacts, DeviceState, Told, Unread
 from scheduler.exporter.report_held import holdings, offered
-from scheduler.exporter.report_links import fabric, is_switched, links, nvlinks_of, unread_links, wanted_nvlinks
+from scheduler.exporter.report_links import (
+    fabric,
+    is_switched,
+    links,
+    nvlinks_of,
+    unread_links,
+    version_of,
+    wanted_nvlinks,
+)
 from scheduler.exporter.report_mig import free_placements, instances, profiles_of
 from scheduler.exporter.report_unread import unread_of_device, unread_of_node
 from scheduler.exporter.xids import IGNORED
@@ -135,6 +143,7 @@ def _device(
         offered=plugin,
         nvlinks=nvlinks or UNSET,
         active_nvlinks=UNSET if active is None or not nvlinks else sum(link.active for link in active),
+        nvlink_version=version_of(active or ()),
         mig_profiles=profiles or UNSET,
         mig_instances=made or UNSET,
         free_placements=tuple(free_placements(profiles, made))[:MOST_PLACEMENTS] if divided and profiles else UNSET,

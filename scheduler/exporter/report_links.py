@@ -24,6 +24,12 @@ def nvlinks_of(device: DeviceKnown) -> Sequence[NvLink] | None:
     return device.state.nvlinks
 
 
+def version_of(links: Sequence[NvLink]) -> str | UnsetType:
+    """The lowest version of the NVLinks that are up; unset where none is, or the driver does not tell."""
+    told = [link.generation for link in links if link.active and not isinstance(link.generation, Unread)]
+    return min(told, key=lambda text: tuple(map(int, text.split("."))), default=UNSET)
+
+
 def is_switched(devices: Sequence[DeviceKnown]) -> bool:
     """Whether NVLinks of the node go through a switch."""
     return any(link.far_end is FarEnd.SWITCH for device in devices for link in nvlinks_of(device) or ())
@@ -86,7 +92,7 @@ def unread_pairs(node: NodeKnown, order: Sequence[DeviceKnown]) -> Mapping[str, 
     for one, other in itertools.combinations(order, 2):
         pair = node.pairs.get(_names(one, other))
         if pair is not None:
-            for field, told in _fields(pair):
+            for field, told in _fields(pair, nvlinks=bool(nvlinks_of(one) and nvlinks_of(other))):
                 if isinstance(told, Unread):
                     found.setdefault(field, told)
     return found
@@ -153,9 +159,11 @@ def _narrower(sides: Sequence[Sequence[NvLink]]) -> tuple[int, int | None]:
     return count, min(sum(some) for some in speeds)
 
 
-def _fields(pair: Pair) -> Iterator[tuple[str, Told[bool] | Told[PcieLevel]]]:
+def _fields(pair: Pair, *, nvlinks: bool) -> Iterator[tuple[str, Told[bool] | Told[PcieLevel]]]:
     yield "links.pcieLevel", pair.level
     yield "links.p2p", pair.p2p
+    if nvlinks:
+        yield "links.p2p", pair.p2p_nvlink
 
 
 def _known(told: Told[bool] | None) -> bool | UnsetType:

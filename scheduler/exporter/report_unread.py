@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from scheduler.exporter.health import LONGEST_REASON, explain
 from scheduler.exporter.node import DeviceKnown, NodeKnown
 from scheduler.exporter.reading import DeviceFacts, DeviceState, Unread, Why
-from scheduler.exporter.report_links import unread_pairs
+from scheduler.exporter.report_links import nvlinks_of, unread_pairs
 from scheduler.kube.wire_report import ReportUnread
 
 _FACTS: Mapping[str, Callable[[DeviceFacts], object]] = {
@@ -50,6 +50,13 @@ def unread_of_device(one: DeviceKnown, links: Unread | None = None) -> Iterator[
     yield from _divisible("migInstances", one.state.instances)
     for field, read in _STATE.items():
         yield from _if_unread(field, read(one.state))
+    up = [link for link in nvlinks_of(one) or () if link.active]
+    for field, unread in (
+        ("nvlinkVersion", [link.generation for link in up if isinstance(link.generation, Unread)]),
+        ("links.gigabytesPerSecond", [link.mbps for link in up if isinstance(link.mbps, Unread)]),
+        ("links", [link.far_end for link in up if isinstance(link.far_end, Unread)]),
+    ):
+        yield from (_missing(field, each) for each in unread[:1])
     if one.unwatched:
         yield ReportUnread(field="xids", reason="the driver cannot report errors of this GPU")
 

@@ -39,7 +39,8 @@ def _summary(report: Report, node: str) -> Iterator[str]:
 
 
 def _row(one: ReportDevice) -> tuple[str, ...]:
-    nvlinks = "-" if isinstance(one.nvlinks, UnsetType) else f"{_or(one.active_nvlinks, '?')}/{one.nvlinks}"
+    version = "" if isinstance(one.nvlink_version, UnsetType) else f" ({one.nvlink_version})"
+    nvlinks = "-" if isinstance(one.nvlinks, UnsetType) else f"{_or(one.active_nvlinks, '?')}/{one.nvlinks}{version}"
     memory = "-" if isinstance(one.memory_mib, UnsetType) else f"{one.memory_mib} MiB"
     mig = (
         one.mig_mode if isinstance(one.pending_mig_mode, UnsetType) else f"{one.mig_mode}, {one.pending_mig_mode} later"

@@ -76,6 +76,7 @@ class ReportDevice(Wire, frozen=True, kw_only=True):
     offered: bool | UnsetType = UNSET
     nvlinks: int | UnsetType = UNSET
     active_nvlinks: int | UnsetType = UNSET
+    nvlink_version: str | UnsetType = UNSET
     mig_profiles: tuple[ReportProfile, ...] | UnsetType = UNSET
     mig_instances: tuple[ReportInstance, ...] | UnsetType = UNSET
     free_placements: tuple[ReportPlacement, ...] | UnsetType = UNSET

@@ -25,6 +25,12 @@ def test_a_person_sees_what_is_broken(capsys: pytest.CaptureFixture[str]) -> Non
     assert row.split() == ["3", "NODE", "NODE", "NODE", "-", "SYS", "SYS", "SYS", "SYS"]
 
 
+@pytest.mark.parametrize("field", ["model", "numa-node:2", "level", "p2p-nvlink"])
+def test_what_a_driver_does_not_tell_is_said(capsys: pytest.CaptureFixture[str], field: str) -> None:
+    assert main(["exporter", "--machine", "hgx_h100", "--break", f"field:{field}", "--once"]) == 0
+    assert "not known: " in capsys.readouterr().out
+
+
 def test_a_lost_gpu_is_shown_under_its_name(capsys: pytest.CaptureFixture[str]) -> None:
     whole = json.loads(run(capsys, "--machine", "dgx-a100", "--once", "--json")[1])
     broken = json.loads(run(capsys, "--machine", "dgx-a100", "--break", "lost:2", "--once", "--json")[1])

@@ -176,6 +176,20 @@ def test_unknown_speeds_and_pairs_are_left_out_and_said_to_be() -> None:
     (link,) = made.links
     assert (link.type, link.count, link.gigabytes_per_second, link.p2p) == ("NVLink", 1, UNSET, UNSET)
     assert [one.field for one in made.unread] == ["links.pcieLevel", "links.p2p"]
+    for one in made.devices:
+        assert [(each.field, each.reason) for each in one.unread or ()] == [
+            ("links.gigabytesPerSecond", Why.OLD_DRIVER.value)
+        ]
+
+
+def test_the_version_of_nvlinks_is_that_of_the_oldest_that_is_up() -> None:
+    old, unknown = (
+        msgspec.structs.replace(switched(True)[0], generation=told) for told in ("3.1", Unread(why=Why.FAILED))
+    )
+    down = msgspec.structs.replace(switched(False)[0], generation="1.0")
+    made = report(node(device(0, nvlinks=(*switched(True), old, down)), device(1, nvlinks=(unknown,)), device(2)))
+    assert [one.nvlink_version for one in made.devices] == ["3.1", UNSET, UNSET]
+    assert [each.field for each in made.devices[1].unread or ()] == ["nvlinkVersion"]
 
 
 def test_two_gpus_on_one_board_are_as_near_as_can_be_said() -> None:

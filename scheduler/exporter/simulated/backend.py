@@ -172,6 +172,8 @@ class FixtureBackend:
 
     def _enter(self, gpu: int | None) -> None:
         self._pass(gpu)
+        if self._node.has(Kind.DRIVER, None):
+            raise DriverError("the driver is not loaded")
         if not self._open:
             raise DriverError("the driver is not open")
 
