@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from scheduler.exporter.health import Health, Verdict, judge, lasting
-from scheduler.exporter.node import NO_SHARING, DeviceKnown, NodeKnown, Sharing
+from scheduler.exporter.node import DeviceKnown, NodeKnown, Sharing
 from scheduler.exporter.reading import DeviceFacts, DeviceState, Told, Unread
 from scheduler.exporter.report_held import holdings, offered
 from scheduler.exporter.report_links import (
@@ -20,6 +20,7 @@ from scheduler.exporter.report_links import (
     wanted_nvlinks,
 )
 from scheduler.exporter.report_mig import free_placements, instances, profiles_of
+from scheduler.exporter.report_sharing import shared
 from scheduler.exporter.report_unread import unread_of_device, unread_of_node
 from scheduler.exporter.xids import IGNORED
 from scheduler.kube.wire_report import (
@@ -64,7 +65,7 @@ def report(node: NodeKnown, *, ignored_xids: frozenset[int] = IGNORED) -> Report
     )
     devices = tuple(_profiles_once(devices))
     held = () if isinstance(node.held, Unread) else node.held
-    shared = NO_SHARING if isinstance(node.sharing, Unread) else node.sharing
+    sharing = shared(node, order)
     return Report(
         device_count=len(devices),
         healthy_device_count=sum(one.health.state == Health.HEALTHY.said for one in devices),
@@ -73,9 +74,9 @@ def report(node: NodeKnown, *, ignored_xids: frozenset[int] = IGNORED) -> Report
         nvswitch=is_switched(order),
         fabric=fabric(order),
         holdings=tuple(holdings(held, order))[:MOST_HOLDINGS],
-        sharing=_sharing(shared),
-        mig_strategy=shared.mig_strategy or None,
-        allocation_policy=_policy(node, shared, order),
+        sharing=_sharing(sharing),
+        mig_strategy=sharing.mig_strategy or None,
+        allocation_policy=_policy(node, sharing, order),
         driver_version=_told(node.driver, lambda driver: driver.version),
         cuda_version=_told(node.driver, lambda driver: driver.cuda),
         source="Simulated" if node.simulated else "NVML",
@@ -88,13 +89,13 @@ def model_name(told: str) -> str:
     return told.strip().replace(" ", "-") or UNKNOWN_MODEL
 
 
-def _sharing(shared: Sharing) -> ReportSharing | None:
-    return ReportSharing(strategy=shared.strategy, replicas=shared.replicas) if shared.strategy else None
+def _sharing(sharing: Sharing) -> ReportSharing | None:
+    return ReportSharing(strategy=sharing.strategy, replicas=sharing.replicas) if sharing.strategy else None
 
 
-def _policy(node: NodeKnown, shared: Sharing, order: Sequence[DeviceKnown]) -> str | None:
+def _policy(node: NodeKnown, sharing: Sharing, order: Sequence[DeviceKnown]) -> str | None:
     """Whole GPUs are chosen by their links. Which of two ways holds for parts and slices, no label tells."""
-    parts = shared.strategy or any(
+    parts = sharing.strategy or any(
         isinstance(one.state, DeviceState) and isinstance(one.state.instances, tuple) and one.state.instances
         for one in order
     )

@@ -1,6 +1,7 @@
 """Who holds which device: ids of device plugins and of DRA drivers, as UUIDs of the driver."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from msgspec import UNSET, UnsetType
@@ -50,6 +51,14 @@ def offered(device: DeviceKnown, ids: frozenset[str] | None, devices: Sequence[D
     uuids = {_plugin_id(each, by_minor).partition("::")[0] for each in ids}
     known = {one.uuid: _uuids(one) for one in devices}
     return UNSET if all(uuids.isdisjoint(own) for own in known.values()) else not uuids.isdisjoint(known[device.uuid])
+
+
+def parts_offered(ids: frozenset[str] | None, devices: Sequence[DeviceKnown]) -> int:
+    """Into how many parts the device plugin offers a GPU or slice, at most; 0 where it offers them whole."""
+    by_minor = {minor: one for one in devices if (minor := _minor(one)) is not None}
+    own = {uuid for one in devices for uuid in _uuids(one)}
+    told = [_plugin_id(each, by_minor).partition("::") for each in ids or ()]
+    return max(Counter(uuid for uuid, part, _ in told if part and uuid in own).values(), default=0)
 
 
 def _uuids(device: DeviceKnown) -> frozenset[str]:

@@ -322,6 +322,28 @@ def test_sharing_is_told_from_labels_and_decides_who_chooses() -> None:
     assert report(node(divided(0, instance(19, 6, "MIG-b")))).allocation_policy is None
 
 
+@pytest.mark.parametrize(
+    ("ids", "exclusive", "told"),
+    [
+        (None, False, None),
+        ({"GPU-0", "GPU-1"}, False, None),
+        ({"nic0::0", "nic0::1"}, False, None),
+        ({"GPU-0::0", "GPU-0::1", "GPU-0::2", "GPU-1"}, False, ("TimeSlicing", 3)),
+        ({"GPU-0::0", "GPU-0::1"}, True, ("MPS", 2)),
+        ({"nvidia1/vgpu0", "nvidia1/vgpu1"}, False, ("TimeSlicing", 2)),
+    ],
+)
+def test_where_labels_tell_no_sharing_the_plugin_tells_it_by_what_it_offers(
+    ids: set[str] | None, exclusive: bool, told: tuple[str, int] | None
+) -> None:
+    gpus = [device(i, exclusive_process=exclusive) for i in range(2)]
+    made = report(node(*gpus, offered=None if ids is None else frozenset(ids)))
+    assert (made.sharing and (made.sharing.strategy, made.sharing.replicas)) == told
+    labelled = report(node(*gpus, offered=frozenset({"GPU-0::0"}), sharing=Sharing(strategy="MPS", replicas=4)))
+    assert labelled.sharing is not None
+    assert (labelled.sharing.strategy, labelled.sharing.replicas) == ("MPS", 4)
+
+
 @given(st.permutations(range(6)))
 def test_the_order_in_which_the_driver_counts_changes_nothing(order: list[int]) -> None:
     gpus = [device(i, nvlinks=direct(i ^ 1, i ^ 1)) for i in range(6)]
