@@ -18,7 +18,7 @@ from scheduler.exporter.lanes import DirectLane, ThreadLane
 from scheduler.exporter.metrics import Metrics, Moment
 from scheduler.exporter.node import NO_SHARING, Sharing
 from scheduler.exporter.publish import Publisher
-from scheduler.exporter.reading import Told, Unread, Why
+from scheduler.exporter.reading import DeviceState, Told, Unread, Why
 from scheduler.exporter.report import report
 from scheduler.exporter.xids import IGNORED
 from scheduler.kube.api import ApiError
@@ -45,7 +45,8 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """How to run. `boot_id` is "" where errors of earlier runs are not to be remembered, as of simulated machines.
 
-    `threads`: the driver may hang, so each call has a deadline, on a thread of its own.
+    `threads`: the driver may hang, so each call has a deadline, on a thread of its own. `utilization`: metrics tell how
+    busy GPUs are, as DCGM's exporter does.
     """
 
     interval_s: float = 10.0
@@ -55,6 +56,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     call_s: float = CALL_S
     boot_id: str = ""
     threads: bool = True
+    utilization: bool = False
 
 
 class Exporter:
@@ -151,6 +153,11 @@ class Exporter:
                 node = msgspec.structs.replace(node, held=told.held, offered=told.offered)
         return report(node, ignored_xids=self._options.ignored_xids)
 
+    @property
+    def used(self) -> tuple[DeviceState, ...]:
+        """The GPUs that could be looked at, with how busy they are."""
+        return tuple(one.state for one in self.agent.node.devices if isinstance(one.state, DeviceState))
+
     def unhealthy(self) -> str:
         """Why this process should be started anew; "" where it should not."""
         if self._looked_s is None:
@@ -224,6 +231,8 @@ class Exporter:
         moment.report = self._report
         moment.looked_s = self._looked_s
         moment.errors = self.agent.errors
+        if self._options.utilization:
+            moment.used = self.used
         if self._kubelet is not None:
             moment.held_s = self._kubelet.heard_s
         if self.publisher is not None:

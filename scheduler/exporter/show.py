@@ -1,19 +1,21 @@
 """A report as people read it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import UnsetType
 
+from scheduler.exporter.reading import DeviceState, Unread
 from scheduler.kube.wire_report import Report, ReportDevice, ReportHolding, ReportUnread
 
-_HEAD = ("GPU", "HEALTH", "MODEL", "MEMORY", "PCI", "NUMA", "NVLINKS", "MIG", "UUID")
+_HEAD = ("GPU", "HEALTH", "MODEL", "MEMORY", "USED", "BUSY", "PCI", "NUMA", "NVLINKS", "MIG", "UUID")
 
 
-def show(report: Report, *, node: str) -> str:
-    """The whole report, in parts with an empty line between them."""
+def show(report: Report, *, node: str, used: Iterable[DeviceState] = ()) -> str:
+    """The whole report, in parts with an empty line between them, with how busy GPUs are."""
+    now = {one.uuid: one for one in used}
     parts = [
         "\n".join(_summary(report, node)),
-        _columns([_HEAD, *map(_row, report.devices)]) if report.devices else "",
+        _columns([_HEAD, *(_row(one, now.get(one.uuid)) for one in report.devices)]) if report.devices else "",
         "\n".join(_complaints(report.devices)),
         "\n".join(_slices(report.devices)),
         _matrix(report) if len(report.devices) > 1 else "",
@@ -38,7 +40,7 @@ def _summary(report: Report, node: str) -> Iterator[str]:
         yield f"shared:  {report.sharing.strategy}, {report.sharing.replicas or 'unknown'} pods a GPU"
 
 
-def _row(one: ReportDevice) -> tuple[str, ...]:
+def _row(one: ReportDevice, now: DeviceState | None) -> tuple[str, ...]:
     version = "" if isinstance(one.nvlink_version, UnsetType) else f" ({one.nvlink_version})"
     nvlinks = "-" if isinstance(one.nvlinks, UnsetType) else f"{_or(one.active_nvlinks, '?')}/{one.nvlinks}{version}"
     memory = "-" if isinstance(one.memory_mib, UnsetType) else f"{one.memory_mib} MiB"
@@ -46,7 +48,9 @@ def _row(one: ReportDevice) -> tuple[str, ...]:
         one.mig_mode if isinstance(one.pending_mig_mode, UnsetType) else f"{one.mig_mode}, {one.pending_mig_mode} later"
     )
     pci, numa = _or(one.pci_bus_id, "-"), _or(one.numa_node, "-")
-    return (str(one.index), one.health.state, one.model, memory, pci, numa, nvlinks, mig, one.uuid)
+    used = "-" if now is None or isinstance(now.memory_used_mib, Unread) else f"{now.memory_used_mib} MiB"
+    busy = "-" if now is None or isinstance(now.utilisation, Unread) else f"{now.utilisation.gpu_percent} %"
+    return (str(one.index), one.health.state, one.model, memory, used, busy, pci, numa, nvlinks, mig, one.uuid)
 
 
 def _complaints(devices: Sequence[ReportDevice]) -> Iterator[str]:

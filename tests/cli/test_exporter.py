@@ -56,6 +56,8 @@ def test_a_lost_gpu_is_shown_under_its_name(capsys: pytest.CaptureFixture[str]) 
             ("--machine", "hgx_h100", "--in-cluster", "--node-name", "n", "--listen", "x"),
             "--listen is 'x'; it must be HOST:PORT",
         ),
+        (("--once", "--listen", ":1"), "--listen and --once exclude each other"),
+        (("--once", "--utilization"), "--utilization goes with --listen"),
         (("--machine", "hgx_h100", "--kubeconfig", "nowhere/x", "--node-name", "n"), "nowhere/x"),
     ],
 )
