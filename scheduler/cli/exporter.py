@@ -151,12 +151,15 @@ def _backend(arguments: argparse.Namespace) -> "tuple[NvmlBackend, Callable[[], 
         return PynvmlBackend(), None
     from scheduler.exporter.simulated.backend import FixtureBackend  # noqa: PLC0415
     from scheduler.exporter.simulated.faults import BadFaultError, Kind, parse_fault  # noqa: PLC0415
-    from scheduler.exporter.simulated.machines import UnknownMachineError  # noqa: PLC0415
+    from scheduler.exporter.simulated.machines import UnknownMachineError, machine  # noqa: PLC0415
+    from scheduler.exporter.simulated.node import check_seen  # noqa: PLC0415
 
     try:
         faults = [parse_fault(text) for text in cast("Sequence[str]", arguments.faults)]
         # Made once with the faults, so that one which the machine cannot have is refused before anything starts.
         FixtureBackend(arguments.machine, faults=faults)
+        for fault in faults:
+            check_seen(machine(arguments.machine), fault)
         # What a driver does not tell, it never told; all else breaks while it is looked at.
         untold = [fault for fault in faults if fault.kind is Kind.FIELD]
         backend = FixtureBackend(arguments.machine, node=arguments.node_name or arguments.machine, faults=untold)

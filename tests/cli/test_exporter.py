@@ -56,6 +56,12 @@ def test_a_lost_gpu_is_shown_under_its_name(capsys: pytest.CaptureFixture[str]) 
             ("--machine", "hgx_h100", "--in-cluster", "--node-name", "n", "--listen", "x"),
             "--listen is 'x'; it must be HOST:PORT",
         ),
+        (
+            ("--once", "--machine", "dgx1_v100", "--break", "rows:1"),
+            "of GPU 1 of dgx1_v100 the driver does not tell rows",
+        ),
+        (("--once", "--machine", "dgx_a100", "--break", "fabric:1"), "does not tell a fabric that spans nodes"),
+        (("--once", "--machine", "l40s_x4", "--break", "mig:1"), "GPU 1 of l40s_x4 cannot be divided"),
         (("--once", "--listen", ":1"), "--listen and --once exclude each other"),
         (("--once", "--utilization"), "--utilization goes with --listen"),
         (("--machine", "hgx_h100", "--kubeconfig", "nowhere/x", "--node-name", "n"), "nowhere/x"),

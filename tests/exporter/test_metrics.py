@@ -55,6 +55,14 @@ def test_how_busy_gpus_are_is_told_where_it_is_asked_for() -> None:
     assert ("gpu_utilization_ratio", (("uuid", "GPU-1"),)) not in seen
 
 
+def test_no_series_has_a_name_of_another_exporter() -> None:
+    moment = Moment()
+    moment.report, moment.used = busy_report(), (state(0),)
+    names = {one.name for one in text_string_to_metric_families(Metrics(lambda: moment).text().decode())}
+    assert {name.partition("_")[0] for name in names} <= {"bayplan", "process"}
+    assert not [name for name in names if re.search(r"(percent|_mib|_mb|_ms|celsius|milli)", name)]
+
+
 def test_links_are_told_once_a_pair() -> None:
     seen = told()
     pairs = [labels for name, labels in seen if name == "gpu_link_info"]

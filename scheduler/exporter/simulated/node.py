@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from scheduler.exporter.simulated.faults import Fault, Kind, check_fault
+from scheduler.exporter.simulated.faults import BadFaultError, Fault, Kind, check_fault
 from scheduler.exporter.simulated.machines import Machine, Profile
 
 _SPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "bayplan.dev")
@@ -42,6 +42,32 @@ def stable_uuid(kind: str, *parts: object) -> str:
 def bus_id(gpu: int) -> str:
     """The PCI address of a GPU, as sysfs has it."""
     return f"0000:{_FIRST_BUS + _BUS_STEP * gpu:02x}:00.0"
+
+
+_SEEN_IN = {
+    Kind.ECC: ("ecc", "errors of its memory"),
+    Kind.ROWS: ("remapped", "rows of memory that were replaced"),
+    Kind.PENDING_ROWS: ("remapped", "rows of memory that were replaced"),
+    Kind.RECOVERY: ("recovery_action", "what should be done about it"),
+    Kind.FABRIC: ("fabric", "a fabric that spans nodes"),
+}
+"""What shows a fault: a field of the readings, and what that is."""
+
+
+def check_seen(machine: Machine, fault: Fault) -> None:
+    """That a fault of a machine shows in what its driver tells.
+
+    Raises:
+        BadFaultError: nobody would see it.
+    """
+    if fault.gpu is None:
+        return
+    model = machine.gpus[fault.gpu]
+    field, what = _SEEN_IN.get(fault.kind, ("", ""))
+    if fault.kind is Kind.MIG and not model.profiles:
+        raise BadFaultError(f'fault "{fault}": GPU {fault.gpu} of {machine.name} cannot be divided')
+    if field in model.absent or (fault.kind is Kind.FABRIC and machine.fabric is None):
+        raise BadFaultError(f'fault "{fault}": of GPU {fault.gpu} of {machine.name} the driver does not tell {what}')
 
 
 class SimulatedNode:
