@@ -161,7 +161,8 @@ class Committer:
             return False
         requests = pod.shape.requests
         if snapshot.nodes[node].on_demand and undivided(requests) != requests:
-            if not count(divided_of(snapshot, row), need_of(pod.shape)):
+            have = divided_of(snapshot, row)
+            if not count(have, need_of(pod.shape, have.capacities)):
                 return False
             requests = undivided(requests)
         free = zip(columns.resources, columns.free[row].tolist(), strict=True)

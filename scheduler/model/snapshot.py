@@ -108,7 +108,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     where any are.
     `devices_used` maps a node to the GPU indexes taken there (held, or expected to be held), in whole or in part.
     Of these, `devices_unsure` tells which are no more than expected; `shares_used` lists the GPUs given out in parts
-    and how much of each is, in milli-GPU, by index; `slices` the MIG instances of nodes that make them on demand: those
+    and how much of each is, by index, in milli-GPU, or where claims share it in units of its capacities
+    (`scheduler.scoring.sharing.portions`); `slices` the MIG instances of nodes that make them on demand: those
     in use, and those that exist and are free. `ailing`: nodes with GPUs that are not healthy, or suspect. `closed` has
     entries only for nodes that pods can claim devices of.
     `topology` is ordered outermost first and does not name the node level, which always follows; `topology_found`: its

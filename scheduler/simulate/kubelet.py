@@ -7,7 +7,6 @@ import msgspec
 from scheduler.model.links import LinkGraph
 from scheduler.model.names import NodeName
 from scheduler.model.node import Allocator, Device, MigInstance, Node
-from scheduler.model.resources import MILLI_GPU
 from scheduler.model.workload import PodShape
 from scheduler.scoring.devices.links import all_equal, part
 from scheduler.scoring.devices.machines import machine_graph
@@ -72,7 +71,7 @@ class Kubelet:
 
     def _divided(self, shape: PodShape) -> Given | None:
         for sick in (False, True):
-            taken = take(self._have(sick=sick), need_of(shape))
+            taken = take(self._have(sick=sick), need_of(shape, ()))
             if taken is not None:
                 return Given(devices=taken.devices, slices=taken.slices)
         return None
@@ -92,7 +91,7 @@ class Kubelet:
         )
         for shape, given in self._held.values():
             for device in given.devices:
-                have = hold(have, device, milli=MILLI_GPU if shape.requests.gpus else shape.share_milli)
+                have = hold(have, device, share=None if shape.requests.gpus else shape.share_milli)
             for one in given.slices:
                 have = hold_slice(have, one)
         return have

@@ -9,7 +9,7 @@ from scheduler.model.claims import Amounts, DeviceName, Offered, Part
 from scheduler.model.node import Allocator, Device, MigInstance, Node
 from scheduler.model.resources import GPU, extended
 from scheduler.scoring.devices.profiles import assumed_links
-from scheduler.scoring.sharing.portions import part_milli, total_of
+from scheduler.scoring.sharing.portions import total_of, units
 from scheduler.state.events import DevicesSeen
 from scheduler.state.kinds import alike
 from scheduler.state.made import Made, hidden_gpus, made_slices
@@ -38,13 +38,13 @@ class Claimable(msgspec.Struct, frozen=True):
         return {self.index_of[name] for name in names if name in self.index_of}
 
     def parts(self, parts: Iterable[Part]) -> Mapping[int, int]:
-        """How much of which GPUs somebody has who has these, in milli-GPU."""
+        """How much of which GPUs somebody has who has these, in units of each."""
         amounts: dict[int, list[Amounts]] = {}
         for part in parts:
             if part.device in self.index_of:
                 amounts.setdefault(self.index_of[part.device], []).append(part.amounts)
         capacities = {device.index: device.capacities for device in self.devices}
-        return {index: part_milli(capacities[index], tuple(total_of(some).items())) for index, some in amounts.items()}
+        return {index: units(capacities[index], tuple(total_of(some).items())) for index, some in amounts.items()}
 
     def slices(self, names: Iterable[DeviceName]) -> list[MigInstance]:
         """The MIG slices among these that are given out each by itself."""

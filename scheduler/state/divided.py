@@ -8,14 +8,15 @@ import msgspec
 from scheduler.model.names import PodUid
 from scheduler.model.node import MigInstance, Node
 from scheduler.model.plan import Assignment
-from scheduler.model.resources import GPU, MILLI_GPU, Resources, extended, is_divided
+from scheduler.model.resources import GPU, Resources, extended, is_divided
 from scheduler.model.workload import Pod, PodShape
 from scheduler.scoring.sharing.divided import Divided, hold, hold_slice, need_of, take, untouched
+from scheduler.scoring.sharing.portions import share_units, whole_of
 from scheduler.state.devices import devices_taken
 
 
 class DividedUse(msgspec.Struct, frozen=True, kw_only=True):
-    """The GPUs taken, whole or in part; how much of those in parts, in milli-GPU; the MIG instances there are.
+    """The GPUs taken, whole or in part; how much of those in parts, in units of a GPU; the MIG instances there are.
 
     `requests`: what counts as used in the tables: parts and slices as the GPUs that are touched by them.
     """
@@ -45,7 +46,7 @@ def divided_use(
 ) -> DividedUse:
     """The use of a node's GPUs by pods that stand there and by plans in flight, and by claims of nobody there.
 
-    The latter have the GPUs `claimed` whole, the instances `sliced`, and of other GPUs so many milli-GPU (`parts`).
+    The latter have the GPUs `claimed` whole, the instances `sliced`, and of other GPUs so many units (`parts`).
 
     Parts and slices of which nothing is known are expected where the planner would put them now, by order of uid; a pod
     for which there is no room counts as one GPU, which shows that the node is over-committed.
@@ -55,17 +56,18 @@ def divided_use(
     claims += [_Claim(a.pod, shape, a.devices, a.slices) for a, shape in planned]
     claims = sorted((c for c in claims if _in_parts(c.shape)), key=lambda c: c.uid)
     have = untouched(node)
-    shares = {device: milli for device, milli in parts.items() if device not in set(claimed)}
+    shares = {device: share for device, share in parts.items() if device not in set(claimed)}
     slices: list[MigInstance] = []
-    for device, milli in parts.items():
-        have = hold(have, device, milli=milli)
+    for device, share in parts.items():
+        have = hold(have, device, share=share)
     for one in sliced:
         slices.append(msgspec.structs.replace(one, in_use=True))
         have = hold_slice(have, one)
     for claim in claims:
         for device in claim.devices:
-            shares[device] = shares.get(device, 0) + _part(claim.shape)
-            have = hold(have, device, milli=_part(claim.shape))
+            share = _part(have, claim.shape)
+            shares[device] = shares.get(device, 0) + share
+            have = hold(have, device, share=share)
         for one in claim.slices:
             slices.append(msgspec.structs.replace(one, in_use=True))
             have = hold_slice(have, one)
@@ -110,14 +112,15 @@ def _in_parts(shape: PodShape) -> bool:
     return undivided(shape.requests) is not shape.requests
 
 
-def _part(shape: PodShape) -> int:
+def _part(have: Divided, shape: PodShape) -> int:
     """How much a pod has of each of its GPUs; one that has whole ones too is taken to have nothing less."""
-    return MILLI_GPU if shape.requests.gpus else shape.share_milli
+    whole = whole_of(have.capacities)
+    return whole if shape.requests.gpus else min(share_units(have.capacities, shape), whole)
 
 
 def _expected(have: Divided, claim: _Claim, shares: dict[int, int], slices: list[MigInstance]) -> Divided | None:
     """What is left after a claim of which something is not known; None where there is no room for it."""
-    need = need_of(claim.shape)
+    need = need_of(claim.shape, have.capacities)
     if claim.devices:
         need = need._replace(whole=0, parts=0)
     if claim.slices:
@@ -128,6 +131,6 @@ def _expected(have: Divided, claim: _Claim, shares: dict[int, int], slices: list
     if taken is None:
         return None
     for device in taken.devices:
-        shares[device] = shares.get(device, 0) + _part(claim.shape)
+        shares[device] = shares.get(device, 0) + _part(have, claim.shape)
     slices += taken.slices
     return taken.left

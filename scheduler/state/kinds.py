@@ -23,10 +23,14 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Portion(msgspec.Struct, frozen=True, kw_only=True):
-    """How much of each GPU a request gets. `whole`: all of one that it does not share."""
+    """How much of each GPU a request gets. `whole`: all of one that it does not share.
+
+    `capacity`: what it asks for, or has, of the capacities of a shared one.
+    """
 
     milli: int = MILLI_GPU
     whole: bool = True
+    capacity: Amounts = ()
 
 
 WHOLE = Portion()
@@ -69,18 +73,18 @@ class Kinds:
         Who names no capacity gets whole GPUs where any suit that are given out whole, else what the policy of shared
         ones has for such claims.
         """
-        had = [self._has(part.device, part.amounts) for part in claim.parts]
-        if had or claim.allocated:
-            milli = max(had, default=MILLI_GPU)
-            return Portion(milli=milli, whole=not request.capacity and milli == MILLI_GPU)
+        if claim.allocated:
+            had = [(self._has(part.device, part.amounts), part.amounts) for part in claim.parts]
+            milli, amounts = max(had, default=(MILLI_GPU, request.capacity))
+            return Portion(milli=milli, whole=not request.capacity and milli == MILLI_GPU, capacity=amounts)
         suiting = [kind for kind in self._count if _suits(kind, models, memory_mib)]
         if not request.capacity and any(_is_whole(kind) for kind in suiting):
             return WHOLE
         shared = [portion_milli(kind.capacities, request.capacity) for kind in suiting if kind.capacities]
         portions = [milli for milli in shared if milli is not None]
         if not portions:
-            return WHOLE if not request.capacity else Portion(whole=False)
-        return Portion(milli=max(portions), whole=False)
+            return WHOLE if not request.capacity else Portion(whole=False, capacity=request.capacity)
+        return Portion(milli=max(portions), whole=False, capacity=request.capacity)
 
     def _has(self, device: DeviceName, amounts: Amounts) -> int:
         known = self._of_pool.get((device.driver, device.pool))
@@ -117,7 +121,7 @@ class Shares:
     @property
     def found(self) -> tuple[int, Amounts]:
         """The milli-GPU of each GPU that the pod has a part of, and which capacities it asks for."""
-        parts = [(portion.milli, capacity) for portion, capacity in self._ways if not portion.whole]
+        parts = [(portion.milli, portion.capacity) for portion, _ in self._ways if not portion.whole]
         return max(parts, default=(MILLI_GPU, ()))
 
     def problems(self) -> Iterator[Problem]:

@@ -19,6 +19,7 @@ from scheduler.planning.settings import PlanSettings
 from scheduler.scoring.rules.check import broken_rules
 from scheduler.state.audit import inconsistencies, violations
 from scheduler.state.cluster import ClusterState
+from scheduler.state.events import ClaimSeen
 from tests.state.build import (
     GIB,
     MEMORY,
@@ -85,10 +86,10 @@ def asking(name: str, gib: int = 0, *, created_s: int = 0, gang: GangClaim | Non
 
 
 def test_parts_are_as_large_as_the_policy_makes_them_and_fill_one_gpu_after_the_other() -> None:
-    things = [thing for i, gib in enumerate((31, 33, 1)) for thing in asking(f"p{i}", gib, created_s=i)]
+    things = [thing for i, gib in enumerate((31, 40, 1)) for thing in asking(f"p{i}", gib, created_s=i)]
     assert starts(*SHARED, *things) == {
         "p0": [("n1/gpu-0", {"memory": 35})],
-        "p1": [("n1/gpu-0", {"memory": 35})],
+        "p1": [("n1/gpu-0", {"memory": 40})],
         "p2": [("n1/gpu-0", {"memory": 5})],
     }
 
@@ -108,6 +109,27 @@ def test_who_names_no_amount_gets_a_gpu_that_is_not_shared_where_there_are_any()
     assert starts(*both, *asking("p", 1)) == {"p": [("n1/gpu-0", {"memory": 5})]}
     taken = claim("x", gpu_name("n2", 0), ours=False)
     assert [reason for reason, _ in waits(*both, taken, *asking("p"))] == [Reason.INSUFFICIENT_RESOURCES]
+
+
+@pytest.mark.parametrize(("total", "gib", "pods"), [(80, 5, 16), (24, 8, 3), (70, 10, 7), (81, 27, 3)])
+def test_gpus_are_filled_to_the_last_byte(total: int, gib: int, pods: int) -> None:
+    gpu = sharing("n1", Capacity(name="memory", total=total * GIB), CORES, gpus=1)
+    asked = [thing for i in range(pods + 1) for thing in asking(f"p{i:02}", gib, created_s=i)]
+    free = [
+        replace(t, requests=(replace(t.requests[0], capacity=(*t.requests[0].capacity, ("cores", 1))),))
+        if isinstance(t, ClaimSeen)
+        else t
+        for t in asked
+    ]
+    assert len(starts(node("n1", gpus=0), gpu, *free)) == pods
+
+
+def test_the_same_part_is_less_of_a_larger_gpu() -> None:
+    small = sharing("n2", replace(MEMORY, total=20 * GIB), gpus=1)
+    there = (node("n1", gpus=0), sharing("n1", gpus=1), node("n2", gpus=0), small)
+    many = [thing for i in range(12) for thing in asking(f"p{i:02}", 10, created_s=i)]
+    found = Counter(at for got in starts(*there, *many).values() for at, _ in got)
+    assert found == {"n1/gpu-0": 8, "n2/gpu-0": 2}
 
 
 def test_each_capacity_of_a_gpu_counts() -> None:
@@ -136,7 +158,7 @@ def test_what_pods_have_by_their_claims_counts_as_it_was_given() -> None:
     there = claiming("s", "c", node=NodeName("n1"))
     state = state_of(QUEUE, *SHARED, there, part_claim("c", 7, gpu_name("n1", 0), has=60), *asking("p", 25))
     snap, made = planned(state)
-    assert snap.shares_used == {NodeName("n1"): ((0, 750),)}
+    assert snap.shares_used == {NodeName("n1"): ((0, 60 * GIB),)}
     assert [g.device for g in given_by(snap, made)["p"]] == [gpu_name("n1", 1)]
     assert violations(snap) == []
 

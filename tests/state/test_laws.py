@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from scheduler.model.claims import Capacity
 from scheduler.model.names import NodeName, PodUid, QueueName, WorkloadKey
 from scheduler.model.node import Allocator, Taint
 from scheduler.model.workload import GangClaim, HostPort
@@ -40,6 +41,8 @@ from scheduler.state.events import (
 )
 from scheduler.state.lengths import run_of
 from tests.state.build import (
+    GIB,
+    MEMORY,
     claim,
     claiming,
     content,
@@ -51,12 +54,14 @@ from tests.state.build import (
     node,
     offer,
     part,
+    part_claim,
     pod,
     presliced,
     queue,
     report,
     reserved,
     shape,
+    sharing,
     slice_claim,
     slice_name,
     sliceable,
@@ -205,6 +210,10 @@ def claims(draw: st.DrawFn) -> ClaimSeen:
         had = draw(st.lists(st.tuples(node_names, places), max_size=2, unique=True))
         called = draw(st.sampled_from([slice_name, made_name]))
         seen = slice_claim(name, "1g.10gb", *(called(n, *place) for n, place in had))
+    elif draw(st.integers(0, 2)) == 0:
+        gib, has = draw(st.sampled_from([0, 10, 30])), draw(st.sampled_from([5, 30]))
+        named = (gpu_name(n, i) for n, i in devices)
+        seen = replace(part_claim(name, gib, *named, has=has), ours=draw(st.booleans()))
     return replace(seen, uid=seen.uid + draw(st.sampled_from(["", "-again"])))
 
 
@@ -215,7 +224,11 @@ device_classes = st.sampled_from(["", "nvidia.com/gpu"]).map(lambda r: DeviceCla
 def offers(draw: st.DrawFn) -> SliceSeen:
     gpus = draw(st.sampled_from([range(8), range(4), range(4, 8), None]))
     if gpus is None:
-        return sliceable(draw(node_names))
+        smaller = replace(MEMORY, total=40 * GIB)
+        ways = st.sampled_from([(), (smaller,), (MEMORY, Capacity(name="cores", total=100, default=10))])
+        return draw(
+            st.one_of(node_names.map(sliceable), st.tuples(node_names, ways).map(lambda w: sharing(w[0], *w[1])))
+        )
     if draw(st.integers(0, 4)) == 0:
         whole, sick = draw(st.sampled_from([(), (2, 3), (0,)])), draw(st.sampled_from([(), [(0, "1g.10gb", 1)]]))
         return presliced(draw(node_names), whole=whole, sick=sick)

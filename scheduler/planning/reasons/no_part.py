@@ -58,21 +58,22 @@ def _wait(desk: Desk, candidate: Candidate, shape: PodShape, count: int, room: i
 
 def _nearest(desk: Desk, shape: PodShape, rows: list[int]) -> tuple[str, str] | None:
     """The GPU where least is in the way of one such place: what is there now, and what has to end."""
-    need = need_of(shape)
-    if len(need.slices) == 1 and not need.parts:
-        return _nearest_slice(desk, need.slices[0][0], rows)
-    if need.parts == 1 and not need.slices:
-        return _nearest_part(desk, need.share_milli, rows)
+    slices, parts = shape.requests.mig_slices, shape.requests.shared_gpus
+    if len(slices) == 1 and not parts:
+        return _nearest_slice(desk, slices[0][0], rows)
+    if parts == 1 and not slices:
+        return _nearest_part(desk, shape, rows)
     return None
 
 
-def _nearest_part(desk: Desk, share_milli: int, rows: list[int]) -> tuple[str, str] | None:
-    gpus = [(s.milli, row, s.device) for row in rows for s in desk.room.parts.of(row).slots if not s.layout]
-    short = [gpu for gpu in gpus if gpu[0] < share_milli]
-    if not short:
+def _nearest_part(desk: Desk, shape: PodShape, rows: list[int]) -> tuple[str, str] | None:
+    there = [(row, have, need_of(shape, have.capacities).share) for row in rows if (have := desk.room.parts.of(row))]
+    gpus = [(s, row, share) for row, have, share in there for s in have.slots if not s.layout and s.free < share]
+    if not gpus:
         return None
-    milli, row, device = min(short, key=lambda gpu: (-gpu[0], gpu[1:]))
-    gpu, more = f"GPU {device} of {desk.room.name(row)}", (share_milli - milli) / MILLI_GPU
+    slot, row, share = min(gpus, key=lambda gpu: (-gpu[0].free / gpu[0].whole, gpu[1], gpu[0].device))
+    milli, more = slot.milli, (share - slot.free) / slot.whole
+    gpu = f"GPU {slot.device} of {desk.room.name(row)}"
     there = f"has {milli / MILLI_GPU:.4g} of it free" if milli else "is in use, as all others are"
     return (
         f"nearest is {gpu}, which {there}",
@@ -121,7 +122,7 @@ def _ways(
     staying = {(one.device, one.start) for one in desk.snapshot.nodes[desk.room.name(row)].mig_instances}
     for slot in have.slots:
         if not slot.layout:
-            if slot.milli < MILLI_GPU:
+            if not slot.untouched:
                 yield (1, model.units, row, slot.device, 0), ()
             continue
         ways = known.get((model, slot.layout))

@@ -117,4 +117,4 @@ def _free(room: Room, rows: Codes, width: int) -> tuple[Codes, Codes, IntTable]:
 
 def _begun(room: Room, row: int) -> Sequence[int]:
     """What is left of each GPU that is given out in parts."""
-    return [slot.milli for slot in room.parts.of(row).slots if not slot.untouched and slot.milli]
+    return [milli for slot in room.parts.of(row).slots if not slot.untouched and (milli := slot.milli)]

@@ -10,8 +10,9 @@ from scheduler.model.node import MigInstance, Node
 from scheduler.model.plan import Assignment
 from scheduler.model.resources import GPU_SHARED, Resources
 from scheduler.model.snapshot import Snapshot
-from scheduler.model.workload import Pod
+from scheduler.model.workload import Pod, PodShape
 from scheduler.scoring.rules.mig import broken_layout
+from scheduler.scoring.sharing.portions import share_units, whole_of
 
 MIG = "nvidia.com/mig-"
 WHOLE_MILLI = 1000
@@ -22,14 +23,15 @@ class _Gpus:
 
     def __init__(self, snapshot: Snapshot, node: Node) -> None:
         self.node = node
-        self.milli = Counter(dict(snapshot.shares_used.get(node.name, ())))
+        self.shares = Counter(dict(snapshot.shares_used.get(node.name, ())))
+        self.all = whole_of(node.capacities)
         known = snapshot.slices.get(node.name, ())
         self.made = [one for one in known if one.in_use]
         self.idle = [(one.device, _spelled(one.profile), one.start) for one in known if not one.in_use]
         self.before = set(snapshot.devices_used.get(node.name, frozenset()))
         made = {each.device for each in node.slices_made}
         self.sound = {d.index for d in node.devices if d.healthy and (not d.mig_enabled or d.index in made)}
-        self.whole = self.before - set(self.milli) - {one.device for one in known}
+        self.whole = self.before - set(self.shares) - {one.device for one in known}
         self.opened: set[int] = set()
 
     def give_whole(self, devices: Sequence[int]) -> list[str]:
@@ -38,14 +40,16 @@ class _Gpus:
         self.whole.update(devices)
         return broken
 
-    def give_parts(self, devices: Sequence[int], share_milli: int) -> list[str]:
-        """What is wrong with giving this part of each of these GPUs."""
+    def give_parts(self, devices: Sequence[int], shape: PodShape) -> list[str]:
+        """What is wrong with giving a pod its part of each of these GPUs."""
+        share = share_units(self.node.capacities, shape)
         broken = [] if len(set(devices)) == len(devices) else ["a device is named twice"]
         for device in devices:
             broken += self._open(device)
-            self.milli[device] += share_milli
-            if self.milli[device] > WHOLE_MILLI:
-                broken.append(f"{self.milli[device]} milli of device {device} are given out")
+            self.shares[device] += share
+            if self.shares[device] > self.all:
+                given = self.shares[device] * WHOLE_MILLI // self.all
+                broken.append(f"{given} milli of device {device} are given out")
             if any(one.device == device for one in self._standing()):
                 broken.append(f"device {device} is divided into slices")
         return broken
@@ -55,7 +59,7 @@ class _Gpus:
         broken: list[str] = []
         for one in slices:
             broken += self._open(one.device)
-            if self.milli[one.device]:
+            if self.shares[one.device]:
                 broken.append(f"parts of device {one.device} are given out")
             spelled = (one.device, _spelled(one.profile), one.start)
             if spelled in self.idle:
@@ -131,7 +135,7 @@ def _broken(pod: Pod, assignment: Assignment, gpus: _Gpus) -> list[str]:
         broken.append("it makes no slices")
     if made != wanted:
         broken.append(f"slices {dict(made)} for {wanted}")
-    broken += gpus.give_parts(assignment.devices, pod.shape.share_milli)
+    broken += gpus.give_parts(assignment.devices, pod.shape)
     return broken + gpus.give_slices(assignment.slices)
 
 
@@ -139,7 +143,7 @@ def no_place(snapshot: Snapshot, node: Node, pod: Pod) -> list[str]:
     """What of the parts and slices that a pod asks for has no place on a node even by itself."""
     broken: list[str] = []
     if pod.shape.requests.count(GPU_SHARED):
-        tries = (_Gpus(snapshot, node).give_parts([device.index], pod.shape.share_milli) for device in node.devices)
+        tries = (_Gpus(snapshot, node).give_parts([device.index], pod.shape) for device in node.devices)
         if not node.shares_on_demand or all(tries):
             broken.append("no GPU has such a part free")
     for profile, _ in pod.shape.requests.mig_slices:

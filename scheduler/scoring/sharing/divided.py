@@ -1,6 +1,6 @@
 """GPUs of one node that are divided as pods need it: what is free of each, and what a pod gets.
 
-A GPU is free, whole with one pod, given out in parts of altogether at most 1000 milli, or divided into MIG instances.
+A GPU is free, whole with one pod, given out in parts of altogether at most all of it, or divided into MIG instances.
 Parts go to the fullest GPU that still takes them; a slice goes where least of what larger profiles could be given is
 lost (`scheduler.scoring.sharing.mig`), to an instance that exists first of all. Of equals the lowest index.
 """
@@ -9,12 +9,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
+from scheduler.model.claims import Capacity
 from scheduler.model.mig import MigModel
 from scheduler.model.node import MigInstance, Node
 from scheduler.model.resources import MILLI_GPU, mig_milli_gpu
 from scheduler.model.workload import PodShape
 from scheduler.scoring.sharing.mig import EMPTY, Layout, free_starts, loss, memory_units, most, outlook, with_one
 from scheduler.scoring.sharing.mig_tables import model_on
+from scheduler.scoring.sharing.portions import share_units, whole_of
 
 KEPT = 1 << 14
 """Answers remembered for each question; only speed depends on it."""
@@ -24,22 +26,32 @@ Spare = tuple[int, int, int]
 
 
 class Slot(NamedTuple):
-    """One healthy GPU: milli-GPU that are free for parts (1000: untouched; 0: none, or divided), and its instances."""
+    """One healthy GPU: what is free of it for parts (all: untouched; 0: none, or divided), and its instances.
+
+    `free` is in units of which the GPU has `whole`: milli-GPU, or those of its capacities that claims share.
+    """
 
     device: int
-    milli: int = MILLI_GPU
+    free: int = MILLI_GPU
     layout: Layout = EMPTY
+    whole: int = MILLI_GPU
 
     @property
     def untouched(self) -> bool:
         """Whether nobody has anything of it."""
-        return self.milli == MILLI_GPU and not self.layout
+        return self.free == self.whole and not self.layout
+
+    @property
+    def milli(self) -> int:
+        """What is free for parts in milli-GPU, rounded down."""
+        return self.free if self.whole == MILLI_GPU else self.free * MILLI_GPU // self.whole
 
 
 class Divided(NamedTuple):
     """The GPUs of a node by index. `model` tells which MIG profiles there are; None: no slices are made here.
 
-    `parts`: whether parts are given out. `opens`: how many untouched GPUs may be taken into use.
+    `parts`: whether parts are given out; `capacities`: of what, where claims share the GPUs. `opens`: how many
+    untouched GPUs may be taken into use.
     """
 
     slots: tuple[Slot, ...]
@@ -47,14 +59,18 @@ class Divided(NamedTuple):
     model: MigModel | None = None
     parts: bool = True
     spare: tuple[Spare, ...] = ()
+    capacities: tuple[Capacity, ...] = ()
 
 
 class Need(NamedTuple):
-    """What a pod asks of the GPUs: whole ones, parts of how many at what share each, slices by profile."""
+    """What a pod asks of the GPUs: whole ones, parts of how many at what share each, slices by profile.
+
+    `share` is in units of `Slot.whole`.
+    """
 
     whole: int = 0
     parts: int = 0
-    share_milli: int = MILLI_GPU
+    share: int = MILLI_GPU
     slices: tuple[tuple[str, int], ...] = ()
 
 
@@ -78,10 +94,11 @@ class Taken(NamedTuple):
     slices: tuple[MigInstance, ...] = ()
 
 
-def need_of(shape: PodShape) -> Need:
-    """What pods of a shape ask of the GPUs."""
+def need_of(shape: PodShape, capacities: tuple[Capacity, ...]) -> Need:
+    """What pods of a shape ask of GPUs of which claims share these capacities; none: they are no matter of claims."""
     requests = shape.requests
-    return Need(requests.gpus, requests.shared_gpus, shape.share_milli, requests.mig_slices)
+    share = share_units(capacities, shape) if requests.shared_gpus else shape.share_milli
+    return Need(requests.gpus, requests.shared_gpus, share, requests.mig_slices)
 
 
 def untouched(node: Node) -> Divided:
@@ -96,8 +113,10 @@ def untouched(node: Node) -> Divided:
     for device, profile, start in spare:
         layouts[device] = with_one(layouts.get(device, EMPTY), profile, start)
     before = node.divided_beforehand
+    capacities = node.capacities
+    whole = whole_of(capacities)
     slots = tuple(
-        Slot(d.index, 0 if d.index in layouts or d.index in strange else MILLI_GPU, layouts.get(d.index, EMPTY))
+        Slot(d.index, 0 if d.index in layouts or d.index in strange else whole, layouts.get(d.index, EMPTY), whole)
         for d in sorted(node.devices, key=lambda d: d.index)
         if d.healthy
         and (d.index in before or (not d.mig_enabled and (d.claimed_as is not None or not node.claims_only)))
@@ -109,6 +128,7 @@ def untouched(node: Node) -> Divided:
         model,
         node.shares_on_demand,
         tuple(one for one in spare if one[0] in healthy),
+        capacities,
     )
 
 
@@ -123,7 +143,7 @@ def _spares(node: Node, model: MigModel) -> Iterator[Spare]:
 def count(have: Divided, need: Need) -> int:
     """How many pods with the same need fit, one after the other as `take` places them."""
     if not need.whole and not need.slices and need.parts == 1:
-        return _parts_count(have, need.share_milli)
+        return _parts_count(have, need.share)
     if not need.whole and not need.parts and len(need.slices) == 1:
         ((profile, each),) = need.slices
         return _slices_count(have, profile) // each
@@ -185,9 +205,11 @@ def free_milli(have: Divided) -> int:
     return free
 
 
-def hold(have: Divided, device: int, *, milli: int = MILLI_GPU) -> Divided:
-    """What is left when somebody has `milli` of a GPU, known from elsewhere; all of it where it says so."""
-    slots = tuple(s._replace(milli=max(s.milli - milli, 0)) if s.device == device else s for s in have.slots)
+def hold(have: Divided, device: int, *, share: int | None = None) -> Divided:
+    """What is left when somebody has `share` of a GPU (units of it; None: all), known from elsewhere."""
+    slots = tuple(
+        s._replace(free=0 if share is None else max(s.free - share, 0)) if s.device == device else s for s in have.slots
+    )
     return have._replace(slots=slots, opens=min(have.opens, sum(s.untouched for s in slots)))
 
 
@@ -202,8 +224,8 @@ def hold_slice(have: Divided, one: MigInstance) -> Divided:
     return _with_instance(have, one.device, profile, one.start)
 
 
-def as_used(empty: Divided, slices: Iterable[MigInstance], milli: Mapping[int, int]) -> Divided:
-    """What is left of an untouched node: somebody has these instances, and of each GPU so many milli.
+def as_used(empty: Divided, slices: Iterable[MigInstance], shares: Mapping[int, int]) -> Divided:
+    """What is left of an untouched node: somebody has these instances, and of each GPU so much, in units of it.
 
     As `hold` and `hold_slice` come to; GPUs with instances of unknown profiles are left alone.
     """
@@ -218,21 +240,21 @@ def as_used(empty: Divided, slices: Iterable[MigInstance], milli: Mapping[int, i
             spare.remove((one.device, profile, one.start))
         else:
             layouts[one.device] = (*layouts.get(one.device, EMPTY), (profile, one.start))
-    slots = tuple(_slot_as_used(slot, layouts, gone, milli) for slot in empty.slots)
+    slots = tuple(_slot_as_used(slot, layouts, gone, shares) for slot in empty.slots)
     left = tuple(one for one in empty.spare if one in spare)
     return empty._replace(slots=slots, opens=sum(slot.untouched for slot in slots), spare=left)
 
 
-def _slot_as_used(slot: Slot, layouts: Mapping[int, Layout], gone: Collection[int], milli: Mapping[int, int]) -> Slot:
+def _slot_as_used(slot: Slot, layouts: Mapping[int, Layout], gone: Collection[int], shares: Mapping[int, int]) -> Slot:
     device = slot.device
     if device in gone:
-        return Slot(device, 0)
+        return slot._replace(free=0, layout=EMPTY)
     if device in layouts:
-        return Slot(device, 0, tuple(sorted((*slot.layout, *layouts[device]))))
+        return slot._replace(free=0, layout=tuple(sorted((*slot.layout, *layouts[device]))))
     if slot.layout:
         return slot
-    used = milli.get(device, 0)
-    return slot._replace(milli=max(slot.milli - used, 0)) if used else slot
+    used = shares.get(device, 0)
+    return slot._replace(free=max(slot.free - used, 0)) if used else slot
 
 
 @lru_cache(maxsize=KEPT)
@@ -264,23 +286,23 @@ def _whole(have: Divided, wanted: int) -> Taken | None:
 def _parts_count(have: Divided, share: int) -> int:
     if not have.parts:
         return 0
-    begun = sum(slot.milli // share for slot in have.slots if not slot.untouched)
-    free = min(sum(slot.untouched for slot in have.slots), have.opens)
-    return begun + free * (MILLI_GPU // share)
+    begun = sum(slot.free // share for slot in have.slots if not slot.untouched)
+    fresh = [slot.free // share for slot in have.slots if slot.untouched][: have.opens]
+    return begun + sum(fresh)
 
 
 def _parts(have: Divided, need: Need) -> Taken | None:
     if not need.parts:
         return Taken(have)
-    fitting = [s for s in have.slots if have.parts and s.milli >= need.share_milli]
-    begun = sorted((s for s in fitting if not s.untouched), key=lambda s: (s.milli, s.device))
+    fitting = [s for s in have.slots if have.parts and s.free >= need.share]
+    begun = sorted((s for s in fitting if not s.untouched), key=lambda s: (s.free, s.device))
     fresh = [s for s in fitting if s.untouched][: have.opens]
     chosen = [*begun, *fresh][: need.parts]
     if len(chosen) < need.parts:
         return None
     opens = have.opens - sum(s.untouched for s in chosen)
     for slot in chosen:
-        have = hold(have, slot.device, milli=need.share_milli)
+        have = hold(have, slot.device, share=need.share)
     return Taken(have._replace(opens=min(have.opens, opens)), tuple(sorted(s.device for s in chosen)))
 
 
@@ -345,7 +367,7 @@ def _with_instance(have: Divided, device: int, profile: int, start: int) -> Divi
     for slot in have.slots:
         if slot.device == device:
             opens -= slot.untouched
-            slots.append(Slot(device, 0, with_one(slot.layout, profile, start)))
+            slots.append(slot._replace(free=0, layout=with_one(slot.layout, profile, start)))
         else:
             slots.append(slot)
     return have._replace(slots=tuple(slots), opens=max(opens, 0))

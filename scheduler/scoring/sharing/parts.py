@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from scheduler.model.node import MigInstance, Node
-from scheduler.model.resources import GPU_SHARED, MIG_PREFIX, MILLI_GPU, is_divided
+from scheduler.model.resources import GPU_SHARED, MIG_PREFIX, is_divided
 from scheduler.model.snapshot import Columns, IntTable, Snapshot
 from scheduler.model.workload import PodShape
 from scheduler.scoring.fleet import Codes, Fleet, Mask
@@ -29,6 +29,7 @@ from scheduler.scoring.sharing.divided import (
     untouched,
 )
 from scheduler.scoring.sharing.mig_tables import model_on
+from scheduler.scoring.sharing.portions import whole_of
 
 UNLIMITED = 1 << 40
 """What nodes that divide GPUs on demand have of parts and slices in the tables of a plan: `Parts` limits these."""
@@ -98,24 +99,23 @@ class Parts:
         `gpus`: how many untouched GPUs of each may be taken into use; None for all. `kept`: with what is kept for
         others. A pod that asks for whole GPUs as well gets nothing here.
         """
-        need = need_of(shape)
         found = np.zeros(len(rows), dtype=np.int64)
-        if need.whole:
+        if shape.requests.gpus:
             return found
         limits = [None] * len(rows) if gpus is None else gpus.tolist()
         for at, (row, limit) in enumerate(zip(rows, limits, strict=True)):
             have = self._without_holds.get(row) if kept else None
             have = self.of(row) if have is None else have
             if not self._shut or self._shut.get(row, 0) <= _untouched(have):
-                found[at] = count(_limited(have, limit), need)
+                found[at] = count(_limited(have, limit), need_of(shape, have.capacities))
         return found
 
     def when_empty(self, shape: PodShape) -> Codes:
         """How many pods of a shape the GPUs of each node take when nobody has anything of them; 0 on other nodes."""
         fits = np.zeros(len(self._names), dtype=np.int64)
-        need = need_of(shape)
-        for row in np.flatnonzero(self.rows).tolist() if not need.whole else ():
-            fits[row] = count(self._when_empty(row), need)
+        for row in np.flatnonzero(self.rows).tolist() if not shape.requests.gpus else ():
+            have = self._when_empty(row)
+            fits[row] = count(have, need_of(shape, have.capacities))
         return fits
 
     def _as_it_stands(self, row: int) -> Divided:
@@ -137,7 +137,8 @@ class Parts:
 
     def harm(self, row: int, gpus: int, shape: PodShape) -> Harm | None:
         """What one more pod of a shape takes from what others could be given; None where it finds no room."""
-        return harm(_limited(self.of(row), gpus), need_of(shape))
+        have = self.of(row)
+        return harm(_limited(have, gpus), need_of(shape, have.capacities))
 
     def free_milli(self, row: int) -> int:
         """What is free of a node's GPUs, in parts and slices too, in milli-GPU."""
@@ -148,12 +149,13 @@ class Parts:
 
         As many, and each smaller number too, so that any of them may be chosen.
         """
-        before = [need_of(s) for i, (s, n) in enumerate(others) if i < at for _ in range(n)]
-        after = [need_of(s) for i, (s, n) in enumerate(others) if i >= at for _ in range(n)]
+        capacities = self.of(row).capacities
+        before = [need_of(s, capacities) for i, (s, n) in enumerate(others) if i < at for _ in range(n)]
+        after = [need_of(s, capacities) for i, (s, n) in enumerate(others) if i >= at for _ in range(n)]
         have = _all(_limited(self.of(row), gpus), before)
         pods = 0
         while have is not None:
-            taken = take(have, need_of(shape))
+            taken = take(have, need_of(shape, capacities))
             if taken is None or taken.left == have or _all(taken.left, after) is None:
                 break
             have, pods = taken.left, pods + 1
@@ -161,8 +163,9 @@ class Parts:
 
     def clash(self, row: int, gpus: int, pods: Iterable[tuple[PodShape, int]]) -> bool:
         """Whether pods of these shapes, placed in this order, do not fit on a node together."""
-        needs = (need_of(shape) for shape, number in pods for _ in range(number))
-        return _all(_limited(self.of(row), gpus), needs) is None
+        have = self.of(row)
+        needs = (need_of(shape, have.capacities) for shape, number in pods for _ in range(number))
+        return _all(_limited(have, gpus), needs) is None
 
     def shut(self, rows: Sequence[int], gpus: int) -> None:
         """Take `gpus` GPUs off what may be divided on each of `rows`; where none is left, nothing more is given."""
@@ -177,8 +180,8 @@ class Parts:
         Raises:
             LookupError: they do not fit, which was to be asked first.
         """
-        need = need_of(shape)._replace(whole=0)
         have = before = self.of(row)
+        need = need_of(shape, have.capacities)._replace(whole=0)
         if for_others:
             self._without_holds.setdefault(row, have)
         for _ in range(pods):
@@ -212,7 +215,7 @@ class Parts:
         have = self._without_holds.get(row)
         if have is not None:
             for device in given.devices:
-                have = hold(have, device, milli=MILLI_GPU if need.whole else need.share_milli)
+                have = hold(have, device, share=None if need.whole else need.share)
             for one in given.slices:
                 have = hold_slice(have, one)
             self._without_holds[row] = have
@@ -236,7 +239,7 @@ def divided_of(snapshot: Snapshot, row: int, empty: Divided | None = None) -> Di
     shares = dict(snapshot.shares_used.get(name, ()))
     slices = [one for one in snapshot.slices.get(name, ()) if one.in_use]
     taken = snapshot.devices_used.get(name, frozenset())
-    return as_used(have, slices, {device: shares.get(device, MILLI_GPU) for device in taken})
+    return as_used(have, slices, {device: shares.get(device, whole_of(have.capacities)) for device in taken})
 
 
 def _limited(have: Divided, opens: int | None) -> Divided:

@@ -5,9 +5,18 @@ k8s.io/dynamic-resource-allocation v0.36.3; all amounts are whole units, as they
 """
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from math import lcm
 
 from scheduler.model.claims import Amounts, Capacity
 from scheduler.model.resources import MILLI_GPU
+from scheduler.model.workload import PodShape
+
+KEPT = 256
+"""Kinds of GPUs that are remembered; only speed depends on it."""
+
+MOST_UNITS = 10**15
+"""Where capacities have no smaller common multiple, parts are rounded up to so many to a GPU."""
 
 _UNITS = ((1 << 30, "Gi"), (1 << 20, "Mi"))
 
@@ -47,6 +56,29 @@ def part_milli(capacities: Iterable[Capacity], amounts: Amounts) -> int:
     """
     known = dict(amounts)
     return max([1, *(-(-MILLI_GPU * known.get(c.name, c.total) // c.total) for c in capacities if c.total)])
+
+
+@lru_cache(maxsize=KEPT)
+def whole_of(capacities: tuple[Capacity, ...]) -> int:
+    """Units of a GPU in which parts of it are counted: milli-GPU, or so many that its capacities come out even."""
+    if not capacities:
+        return MILLI_GPU
+    even = lcm(*(capacity.total for capacity in capacities if capacity.total))
+    return min(even, MOST_UNITS)
+
+
+def units(capacities: tuple[Capacity, ...], amounts: Amounts) -> int:
+    """How much of a GPU is taken with such amounts, of `whole_of` it; otherwise as `part_milli`."""
+    known, whole = dict(amounts), whole_of(capacities)
+    return max([1, *(-(-whole * known.get(c.name, c.total) // c.total) for c in capacities if c.total)])
+
+
+def share_units(capacities: tuple[Capacity, ...], shape: PodShape) -> int:
+    """How much of each GPU of a kind a pod has that has parts of GPUs, of `whole_of` it; more than all: it cannot."""
+    if not capacities:
+        return shape.share_milli
+    amounts = taken(capacities, shape.gpu_capacity)
+    return whole_of(capacities) + 1 if amounts is None else units(capacities, amounts)
 
 
 def portion_milli(capacities: tuple[Capacity, ...], asked: Amounts) -> int | None:

@@ -118,18 +118,18 @@ def test_what_is_not_there_has_no_place(need: Need, product: str) -> None:
 
 
 def test_parts_go_to_the_fullest_gpu_that_takes_them() -> None:
-    have = hold(hold(untouched(node(3)), 1, milli=600), 2, milli=300)
-    assert taken(have, Need(parts=1, share_milli=400)).devices == (1,)
-    assert taken(have, Need(parts=1, share_milli=500)).devices == (2,)
-    assert taken(have, Need(parts=1, share_milli=800)).devices == (0,)
-    assert taken(have, Need(parts=2, share_milli=500)).devices == (0, 2)
-    assert take(have, Need(parts=2, share_milli=800)) is None
-    assert count(have, Need(parts=1, share_milli=400)) == 1 + 1 + 2
+    have = hold(hold(untouched(node(3)), 1, share=600), 2, share=300)
+    assert taken(have, Need(parts=1, share=400)).devices == (1,)
+    assert taken(have, Need(parts=1, share=500)).devices == (2,)
+    assert taken(have, Need(parts=1, share=800)).devices == (0,)
+    assert taken(have, Need(parts=2, share=500)).devices == (0, 2)
+    assert take(have, Need(parts=2, share=800)) is None
+    assert count(have, Need(parts=1, share=400)) == 1 + 1 + 2
 
 
 def test_broken_gpus_are_left_alone() -> None:
     have = untouched(node(2, sick=0))
-    assert taken(have, Need(parts=1, share_milli=1)).devices == (1,)
+    assert taken(have, Need(parts=1, share=1)).devices == (1,)
     assert taken(have, slices(_7g_80gb=1)).slices == (mig(1, "7g.80gb", 0),)
     assert count(have, Need(whole=1)) == 1
 
@@ -137,13 +137,13 @@ def test_broken_gpus_are_left_alone() -> None:
 def test_gpus_with_instances_that_nobody_knows_are_left_alone() -> None:
     have = untouched(node(2, instances=[mig(0, "9g.90gb", 0), mig(0, "1g.10gb", 6)]))
     assert taken(have, slices(_1g_10gb=1)).slices == (mig(1, "1g.10gb", 6),)
-    assert taken(have, Need(parts=1, share_milli=1)).devices == (1,)
+    assert taken(have, Need(parts=1, share=1)).devices == (1,)
     assert count(have, Need(whole=1)) == 1
 
 
 def test_no_more_untouched_gpus_are_opened_than_may_be() -> None:
-    have = hold(untouched(node(3)), 0, milli=500)._replace(opens=0)
-    assert count(have, Need(parts=1, share_milli=250)) == 2
+    have = hold(untouched(node(3)), 0, share=500)._replace(opens=0)
+    assert count(have, Need(parts=1, share=250)) == 2
     assert count(have, slices(_1g_10gb=1)) == 0
     assert take(have, Need(whole=1)) is None
 
@@ -151,7 +151,7 @@ def test_no_more_untouched_gpus_are_opened_than_may_be() -> None:
 NEEDS = st.one_of(
     st.integers(1, 2).map(lambda gpus: Need(whole=gpus)),
     st.tuples(st.integers(1, 3), st.sampled_from([1, 100, 250, 333, 500, 700, 1000])).map(
-        lambda asked: Need(parts=asked[0], share_milli=asked[1])
+        lambda asked: Need(parts=asked[0], share=asked[1])
     ),
     st.dictionaries(st.sampled_from(PROFILES), st.integers(1, 2), min_size=1, max_size=2).map(
         lambda wanted: Need(slices=tuple(sorted(wanted.items())))
@@ -183,7 +183,7 @@ def test_nothing_is_ever_given_twice(gpus: int, needs: list[Need]) -> None:
         if need.parts == 1 or need.whole or len(need.slices) == 1:
             assert count(have, need) == before - 1
         assert len(set(got.devices)) == len(got.devices) == need.whole + need.parts
-        milli.update(dict.fromkeys(got.devices, 1000 if need.whole else need.share_milli))
+        milli.update(dict.fromkeys(got.devices, 1000 if need.whole else need.share))
         made += got.slices
         assert Counter(one.profile for one in got.slices) == dict(need.slices)
     for device in range(gpus):
@@ -208,10 +208,10 @@ def test_what_is_held_elsewhere_is_counted_as_what_was_taken_here(gpus: int, nee
         if got is not None:
             have = got.left
             for device in got.devices:
-                again = hold(again, device, milli=1000 if need.whole else need.share_milli)
+                again = hold(again, device, share=1000 if need.whole else need.share)
             for one in got.slices:
                 again = hold_slice(again, one)
-            milli.update(dict.fromkeys(got.devices, 1000 if need.whole else need.share_milli))
+            milli.update(dict.fromkeys(got.devices, 1000 if need.whole else need.share))
             made += got.slices
     assert again == have
     milli.update(dict.fromkeys((one.device for one in made), 1000))

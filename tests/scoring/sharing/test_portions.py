@@ -5,7 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler.model.claims import Amounts, Capacity
-from scheduler.scoring.sharing.portions import part_milli, portion_milli, quantity, suits, taken, total_of
+from scheduler.scoring.sharing.portions import (
+    part_milli,
+    portion_milli,
+    quantity,
+    suits,
+    taken,
+    total_of,
+    units,
+    whole_of,
+)
 
 GIB = 1 << 30
 
@@ -120,6 +129,34 @@ def test_a_claim_takes_the_least_that_the_policy_allows_and_that_is_enough(capac
     want = next((amount for amount in allowed(capacity) if amount >= asked), None)
     assert taken((capacity,), (("memory", asked),)) == (None if want is None else (("memory", want),))
     assert taken((capacity,), ()) == (("memory", capacity.total if capacity.default is None else capacity.default),)
+
+
+@given(capacities("a"), capacities("b"), st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), max_size=30))
+def test_claims_whose_units_fit_a_gpu_take_no_capacity_twice(
+    a: Capacity, b: Capacity, asks: list[tuple[int, int]]
+) -> None:
+    both, used, sums = (a, b), 0, {"a": 0, "b": 0}
+    for ask in asks:
+        amounts = taken(both, tuple((c.name, n) for c, n in zip(both, ask, strict=True) if n))
+        if amounts is None:
+            continue
+        part = units(both, amounts)
+        if used + part <= whole_of(both):
+            used += part
+            sums = {name: sums[name] + amount for name, amount in amounts}
+            assert all(sums[c.name] <= c.total for c in both)
+
+
+@given(capacities(), st.lists(st.integers(0, 60), max_size=30))
+def test_of_one_capacity_all_is_given_out(capacity: Capacity, asks: list[int]) -> None:
+    used = given_out = 0
+    for ask in asks:
+        amounts = taken((capacity,), (("memory", ask),) if ask else ())
+        if amounts is not None:
+            part = units((capacity,), amounts)
+            assert (used + part <= whole_of((capacity,))) == (given_out + amounts[0][1] <= capacity.total)
+            if used + part <= whole_of((capacity,)):
+                used, given_out = used + part, given_out + amounts[0][1]
 
 
 @given(capacities("a"), capacities("b"), st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), max_size=30))
