@@ -25,7 +25,7 @@ from tests.cluster.harness.claims import (
 )
 from tests.cluster.harness.lab import Lab
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster-2")]
+pytestmark = pytest.mark.cluster
 
 NODE, GPUS, GIB = "plain-0", 2, 1 << 30
 ANYBODYS = "anybodys-gpus"

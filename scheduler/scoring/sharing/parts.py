@@ -3,7 +3,7 @@
 Other nodes advertise how many parts and slices they have; there the counts of the room are all that matters.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 
 import msgspec
 import numpy as np
@@ -102,20 +102,22 @@ class Parts:
         found = np.zeros(len(rows), dtype=np.int64)
         if shape.requests.gpus:
             return found
+        needs = _needs(shape)
         limits = [None] * len(rows) if gpus is None else gpus.tolist()
         for at, (row, limit) in enumerate(zip(rows, limits, strict=True)):
             have = self._without_holds.get(row) if kept else None
             have = self.of(row) if have is None else have
             if not self._shut or self._shut.get(row, 0) <= _untouched(have):
-                found[at] = count(_limited(have, limit), need_of(shape, have.capacities))
+                found[at] = count(_limited(have, limit), needs(have))
         return found
 
     def when_empty(self, shape: PodShape) -> Codes:
         """How many pods of a shape the GPUs of each node take when nobody has anything of them; 0 on other nodes."""
         fits = np.zeros(len(self._names), dtype=np.int64)
+        needs = _needs(shape)
         for row in np.flatnonzero(self.rows).tolist() if not shape.requests.gpus else ():
             have = self._when_empty(row)
-            fits[row] = count(have, need_of(shape, have.capacities))
+            fits[row] = count(have, needs(have))
         return fits
 
     def _as_it_stands(self, row: int) -> Divided:
@@ -240,6 +242,19 @@ def divided_of(snapshot: Snapshot, row: int, empty: Divided | None = None) -> Di
     slices = [one for one in snapshot.slices.get(name, ()) if one.in_use]
     taken = snapshot.devices_used.get(name, frozenset())
     return as_used(have, slices, {device: shares.get(device, whole_of(have.capacities)) for device in taken})
+
+
+def _needs(shape: PodShape) -> Callable[[Divided], Need]:
+    """What pods of a shape ask of the GPUs of each node, told once for each kind of GPUs."""
+    known: dict[Hashable, Need] = {}
+
+    def need(have: Divided) -> Need:
+        found = known.get(have.capacities)
+        if found is None:
+            found = known[have.capacities] = need_of(shape, have.capacities)
+        return found
+
+    return need
 
 
 def _limited(have: Divided, opens: int | None) -> Divided:
