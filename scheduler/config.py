@@ -1,9 +1,11 @@
 """The service's settings: one typed tree, read once, unknown keys refused."""
 
+import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import msgspec
+import msgspec.inspect
 import yaml
 
 from scheduler.planning.settings import Backfill, Order, PlanSettings
@@ -144,6 +146,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         )
 
 
+_KEYS = cast("msgspec.inspect.StructType", msgspec.inspect.type_info(Settings)).fields
+_AT_KEY = re.compile(r" - at `\$\.(\w+)`\Z")
+
+
+def _why(document: object, why: str) -> str:
+    """What is wrong, with the key's value and, where there are few, all that are allowed."""
+    key = _AT_KEY.search(why)
+    if key is None or not isinstance(document, dict):
+        return why
+    value = cast("dict[object, object]", document).get(key[1])
+    (field,) = (each for each in _KEYS if each.encode_name == key[1])
+    match field.type:
+        case msgspec.inspect.LiteralType(values=values):
+            allowed = " or ".join(str(each) for each in values)
+        case msgspec.inspect.BoolType():
+            allowed = "true or false"
+        case _:
+            return f"{key[1]} is {value!r}: {why[: key.start()]}"
+    return f"{key[1]} is {value!r}; allowed: {allowed}"
+
+
 class SettingsError(ValueError):
     """The settings file cannot be used; the text is one sentence that says why."""
 
@@ -157,15 +180,16 @@ def load_settings(path: Path | None) -> Settings:
     """
     if path is None:
         return Settings()
+    document: object = None
     try:
-        document: object = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        document = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         settings = msgspec.convert(document, Settings)
     except OSError as err:
         raise SettingsError(f"cannot read the settings file {str(path)!r}: {err.strerror}") from err
     except yaml.YAMLError as err:
         raise SettingsError(f"the settings file {str(path)!r} is no YAML: {' '.join(str(err).split())}") from err
     except msgspec.ValidationError as err:
-        raise SettingsError(f"the settings file {str(path)!r} is refused: {err}") from err
+        raise SettingsError(f"the settings file {str(path)!r} is refused: {_why(document, str(err))}") from err
     if settings.mig_repartition != "never" and not all(settings.mig_config_map.partition("/")):
         raise SettingsError(
             f"the settings file {str(path)!r} is refused: migRepartition is {settings.mig_repartition!r} and "

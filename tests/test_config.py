@@ -26,7 +26,14 @@ def test_a_file_sets_what_it_names(tmp_path: Path) -> None:
         pytest.param("a: [", "no YAML", id="no YAML"),
         pytest.param("renewPeriodS: 8", "renewPeriodS 8.0 must be less", id="periods in the wrong order"),
         pytest.param("migRepartition: idle", "migConfigMap ''; allowed: the MIG manager's", id="no ConfigMap"),
-        pytest.param("migRepartition: always", "always", id="more than idle nodes"),
+        pytest.param(
+            "migRepartition: always", "migRepartition is 'always'; allowed: idle or never", id="more than idle nodes"
+        ),
+        pytest.param(
+            "onFailingDevices: move", "onFailingDevices is 'move'; allowed: replan or report", id="no such policy"
+        ),
+        pytest.param("assumeLinks: maybe", "assumeLinks is 'maybe'; allowed: true or false", id="neither yes nor no"),
+        pytest.param("migSettleS: -1", "migSettleS is -1: Expected `float` >= 0.0", id="its value too"),
         pytest.param("arrivalTimeoutS: -1", "arrivalTimeoutS", id="negative time"),
     ],
 )
