@@ -6,11 +6,12 @@ import msgspec
 import numpy as np
 
 from scheduler.model.plan import Blocker, Reason, Wait
-from scheduler.model.resources import MILLI_GPU, Resources, is_divided
+from scheduler.model.resources import MIG_PREFIX, MILLI_GPU, Resources, is_divided
 from scheduler.model.workload import PodShape
 from scheduler.planning.candidate import Candidate
 from scheduler.planning.desk import Desk
 from scheduler.planning.reasons.wording import amount, listed, resource_name
+from scheduler.planning.repartition.stock import MIXED
 from scheduler.scoring.devices.choosers import can_gather, can_link, gathered, linked_size
 from scheduler.scoring.filters import (
     capacity_mask,
@@ -22,6 +23,7 @@ from scheduler.scoring.filters import (
     taint_mask,
 )
 from scheduler.scoring.fleet import Codes, Mask
+from scheduler.scoring.sharing.mig_tables import model_on
 from scheduler.scoring.sharing.portions import quantity
 from scheduler.scoring.topology import NO_DOMAIN, domains, find_level
 
@@ -187,7 +189,7 @@ def _sizes(desk: Desk, shape: PodShape) -> list[Condition]:
     if demand is None:
         missing = [(n, c) for n, c in shape.requests.extended if c > 0 and desk.room.column(n) is None]
         never = np.zeros(len(desk.fleet), dtype=np.bool_)
-        return [_size(name, count, 0, never) for name, count in missing]
+        return [_size(desk, name, count, 0, never) for name, count in missing]
     return [_size_of(desk, shape, room.resources[column], n, room.allocatable[:, column]) for column, n in demand]
 
 
@@ -198,11 +200,25 @@ def _size_of(desk: Desk, shape: PodShape, resource: str, needed: int, have: Code
         requests = Resources(extended=((resource, needed),))
         could = parts.when_empty(msgspec.structs.replace(shape, requests=requests))
         have = np.where(parts.rows, needed * could, have)
-    return _size(resource, needed, int(have.max(initial=0)), have >= needed)
+    return _size(desk, resource, needed, int(have.max(initial=0)), have >= needed)
 
 
-def _size(resource: str, needed: int, available: int, met: Mask) -> Condition:
+def _size(desk: Desk, resource: str, needed: int, available: int, met: Mask) -> Condition:
     blocker = Blocker(
         kind="resources", subject=resource, needed=needed, available=available, unit=resource_name(resource)
     )
-    return Condition(blocker, amount(resource, needed), met, f"add nodes with {amount(resource, needed)}")
+    lift = f"add nodes with {amount(resource, needed)}"
+    if resource.startswith(MIG_PREFIX) and _could_be_made(desk, resource.removeprefix(MIG_PREFIX)):
+        lift += ", or divide GPUs otherwise (bayplan mig plan)"
+    return Condition(blocker, amount(resource, needed), met, lift)
+
+
+def _could_be_made(desk: Desk, profile: str) -> bool:
+    """Whether some node's GPUs are divided beforehand, and could have such slices."""
+    return any(
+        node.mig_strategy == MIXED
+        and not node.on_demand
+        and (model := model_on(node)) is not None
+        and model.index(profile) is not None
+        for node in desk.snapshot.nodes.values()
+    )

@@ -160,6 +160,17 @@ def test_what_helps_is_told_as_things_are_spelled() -> None:
     assert label == "Drop the label Zone=Z3."
 
 
+def test_slices_that_gpus_could_be_divided_into_are_told_how_to_be_had() -> None:
+    for strategy, profile, told in (
+        ("mixed", "3g.40gb", ", or divide GPUs otherwise (bayplan mig plan)"),
+        ("mixed", "9g.40gb", ""),
+        ("single", "3g.40gb", ""),
+    ):
+        there = node("n0", product="NVIDIA-H100-80GB-HBM3", mig_strategy=strategy)
+        helps = wait_of(snapshot([there], [single("g", shape(mig=profile))])).unblock
+        assert helps == f"Add nodes with 1 MIG slice {profile}{told}."
+
+
 def test_no_node_is_ready() -> None:
     wait = wait_of(snapshot([node("n0", ready=False), node("n1", unschedulable=True)], [single("g")]))
     assert [(b.kind, b.subject) for b in wait.blocking] == [("health", "node condition Ready")]
