@@ -110,7 +110,7 @@ def parse_fault(text: str) -> Fault:
     word, colon, rest = text.strip().partition(":")
     kind = next((kind for kind in Kind if kind.value == word), None)
     if kind is None:
-        allowed = ", ".join(kind.value for kind in Kind)
+        allowed = ", ".join(FORMS[kind][0] for kind in Kind)
         raise BadFaultError(f'fault "{text}" is unknown; allowed: {allowed}')
     found = re.fullmatch(_PATTERNS.get(kind, _PLAIN), rest, re.ASCII)
     if found is None or bool(colon) != bool(rest):

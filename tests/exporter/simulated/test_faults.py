@@ -43,7 +43,7 @@ def test_what_people_write(text: str, want: Fault) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("melted:1", 'fault "melted:1" is unknown; allowed: lost, absent, nvlink, '),
+        ("melted:1", 'fault "melted:1" is unknown; allowed: lost:GPU, absent:GPU, nvlink:GPU or nvlink:GPU.LINK, '),
         ("", 'fault "" is unknown; allowed: '),
         ("lost", 'fault "lost" cannot be read; it is written lost:GPU'),
         ("lost:", 'fault "lost:" cannot be read; '),
