@@ -17,7 +17,7 @@ from scheduler.exporter.simulated.node import Placed
 from scheduler.kube.wire_report import Report, ReportDevice
 from tests.exporter.made import slots
 
-CALL_S = 0.3
+CALL_S = 1.0
 """Short, so that what hangs is soon known to hang; nothing else is measured by it."""
 
 WAIT_S = 60.0

@@ -11,7 +11,7 @@ from scheduler.kube.wire_report import Report
 from tests.exporter.nvml.conftest import Open
 
 HUNG = 3
-CALL_S = 0.3
+CALL_S = 1.0
 WAIT_S = 60.0
 
 
