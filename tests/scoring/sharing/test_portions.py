@@ -147,6 +147,12 @@ def test_claims_whose_units_fit_a_gpu_take_no_capacity_twice(
             assert all(sums[c.name] <= c.total for c in both)
 
 
+def test_where_units_are_larger_than_those_of_a_capacity_parts_are_rounded_up() -> None:
+    huge = (Capacity(name="memory", total=10**16 + 1),)
+    third = (("memory", huge[0].total // 3 + 1),)
+    assert 3 * units(huge, third) > whole_of(huge) == 10**15
+
+
 @given(capacities(), st.lists(st.integers(0, 60), max_size=30))
 def test_of_one_capacity_all_is_given_out(capacity: Capacity, asks: list[int]) -> None:
     used = given_out = 0
