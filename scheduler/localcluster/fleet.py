@@ -36,7 +36,8 @@ class Group(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         block: the outer network domain, "" for none.
         zone: the availability zone, "" for none.
         mig: how many MIG slices of each profile a node has; as few GPUs as possible are divided, the last ones first.
-        labels: more labels; they win over those that are made from the rest.
+        labels: more labels; they win over those that are made from the rest. Where NVLinks span nodes, those of a group
+            stand in one clique, which `nvidia.com/gpu.clique` may name.
         taints: taints of every node.
         reports: whether an exporter reports the nodes' devices as GPUNode objects; else there are labels only.
         dra: whether the GPUs, and slices, are there for claims (ResourceSlices), and not as resources of the node.

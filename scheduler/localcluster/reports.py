@@ -1,18 +1,26 @@
 """GPUNodes of a fleet: each node has the exporter that a real one has, over a simulated driver."""
 
 import asyncio
+import re
 from collections.abc import Iterator
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from scheduler.exporter.exporter import Exporter, Options
 from scheduler.exporter.simulated.backend import FixtureBackend
 from scheduler.exporter.simulated.faults import parse_fault
-from scheduler.exporter.simulated.node import Placed
+from scheduler.exporter.simulated.machines import Machine
+from scheduler.exporter.simulated.machines import machine as machine_of
+from scheduler.exporter.simulated.node import Placed, stable_uuid
 from scheduler.kube.api import ApiClient
 from scheduler.kube.reports import OwnReport
 from scheduler.localcluster.errors import ApiError
-from scheduler.localcluster.fleet import Fleet
+from scheduler.localcluster.fleet import Fleet, Group
 from scheduler.localcluster.nodes import names
+from scheduler.model.node import CLIQUE_LABEL
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
 _TRIES = 5
 _PAUSE_S = 1.0
@@ -22,9 +30,29 @@ def backends(fleet: Fleet) -> Iterator[tuple[str, FixtureBackend]]:
     """Each node that has GPUs and an exporter, with the driver that its exporter asks."""
     for group in fleet.groups:
         if group.machine and group.reports:
+            machine = _of_group(group)
             placed = [Placed(gpu=one.gpu, profile=one.profile, start=one.start) for one in group.slices()]
             for name in names(group):
-                yield name, FixtureBackend(group.machine, node=name, instances=placed)
+                yield name, FixtureBackend(machine, node=name, instances=placed)
+
+
+def _of_group(group: Group) -> Machine:
+    """The group's machine; where NVLinks span nodes, those of a group stand in one clique, that of their label if any.
+
+    A label that no driver would write (`CLUSTER-UUID.CLIQUE`) stands alone: the nodes tell of no clique then.
+    """
+    machine = machine_of(group.machine)
+    if machine.fabric is None:
+        return machine
+    cluster, _, clique = group.labels.get(CLIQUE_LABEL, "").rpartition(".")
+    if CLIQUE_LABEL not in group.labels:
+        own = stable_uuid("fabric", group.name).removeprefix("fabric-")
+        fabric = replace(machine.fabric, cluster_uuid=own)
+    elif _UUID.fullmatch(cluster) and clique.isascii() and clique.isdigit():
+        fabric = replace(machine.fabric, cluster_uuid=cluster, clique=int(clique))
+    else:
+        fabric = None
+    return replace(machine, fabric=fabric)
 
 
 async def publish(kubeconfig: Path, fleet: Fleet, *, at_a_time: int) -> None:

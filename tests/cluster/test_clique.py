@@ -7,7 +7,7 @@ from scheduler.model.node import CLIQUE_LABEL
 from tests.cluster.harness.lab import Lab
 from tests.cluster.harness.objects import gang_pods, noted
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster-2")]
+pytestmark = pytest.mark.cluster
 
 
 def test_a_gang_that_requires_one_clique_starts_where_exporters_report_it(lab: Lab) -> None:

@@ -94,6 +94,23 @@ def test_nodes_without_a_machine_have_no_gpus_and_no_report() -> None:
     assert list(backends(Fleet(groups=[group]))) == []
 
 
+async def test_trays_of_a_group_stand_in_one_clique_of_their_own_or_that_of_their_label() -> None:
+    told = {"nvidia.com/gpu.clique": "6ac45a3c-7c5b-4d8e-9b1a-0f2d3c4b5a60.7"}
+    named = {"nvidia.com/gpu.clique": "rack-1"}
+    trays = [
+        Group(name=name, count=2, machine="gb200_tray", labels=labels)
+        for name, labels in (("a", {}), ("b", {}), ("c", told), ("d", named))
+    ]
+    fabrics: dict[str, Any] = {
+        name: status.get("fabric") for name, status in (await reports(Fleet(groups=trays))).items()
+    }
+    assert fabrics["a-0"] == fabrics["a-1"]
+    assert fabrics["b-0"] == fabrics["b-1"]
+    assert fabrics["a-0"]["clusterUuid"] != fabrics["b-0"]["clusterUuid"]
+    assert f"{fabrics['c-0']['clusterUuid']}.{fabrics['c-0']['cliqueId']}" == told["nvidia.com/gpu.clique"]
+    assert fabrics["d-0"] is None
+
+
 async def test_a_report_tells_devices_and_links() -> None:
     status = await reported(Group(name="h", count=1, machine="hgx_h100"))
     assert status["deviceCount"] == status["healthyDeviceCount"] == len(status["devices"]) == 8

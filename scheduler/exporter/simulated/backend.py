@@ -9,6 +9,7 @@ from scheduler.exporter.backend import DriverError
 from scheduler.exporter.reading import DeviceFacts, DeviceState, DriverFacts, Pair, Slot, Unread, Why, Xid
 from scheduler.exporter.simulated import records
 from scheduler.exporter.simulated.faults import Fault, Kind
+from scheduler.exporter.simulated.machines import Machine
 from scheduler.exporter.simulated.machines import machine as machine_of
 from scheduler.exporter.simulated.node import Placed, SimulatedNode
 
@@ -18,7 +19,7 @@ _NO_HANDLE = Unread(why=Why.LOST, call="nvmlDeviceGetHandleByIndex")
 
 
 class FixtureBackend:
-    """The driver of a node named `node` of a machine type, behind the protocol `NvmlBackend`.
+    """The driver of a node named `node` of a machine type, or of one that is much like it, behind `NvmlBackend`.
 
     `instances` divide its GPUs, `faults` are there from the start. Both change while it runs, from any thread: `apply`,
     `heal`, `divide`, `reindex`. UUIDs and serial numbers are the same each time for the same node name.
@@ -30,9 +31,15 @@ class FixtureBackend:
     """
 
     def __init__(
-        self, machine: str, *, node: str = "node", instances: Iterable[Placed] = (), faults: Iterable[Fault] = ()
+        self,
+        machine: str | Machine,
+        *,
+        node: str = "node",
+        instances: Iterable[Placed] = (),
+        faults: Iterable[Fault] = (),
     ) -> None:
-        self._node = SimulatedNode(machine_of(machine), node, instances=instances, faults=faults)
+        made = machine_of(machine) if isinstance(machine, str) else machine
+        self._node = SimulatedNode(made, node, instances=instances, faults=faults)
         self._changed = threading.Condition()
         self._open = False
         self._watched: set[int] = set()
