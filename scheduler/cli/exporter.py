@@ -59,11 +59,6 @@ def register(commands: Commands) -> None:
     parser.add_argument("--kubelet-socket", type=Path, metavar="FILE", help="where the kubelet tells who holds devices")
     parser.add_argument("--listen", metavar="HOST:PORT", help="serve /metrics, /healthz and /readyz here")
     parser.add_argument(
-        "--utilization",
-        action="store_true",
-        help="tell in /metrics how busy GPUs are and how much of their memory is used, as DCGM's exporter does",
-    )
-    parser.add_argument(
         "--interval", type=float, default=10.0, metavar="SECONDS", help="between two looks (default: %(default)s)"
     )
     parser.add_argument(
@@ -100,8 +95,6 @@ def _check(arguments: argparse.Namespace) -> None:
         )
     if arguments.once and arguments.listen:
         raise BadInputError("--listen and --once exclude each other")
-    if arguments.utilization and not arguments.listen:
-        raise BadInputError("--utilization goes with --listen, as it adds to /metrics; --once tells it without")
     if arguments.once:
         return
     if arguments.json:
@@ -129,7 +122,6 @@ def _options(arguments: argparse.Namespace) -> "Options":
         simulated=simulated,
         kubelet_socket=kubelet,
         boot_id="" if simulated else boot_id(),
-        utilization=arguments.utilization,
     )
 
 

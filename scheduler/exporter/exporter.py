@@ -45,8 +45,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """How to run. `boot_id` is "" where errors of earlier runs are not to be remembered, as of simulated machines.
 
-    `threads`: the driver may hang, so each call has a deadline, on a thread of its own. `utilization`: metrics tell how
-    busy GPUs are, as DCGM's exporter does.
+    `threads`: the driver may hang, so each call has a deadline, on a thread of its own.
     """
 
     interval_s: float = 10.0
@@ -56,7 +55,6 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     call_s: float = CALL_S
     boot_id: str = ""
     threads: bool = True
-    utilization: bool = False
 
 
 class Exporter:
@@ -231,8 +229,6 @@ class Exporter:
         moment.report = self._report
         moment.looked_s = self._looked_s
         moment.errors = self.agent.errors
-        if self._options.utilization:
-            moment.used = self.used
         if self._kubelet is not None:
             moment.held_s = self._kubelet.heard_s
         if self.publisher is not None:

@@ -11,7 +11,6 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessColl
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from scheduler.exporter.reading import DeviceState, Unread
 from scheduler.exporter.report_mig import profile_name
 from scheduler.kube.wire_report import Report, ReportProfile
 
@@ -34,8 +33,6 @@ class Moment:
         self.held_s: float | None = None
         self.written_s: float | None = None
         self.errors: Counts[tuple[str, int]] = Counts()
-        self.used: tuple[DeviceState, ...] = ()
-        """GPUs of which it is to be told how busy they are."""
 
 
 class Metrics:
@@ -91,8 +88,6 @@ class _Gauges(Collector):
             yield from _devices(moment.report)
             yield from _links(moment.report)
             yield from _mig(moment.report)
-        if moment.used:
-            yield from _used(moment.used)
         xids = CounterMetricFamily(
             "bayplan_gpu_xid", "Errors that the driver reported, by their number.", labels=["uuid", "xid"]
         )
@@ -192,17 +187,6 @@ def _mig(report: Report) -> Iterator[Metric]:
                 name = profile_name(profile.profile, profile.profile_id)
                 free.add_metric([one.uuid, name], counts[name])
     yield from (instances, free)
-
-
-def _used(states: Iterable[DeviceState]) -> Iterator[Metric]:
-    busy = _gauge("gpu_utilization_ratio", "Part of the last sample period in which work ran on the GPU.", ["uuid"])
-    memory = _gauge("gpu_memory_used_bytes", "Memory of the GPU that is in use.", ["uuid"])
-    for one in states:
-        if not isinstance(one.utilisation, Unread):
-            busy.add_metric([one.uuid], one.utilisation.gpu_percent / 100)
-        if not isinstance(one.memory_used_mib, Unread):
-            memory.add_metric([one.uuid], one.memory_used_mib * BYTES_PER_MIB)
-    yield from (busy, memory)
 
 
 def plain(reason: str) -> str:

@@ -63,7 +63,6 @@ def test_a_lost_gpu_is_shown_under_its_name(capsys: pytest.CaptureFixture[str]) 
         (("--once", "--machine", "dgx_a100", "--break", "fabric:1"), "does not tell a fabric that spans nodes"),
         (("--once", "--machine", "l40s_x4", "--break", "mig:1"), "GPU 1 of l40s_x4 cannot be divided"),
         (("--once", "--listen", ":1"), "--listen and --once exclude each other"),
-        (("--once", "--utilization"), "--utilization goes with --listen"),
         (("--machine", "hgx_h100", "--kubeconfig", "nowhere/x", "--node-name", "n"), "nowhere/x"),
     ],
 )

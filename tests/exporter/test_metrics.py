@@ -3,9 +3,7 @@ import re
 from prometheus_client.parser import text_string_to_metric_families
 
 from scheduler.exporter.metrics import Metrics, Moment, plain
-from scheduler.exporter.reading import Utilisation
 from tests.exporter.busy import busy_report
-from tests.exporter.made import NOT_SUPPORTED, state
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -40,24 +38,9 @@ def test_gpus_their_health_and_holders_are_told() -> None:
     assert reasons == {"N memory errors could not be corrected since the last reset", "N of its N NVLinks is down"}
 
 
-def test_how_busy_gpus_are_is_told_where_it_is_asked_for() -> None:
-    moment = Moment()
-    moment.report = busy_report()
-    metrics = Metrics(lambda: moment)
-    assert not {name for name, _ in samples(metrics)} & {"gpu_utilization_ratio", "gpu_memory_used_bytes"}
-    moment.used = (
-        state(0, utilisation=Utilisation(gpu_percent=25, memory_percent=0), memory_used_mib=512),
-        state(1, utilisation=NOT_SUPPORTED, memory_used_mib=NOT_SUPPORTED),
-    )
-    seen = samples(metrics)
-    assert seen["gpu_utilization_ratio", (("uuid", "GPU-0"),)] == 0.25
-    assert seen["gpu_memory_used_bytes", (("uuid", "GPU-0"),)] == 512 * 1024 * 1024
-    assert ("gpu_utilization_ratio", (("uuid", "GPU-1"),)) not in seen
-
-
 def test_no_series_has_a_name_of_another_exporter() -> None:
     moment = Moment()
-    moment.report, moment.used = busy_report(), (state(0),)
+    moment.report = busy_report()
     names = {one.name for one in text_string_to_metric_families(Metrics(lambda: moment).text().decode())}
     assert {name.partition("_")[0] for name in names} <= {"bayplan", "process"}
     assert not [name for name in names if re.search(r"(percent|_mib|_mb|_ms|celsius|milli)", name)]
