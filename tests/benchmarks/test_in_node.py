@@ -28,6 +28,7 @@ def test_the_best_possible_of_a_state() -> None:
     assert in_node.best_possible(graph, speeds, (0b0101, 2)) == 6_000
 
 
+@pytest.mark.long
 def test_every_machine_keeps_the_budget() -> None:
     rows = in_node.run(quick=True)
     quality = [row for row in rows if row.limit is not None and row.limit.least is not None]

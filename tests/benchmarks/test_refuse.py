@@ -16,6 +16,7 @@ def test_every_node_is_full_and_someone_is_named(case: Case, monkeypatch: pytest
     assert row.limit is not None
 
 
+@pytest.mark.long
 def test_work_makes_way_where_it_may_and_nowhere_else() -> None:
     rows = claims.rows(2, benchmark="refuse", limit_ms=1e9, nodes=160)
     assert [row.detail["victims"] for row in rows] == [0, 0, 8, 512, 8]

@@ -15,6 +15,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
     return code, told.out, told.err
 
 
+@pytest.mark.long
 def test_a_person_sees_what_is_broken(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "--machine", "hgx_h100", "--break", "nvlink:3", "--break", "xid:4=79", "--once")
     assert code == 0
@@ -31,6 +32,7 @@ def test_what_a_driver_does_not_tell_is_said(capsys: pytest.CaptureFixture[str],
     assert "not known: " in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_a_lost_gpu_is_shown_under_its_name(capsys: pytest.CaptureFixture[str]) -> None:
     whole = json.loads(run(capsys, "--machine", "dgx-a100", "--once", "--json")[1])
     broken = json.loads(run(capsys, "--machine", "dgx-a100", "--break", "lost:2", "--once", "--json")[1])

@@ -164,6 +164,7 @@ async def test_links_of_a_gpu_that_hangs_later_are_remembered() -> None:
         assert linked(seen) == {**linked(before), "NVLink": linked(before)["NVLink"] - {(2, 5)}}
 
 
+@pytest.mark.long
 async def test_a_gpu_that_hangs_keeps_its_errors_when_it_answers_again() -> None:
     async with watched(call_s=CALL_S, listening=True) as one:
         one.break_it("xid:4=79")
@@ -254,6 +255,7 @@ async def test_a_node_without_a_driver_has_no_gpus_and_says_why() -> None:
     await agent.close()
 
 
+@pytest.mark.long
 async def test_an_error_lasts_until_the_gpu_was_lost_and_came_back() -> None:
     async with watched(listening=True) as one:
         one.break_it("xid:4=79")
@@ -268,6 +270,7 @@ async def test_an_error_lasts_until_the_gpu_was_lost_and_came_back() -> None:
         assert states(await one.look()) == ["Healthy"] * 8
 
 
+@pytest.mark.long
 async def test_an_error_wakes_whoever_waits_for_the_next_look() -> None:
     async with watched(listening=True) as one:
         one.break_it("xid:2=48")
@@ -275,6 +278,7 @@ async def test_an_error_wakes_whoever_waits_for_the_next_look() -> None:
         assert list(one.agent.errors) == [(slots(one.backend)[2].uuid, 48)]
 
 
+@pytest.mark.long
 async def test_a_driver_that_starts_anew_has_forgiven_errors() -> None:
     async with watched(listening=True) as one:
         one.break_it("xid:4=79")
@@ -286,6 +290,7 @@ async def test_a_driver_that_starts_anew_has_forgiven_errors() -> None:
         await one.until(lambda seen: states(seen) == ["Healthy"] * 8)
 
 
+@pytest.mark.long
 async def test_a_gpu_whose_errors_cannot_be_heard_says_so() -> None:
     async with watched() as one:
         one.break_it("unwatched:1")
@@ -319,6 +324,7 @@ async def test_one_look_more_asks_nothing_that_does_not_change() -> None:
         assert sorted(call for call, _ in one.calls) == ["count", *["slot"] * 8, *["state"] * 8]
 
 
+@pytest.mark.long
 async def test_errors_and_lost_gpus_of_an_earlier_run_are_remembered() -> None:
     async with watched(listening=True) as one:
         one.break_it("xid:4=79")

@@ -3,12 +3,15 @@ import contextlib
 import time
 from pathlib import Path
 
+import pytest
+
 from scheduler.kube.lease import Leadership, LeaseTimes
 from tests.kube.scripted import Asked, ScriptedServer, answer, client_of
 
 TIMES = LeaseTimes(duration_s=3.0, renew_deadline_s=1.0, renew_period_s=0.9)
 
 
+@pytest.mark.long
 async def test_a_renewal_without_answer_ends_leading_when_writing_ends_and_not_later(tmp_path: Path) -> None:
     async def write(asked: Asked, writer: asyncio.StreamWriter) -> None:
         if asked.method == "POST":

@@ -66,6 +66,7 @@ def test_it_is_built_once_and_then_found(builds: Path) -> None:
     assert told.lines[-1].startswith("built the control plane in 0:0")
 
 
+@pytest.mark.long
 def test_of_two_builds_at_once_one_waits_for_the_other(builds: Path) -> None:
     program = "from scheduler.localcluster import build, Quiet; print(build.controlplane(Quiet()))"
     both = [subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) for _ in range(2)]

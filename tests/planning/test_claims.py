@@ -302,6 +302,7 @@ def mixtures(draw: st.DrawFn) -> list[Event]:
     return [event_of(thing) for thing in draw(st.permutations(things))]
 
 
+@pytest.mark.long
 @settings(max_examples=150, deadline=None)
 @given(mixtures())
 def test_no_device_is_planned_twice_whatever_claims_and_others_there_are(happened: list[Event]) -> None:

@@ -24,6 +24,7 @@ def planned(snap: Snapshot, cache: PlanCache | None = None) -> Plan:
     return plan(snap, now_s=100, settings=PlanSettings(solver_budget_ms=2000), cache=cache)
 
 
+@pytest.mark.long
 @LAWS
 @given(cluster=all_clusters())
 def test_no_plan_breaks_a_rule_and_everyone_who_waits_is_answered(cluster: Cluster) -> None:

@@ -123,6 +123,7 @@ def test_no_rule_breaks_another(cluster: Cluster, seed: int, wrong: str) -> None
         assert made.decisions == decided(snap).decisions
 
 
+@pytest.mark.long
 @settings(max_examples=60, deadline=None)
 @given(cluster=all_clusters(), allowed=st.sets(st.integers(0, 5)))
 def test_nothing_is_ever_placed_where_a_filter_refuses(cluster: Cluster, allowed: set[int]) -> None:

@@ -188,6 +188,7 @@ def slices_of(gpu: Gpu) -> int:
     return sum(int(profile[0]) for profile, _ in gpu)
 
 
+@pytest.mark.long
 @settings(max_examples=100, deadline=None)
 @given(CLUSTERS, GANG)
 def test_a_gang_stands_whole_or_not_at_all_and_only_where_it_could(

@@ -64,6 +64,7 @@ def test_so_they_do_with_strict_order_cpu_memory_and_users(doc: ScenarioDoc, cha
     assert laws_broken_by(doc, chance, holds=holds) == []
 
 
+@pytest.mark.long
 @LAWS
 @given(
     doc=clusters(wide=True),

@@ -14,6 +14,7 @@ CHECKER = SHARED / "tools" / "check_scenario"
 pytestmark = pytest.mark.skipif(not SCENARIOS, reason="no scenarios lie beside this checkout")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
 def test_the_independent_checker_passes(path: Path) -> None:
     bayplan = f"{sys.executable} -m scheduler"

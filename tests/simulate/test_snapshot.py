@@ -57,6 +57,7 @@ def test_a_live_state_is_read_as_it_was_written(compress: bool) -> None:
     assert digest(now) == digest(then)
 
 
+@pytest.mark.long
 @settings(max_examples=60, deadline=None)
 @given(cluster=clusters())
 def test_the_same_plan_comes_of_what_is_read(cluster: Cluster) -> None:

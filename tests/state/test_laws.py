@@ -307,6 +307,7 @@ def test_snapshots_made_step_by_step_equal_one_made_from_scratch(steps: list[tup
     assert content(replayed.snapshot()) == content(state.snapshot())
 
 
+@pytest.mark.long
 @settings(max_examples=200, deadline=None)
 @given(st.lists(events, max_size=40), st.data())
 def test_the_order_of_independent_objects_does_not_matter(happened: list[Event], data: st.DataObject) -> None:
@@ -355,6 +356,7 @@ def honest_histories(draw: st.DrawFn) -> list[Event]:
     return happened
 
 
+@pytest.mark.long
 @settings(max_examples=100, deadline=None)
 @given(honest_histories())
 def test_an_honest_history_breaks_no_rule_at_any_moment(happened: list[Event]) -> None:

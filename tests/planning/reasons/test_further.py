@@ -241,6 +241,7 @@ def after_end_of(snap: Snapshot, keys: Sequence[WorkloadKey]) -> Snapshot:
     return snapshot(nodes, rest)
 
 
+@pytest.mark.long
 @LAWS
 @given(snap=busy())
 def test_the_fewest_workloads_that_have_to_end_are_named(snap: Snapshot) -> None:

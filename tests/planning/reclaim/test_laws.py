@@ -18,6 +18,7 @@ from tests.planning.reclaim.cases import NOW_S, SETTINGS, by_hand, claims, decid
 LAWS = settings(max_examples=100, deadline=None)
 
 
+@pytest.mark.long
 @LAWS
 @given(snap=full(waiting=3))
 def test_no_plan_breaks_a_rule_and_all_who_wait_are_answered(snap: Snapshot) -> None:
@@ -38,6 +39,7 @@ def test_nothing_cheaper_would_do(snap: Snapshot) -> None:
         assert by_hand(snap, decision.workload) is None
 
 
+@pytest.mark.long
 @LAWS
 @given(snap=full())
 def test_without_any_one_victim_there_is_no_room(snap: Snapshot) -> None:
@@ -56,6 +58,7 @@ def test_without_the_solver_the_same_rules_hold(snap: Snapshot) -> None:
     decided(snap, PlanSettings(solver_budget_ms=0, reclaim=True))
 
 
+@pytest.mark.long
 @LAWS
 @given(snap=full(waiting=3))
 def test_nobody_makes_way_unless_asked_to(snap: Snapshot) -> None:

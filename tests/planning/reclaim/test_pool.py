@@ -41,6 +41,7 @@ def work(draw: st.DrawFn) -> list[Workload]:
     return found
 
 
+@pytest.mark.long
 @given(work(), st.sampled_from([None, "rack"]), st.sampled_from([0, 300]), st.data())
 def test_places_and_pieces_are_the_same_whether_read_off_the_table_or_made(
     running: list[Workload], required: str | None, protected_s: int, data: st.DataObject

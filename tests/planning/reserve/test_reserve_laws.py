@@ -134,6 +134,7 @@ def test_nobody_starts_later_than_was_promised(work: list[Job]) -> None:
         assert started[key] <= reservation.start_s, key
 
 
+@pytest.mark.long
 @LAWS
 @given(work=jobs(secretive=True), known_s=st.integers(0, 80), unknown_s=st.integers(0, 80), by_length=st.booleans())
 def test_nobody_waits_beyond_its_patience(

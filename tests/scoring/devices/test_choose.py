@@ -147,6 +147,7 @@ def test_numbering_gpus_otherwise_changes_nothing_but_their_numbers(
     assert rank(graph, members(free), first, wish)[:-1] == rank(graph, members(free), second, wish)[:-1]
 
 
+@pytest.mark.long
 @given(st.data(), graphs(most_gpus=8))
 def test_a_further_free_gpu_never_takes_a_set_away(data: st.DataObject, graph: LinkGraph) -> None:
     chooser, free = Chooser(graph), free_in(data, graph)

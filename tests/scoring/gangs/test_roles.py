@@ -82,6 +82,7 @@ def test_roles_are_placed_as_cheaply_as_can_be(roles: Roles) -> None:
         assert placed.layout.proof.cost == placed.layout.proof.bound == best
 
 
+@pytest.mark.long
 @settings(max_examples=200, deadline=None)
 @given(roles=with_roles())
 def test_without_the_solver_nothing_is_claimed_that_does_not_hold(roles: Roles) -> None:

@@ -160,6 +160,7 @@ def test_a_price_is_the_least_loss_of_worth_on_any_devices(
         assert price == min(losses)
 
 
+@pytest.mark.long
 @LAWS
 @given(ROWS, st.lists(requests(), max_size=8), mixes(), mixes())
 def test_prices_that_follow_equal_prices_from_scratch(

@@ -125,6 +125,7 @@ def plans() -> list[tuple[Snapshot, Plan]]:
     return made
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "spoil",
     [
