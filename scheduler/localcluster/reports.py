@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from scheduler.exporter.exporter import Exporter, Options
 from scheduler.exporter.simulated.backend import FixtureBackend
 from scheduler.exporter.simulated.faults import parse_fault
-from scheduler.exporter.simulated.machines import Machine
+from scheduler.exporter.simulated.machines import ZERO_UUID, Machine
 from scheduler.exporter.simulated.machines import machine as machine_of
 from scheduler.exporter.simulated.node import Placed, stable_uuid
 from scheduler.kube.api import ApiClient
@@ -42,7 +42,8 @@ def _of_group(group: Group) -> Machine:
     A label that no driver would write (`CLUSTER-UUID.CLIQUE`) stands alone: the nodes tell of no clique then.
     """
     machine = machine_of(group.machine)
-    if machine.fabric is None:
+    if machine.fabric is None or machine.fabric.cluster_uuid == ZERO_UUID:
+        # A machine by itself tells of its switches, and of no nodes beside it.
         return machine
     cluster, _, clique = group.labels.get(CLIQUE_LABEL, "").rpartition(".")
     if CLIQUE_LABEL not in group.labels:

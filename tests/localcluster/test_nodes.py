@@ -109,6 +109,8 @@ async def test_trays_of_a_group_stand_in_one_clique_of_their_own_or_that_of_thei
     assert fabrics["a-0"]["clusterUuid"] != fabrics["b-0"]["clusterUuid"]
     assert f"{fabrics['c-0']['clusterUuid']}.{fabrics['c-0']['cliqueId']}" == told["nvidia.com/gpu.clique"]
     assert fabrics["d-0"] is None
+    alone = await reported(Group(name="h", count=1, machine="hgx_h100"))
+    assert alone["fabric"]["clusterUuid"] is None
 
 
 async def test_a_report_tells_devices_and_links() -> None:
