@@ -57,6 +57,7 @@ def test_a_queue_gives_its_pods_a_time_of_its_own_that_goes_on_when_the_service_
     claim(lab)
     asked = "the guests are asked"
     lab.eventually(asked, lambda: all(REQUESTED in p["metadata"].get("annotations", {}) for p in lab.pods("guest-")))
+    lab.eventually("and told so", lambda: "CheckpointRequested" in {e["reason"] for e in lab.events("guest-0")})
     replica.kill()
     lab.eventually("the service is dead", lambda: not replica.alive)
     assert len(lab.bound("guest-")) == PODS

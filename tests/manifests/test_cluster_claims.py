@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from scheduler.kube.keys import GUARD
 from scheduler.localcluster import manifests
 from scheduler.localcluster.api import Api, Json
 from scheduler.localcluster.errors import ApiError
@@ -18,7 +19,8 @@ CONTROLLER = "system:serviceaccount:kube-system:resource-claim-controller"
 RESOURCE = "/apis/resource.k8s.io/v1/namespaces"
 RESULT = {"request": "r", "driver": "gpu.nvidia.com", "pool": "n", "device": "gpu-0"}
 ALLOCATION: Json = {"devices": {"results": [RESULT]}, "allocationTimestamp": "2026-01-01T00:00:00Z"}
-RESERVED = [{"resource": "pods", "name": "p", "uid": "u"}]
+RESERVED = [GUARD, {"resource": "pods", "name": "p", "uid": "u"}]
+"""With our guard kube-controller-manager leaves the claim alone, though there is no such pod."""
 
 As = Callable[[str], Api]
 
