@@ -8,14 +8,13 @@ from hypothesis import strategies as st
 
 from scheduler.model.alignment import ANYHOW, Alignment, NumaPolicy
 from scheduler.model.node import Allocator
-from scheduler.model.plan import Admit, Plan, Reason, Wait
+from scheduler.model.plan import Admit, Reason
 from scheduler.model.snapshot import Snapshot
 from scheduler.model.workload import Linked, PodShape, Workload
-from scheduler.planning.cycle import plan
-from scheduler.planning.settings import PlanSettings
 from scheduler.scoring.devices.machines import machine_graph
-from scheduler.scoring.rules.check import broken_rules
 from tests.planning.build import gang, node, pods, queue, shape, single, snapshot
+from tests.planning.decided import given as placements
+from tests.planning.decided import planned, wait_of
 
 SINGLE, RESTRICTED = NumaPolicy.SINGLE_NUMA_NODE, NumaPolicy.RESTRICTED
 MACHINES = ("hgx_h100", "dgx1_v100", "l40s_x8", "a100_pcie_x4_bridged")
@@ -39,23 +38,6 @@ def cluster(
     return snapshot(nodes, waiting, queues=[queue(nominal=1000)], held=taken or {})
 
 
-def decide(snap: Snapshot) -> Plan:
-    made = plan(snap, now_s=0, settings=PlanSettings())
-    assert broken_rules(snap, made) == []
-    return made
-
-
-def placed(made: Plan) -> list[str]:
-    assignments = [a for d in made.decisions if isinstance(d, Admit) for a in d.placement.assignments]
-    return sorted(f"{a.node}/{' '.join(map(str, a.devices))}" for a in assignments)
-
-
-def waits(made: Plan) -> Wait:
-    (wait,) = made.decisions
-    assert isinstance(wait, Wait)
-    return wait
-
-
 def one(policy: NumaPolicy = SINGLE, *, by_pod: bool = False) -> dict[str, Alignment]:
     return {"n": Alignment(policy=policy, by_pod=by_pod)}
 
@@ -77,40 +59,40 @@ THREE_AND_THREE = {"n": [3, 7]}
     ],
 )
 def test_three_gpus_of_each_socket_are_free(asked: PodShape, policies: Mapping[str, Alignment], *, want: bool) -> None:
-    made = decide(cluster([single("p", asked)], policies, taken=THREE_AND_THREE))
-    assert bool(placed(made)) == want
+    made = planned(cluster([single("p", asked)], policies, taken=THREE_AND_THREE))
+    assert bool(placements(made)) == want
 
 
 def test_who_waits_is_told_that_the_kubelet_keeps_it_waiting() -> None:
-    wait = waits(decide(cluster([single("p", shape(4))], one(), taken=THREE_AND_THREE)))
+    wait = wait_of(planned(cluster([single("p", shape(4))], one(), taken=THREE_AND_THREE)))
     assert wait.reason is Reason.FRAGMENTED
     assert "on 1 more nodes they are free, on more NUMA nodes than the kubelet allows" in wait.detail
 
 
 def test_who_can_never_be_taken_is_told_so() -> None:
-    wait = waits(decide(cluster([single("p", shape(8))], one())))
+    wait = wait_of(planned(cluster([single("p", shape(8))], one())))
     assert wait.reason is Reason.NO_NODE_MATCHES
     assert wait.message == "no node has a kubelet that takes pods of 8 GPUs by its topologyManagerPolicy"
 
 
 def test_a_node_where_the_kubelet_takes_it_is_found() -> None:
     policies = {"a": Alignment(policy=SINGLE), "b": ANYHOW, "c": Alignment(policy=RESTRICTED)}
-    assert placed(decide(cluster([single("p", shape(8))], policies, taken={"c": [0]}))) == ["b/0 1 2 3 4 5 6 7"]
+    assert placements(planned(cluster([single("p", shape(8))], policies, taken={"c": [0]}))) == ["b/0 1 2 3 4 5 6 7"]
 
 
 def test_pods_of_several_sizes_are_sure_in_whatever_order_they_come() -> None:
     """Alone each would do; but two pods of one GPU may come first, and take one of each socket."""
     four_and_one = gang("g", pods("g", [shape(4), shape(1)]))
-    assert isinstance(decide(cluster([four_and_one], one())).decisions[0], Admit)
+    assert isinstance(planned(cluster([four_and_one], one())).decisions[0], Admit)
     four_and_two = gang("g", pods("g", [shape(4), shape(1), shape(1)]))
-    assert waits(decide(cluster([four_and_two], one()))).reason is Reason.FRAGMENTED
-    assert isinstance(decide(cluster([four_and_two], one(NumaPolicy.NONE))).decisions[0], Admit)
+    assert wait_of(planned(cluster([four_and_two], one()))).reason is Reason.FRAGMENTED
+    assert isinstance(planned(cluster([four_and_two], one(NumaPolicy.NONE))).decisions[0], Admit)
 
 
 def test_where_the_device_plugin_does_not_give_out_whole_gpus_it_is_no_matter() -> None:
     waiting = [single("p", shape(4))]
-    assert placed(decide(cluster(waiting, one(), taken=THREE_AND_THREE, replicas=4)))
-    assert placed(decide(cluster(waiting, one(), taken=THREE_AND_THREE, allocator=Allocator.DRA)))
+    assert placements(planned(cluster(waiting, one(), taken=THREE_AND_THREE, replicas=4)))
+    assert placements(planned(cluster(waiting, one(), taken=THREE_AND_THREE, allocator=Allocator.DRA)))
 
 
 alignments = st.builds(Alignment, policy=st.sampled_from(NumaPolicy), by_pod=st.booleans())
@@ -132,4 +114,4 @@ def test_no_plan_goes_where_the_kubelet_would_reject_it(data: st.DataObject) -> 
     waiting = [single(f"p{i}", each) for i, each in enumerate(alone)]
     members = data.draw(st.lists(shapes, max_size=4), label="gang")
     waiting += [gang("g", pods("g", members))] if members else []
-    decide(cluster(waiting, policies, taken=taken, machine=machine))
+    planned(cluster(waiting, policies, taken=taken, machine=machine))
